@@ -1,0 +1,77 @@
+// One GRU step with its input product. A workgroup computes 64 units of four rows, an invocation one unit.
+// Rows whose input row lies in another part of the source are computed and not written.
+// import: index, math, product, gru, gru_recurrent, state_rows
+
+struct Params {
+    rows: u32,
+    inputs: u32,
+    hidden: u32,
+    x_row: u32,
+    gather: u32,
+    h_read_row: u32,
+    h_write_row: u32,
+    unit_first: u32,
+    unit_len: u32,
+    source_first: u32,
+    source_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> w_ih: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> w_hh: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> b_ih: array<f32>;
+@group(0) @binding(5) var<storage, read> b_hh: array<f32>;
+@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
+
+/// The row of the source that is a row's input.
+fn source_row(row: u32) -> u32 {
+    if params.gather == 1u {
+        return ids[row];
+    }
+    return params.x_row + row;
+}
+
+/// Whether this dispatch writes a row's state: its input row lies in this part of the source.
+fn writes(row: u32) -> bool {
+    return row < params.rows && (params.gather == 0u || ids[row] - params.source_first < params.source_len);
+}
+
+/// Where the input row begins in this part, in vec4s. Rows of other parts read the part's first row instead.
+fn input_at(row: u32) -> u32 {
+    let local = select(source_row(row) - params.source_first, 0u, !writes(row));
+    return local * quads(params.inputs);
+}
+
+/// b_ih + W_ih x of one unit, for the input rows that start at x_at, in vec4s.
+fn input_gates(x_at: vec4<u32>, local: u32) -> Gates {
+    let unit = params.unit_first + local;
+    let stride = quads(params.hidden) * 4u;
+    var gates = Gates(vec4(b_ih[unit]), vec4(b_ih[stride + unit]), vec4(b_ih[2u * stride + unit]));
+    let depth = quads(params.inputs);
+    let units = params.unit_len;
+    for (var block = 0u; block < depth; block += BLOCK) {
+        var s = Gates();
+        for (var k = block; k < min(block + BLOCK, depth); k++) {
+            let xs = by_k(source[x_at.x + k], source[x_at.y + k], source[x_at.z + k], source[x_at.w + k]);
+            let at = k * 3u * units + local;
+            s.r = fma4_rows(w_ih[at], xs, s.r);
+            s.z = fma4_rows(w_ih[at + units], xs, s.z);
+            s.n = fma4_rows(w_ih[at + 2u * units], xs, s.n);
+        }
+        gates = plus(gates, s);
+    }
+    return gates;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let live = group.x * 64u + lane < params.unit_len;
+    // Lanes beyond the last unit repeat it; they take part in writing h.
+    let local = min(group.x * 64u + lane, params.unit_len - 1u);
+    let rows = own_rows(group);
+    let x_at = vec4(input_at(rows.x), input_at(rows.y), input_at(rows.z), input_at(rows.w));
+    let new_h = new_state(input_gates(x_at, local), rows, local);
+    store_h(group, lane, select(vec4(0.0), new_h, live));
+}

@@ -1,0 +1,40 @@
+// One GRU step whose input product is there. A workgroup computes 64 units of four rows, an invocation one unit.
+// import: index, math, product, gru, gru_recurrent, state_rows
+
+struct Params {
+    rows: u32,
+    hidden: u32,
+    gx_row: u32,
+    h_read_row: u32,
+    h_write_row: u32,
+    unit_first: u32,
+    unit_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> gx: array<f32>;
+@group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b_hh: array<f32>;
+@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
+
+/// Whether this dispatch writes a row's state.
+fn writes(row: u32) -> bool {
+    return row < params.rows;
+}
+
+/// gx of one gate and four rows.
+fn gate(number: u32, rows: vec4<u32>, unit: u32) -> vec4<f32> {
+    let at = ((params.gx_row + rows) * 3u + number) * (quads(params.hidden) * 4u) + unit;
+    return vec4(gx[at.x], gx[at.y], gx[at.z], gx[at.w]);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let live = group.x * 64u + lane < params.unit_len;
+    // Lanes beyond the last unit repeat it; they take part in writing h.
+    let local = min(group.x * 64u + lane, params.unit_len - 1u);
+    let rows = own_rows(group);
+    let unit = params.unit_first + local;
+    let input = Gates(gate(0u, rows, unit), gate(1u, rows, unit), gate(2u, rows, unit));
+    store_h(group, lane, select(vec4(0.0), new_state(input, rows, local), live));
+}

@@ -1,0 +1,91 @@
+// One LSTM step with its input product. A workgroup computes 64 units of four rows, an invocation one unit.
+// Rows whose input row lies in another part of the source are computed and not written.
+// import: index, math, product, lstm, lstm_recurrent, lstm_finish, state_rows
+
+struct Params {
+    rows: u32,
+    inputs: u32,
+    hidden: u32,
+    x_row: u32,
+    gather: u32,
+    h_read_row: u32,
+    h_write_row: u32,
+    c_row: u32,
+    unit_first: u32,
+    unit_len: u32,
+    source_first: u32,
+    source_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> w_ih: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> w_hh: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> b_ih: array<f32>;
+@group(0) @binding(5) var<storage, read> b_hh: array<f32>;
+@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> c: array<f32>;
+
+/// The row of the source that is a row's input.
+fn source_row(row: u32) -> u32 {
+    if params.gather == 1u {
+        return ids[row];
+    }
+    return params.x_row + row;
+}
+
+/// Whether this dispatch writes a row's state: its input row lies in this part of the source.
+fn writes(row: u32) -> bool {
+    return row < params.rows && (params.gather == 0u || ids[row] - params.source_first < params.source_len);
+}
+
+/// Where the input row begins in this part, in vec4s. Rows of other parts read the part's first row instead.
+fn input_at(row: u32) -> u32 {
+    let local = select(source_row(row) - params.source_first, 0u, !writes(row));
+    return local * quads(params.inputs);
+}
+
+/// A bias' four gates of a unit.
+fn input_bias(unit: u32) -> Gates {
+    let stride = quads(params.hidden) * 4u;
+    return gates_of(b_ih[unit], b_ih[stride + unit], b_ih[2u * stride + unit], b_ih[3u * stride + unit]);
+}
+
+fn recurrent_bias(unit: u32) -> Gates {
+    let stride = quads(params.hidden) * 4u;
+    return gates_of(b_hh[unit], b_hh[stride + unit], b_hh[2u * stride + unit], b_hh[3u * stride + unit]);
+}
+
+/// gates + W_ih x for the input rows that start at x_at, in vec4s.
+fn add_input(before: Gates, x_at: vec4<u32>, unit: u32) -> Gates {
+    var gates = before;
+    let depth = quads(params.inputs);
+    let units = params.unit_len;
+    for (var block = 0u; block < depth; block += BLOCK) {
+        var s = Gates();
+        for (var k = block; k < min(block + BLOCK, depth); k++) {
+            let xs = by_k(source[x_at.x + k], source[x_at.y + k], source[x_at.z + k], source[x_at.w + k]);
+            let at = k * 4u * units + unit;
+            s.i = fma4_rows(w_ih[at], xs, s.i);
+            s.f = fma4_rows(w_ih[at + units], xs, s.f);
+            s.g = fma4_rows(w_ih[at + 2u * units], xs, s.g);
+            s.o = fma4_rows(w_ih[at + 3u * units], xs, s.o);
+        }
+        gates = plus(gates, s);
+    }
+    return gates;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let live = group.x * 64u + lane < params.unit_len;
+    // Lanes beyond the last unit repeat it; they take part in writing h.
+    let local = min(group.x * 64u + lane, params.unit_len - 1u);
+    let unit = params.unit_first + local;
+    let rows = own_rows(group);
+    let x_at = vec4(input_at(rows.x), input_at(rows.y), input_at(rows.z), input_at(rows.w));
+    let input = plus(add_input(input_bias(unit), x_at, local), recurrent_bias(unit));
+    let gates = add_recurrent(input, (params.h_read_row + rows) * quads(params.hidden), local);
+    finish(gates, group, lane, live, params.c_row, params.c_row);
+}

@@ -1,0 +1,89 @@
+// One LSTM step with its input product for few rows: a workgroup computes 16 units of one row in 16 slices.
+// A row whose input row lies in another part of the source is computed and not written.
+// import: index, math, product, lstm, slices, lstm_slices, state_row
+
+struct Params {
+    rows: u32,
+    inputs: u32,
+    hidden: u32,
+    x_row: u32,
+    gather: u32,
+    h_read_row: u32,
+    h_write_row: u32,
+    c_row: u32,
+    unit_first: u32,
+    unit_len: u32,
+    source_first: u32,
+    source_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> w_ih: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> w_hh: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> b_ih: array<f32>;
+@group(0) @binding(5) var<storage, read> b_hh: array<f32>;
+@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> c: array<f32>;
+
+/// The row of the source that is a row's input.
+fn source_row(row: u32) -> u32 {
+    if params.gather == 1u {
+        return ids[row];
+    }
+    return params.x_row + row;
+}
+
+/// Whether this dispatch writes a row's state: its input row lies in this part of the source.
+fn writes(row: u32) -> bool {
+    return row < params.rows && (params.gather == 0u || ids[row] - params.source_first < params.source_len);
+}
+
+/// Where the input row begins in this part, in vec4s. Rows of other parts read the part's first row instead.
+fn input_at(row: u32) -> u32 {
+    let local = select(source_row(row) - params.source_first, 0u, !writes(row));
+    return local * quads(params.inputs);
+}
+
+fn input_bias(unit: u32) -> vec4<f32> {
+    let stride = quads(params.hidden) * 4u;
+    return vec4(b_ih[unit], b_ih[stride + unit], b_ih[2u * stride + unit], b_ih[3u * stride + unit]);
+}
+
+fn recurrent_bias(unit: u32) -> vec4<f32> {
+    let stride = quads(params.hidden) * 4u;
+    return vec4(b_hh[unit], b_hh[stride + unit], b_hh[2u * stride + unit], b_hh[3u * stride + unit]);
+}
+
+/// gates + W_ih x for the input row that starts at x_at, in vec4s.
+fn add_input(before: vec4<f32>, x_at: u32, unit: u32, lane: u32) -> vec4<f32> {
+    var gates = before;
+    let depth = quads(params.inputs);
+    let units = params.unit_len;
+    let blocks = blocks_of(params.inputs);
+    for (var round = 0u; round < blocks; round += 16u) {
+        let first = (round + lane / 16u) * BLOCK;
+        var s = vec4(0.0);
+        for (var k = first; k < min(first + BLOCK, depth); k++) {
+            let at = k * 4u * units + unit;
+            let x4 = source[x_at + k];
+            s.x = fma4(w_ih[at], x4, s.x);
+            s.y = fma4(w_ih[at + units], x4, s.y);
+            s.z = fma4(w_ih[at + 2u * units], x4, s.z);
+            s.w = fma4(w_ih[at + 3u * units], x4, s.w);
+        }
+        gates = add_blocks(gates, s, min(16u, blocks - round), lane);
+    }
+    return gates;
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let local = min(group.x * 16u + lane % 16u, params.unit_len - 1u);
+    let unit = params.unit_first + local;
+    let row = group.y;
+    let input = add_input(input_bias(unit), input_at(row), local, lane) + recurrent_bias(unit);
+    let gates = add_recurrent(input, (params.h_read_row + row) * quads(params.hidden), local, lane);
+    finish(gates, group, lane, params.c_row, params.c_row);
+}

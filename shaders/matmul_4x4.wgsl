@@ -1,0 +1,87 @@
+// y = x w^T + bias, in registers only: an invocation computes four rows of four columns, sixteen apart.
+// A workgroup covers 16 rows and 64 columns. Columns q count through all gates of the part: q = g n_len + n.
+// import: index, product
+
+struct Params {
+    rows: u32,
+    inputs: u32,
+    groups: u32,
+    outputs: u32,
+    x_row: u32,
+    y_row: u32,
+    n_first: u32,
+    n_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+/// The bias of column q: what its sums start from.
+fn bias_of(q: u32) -> f32 {
+    let g = q / params.n_len;
+    return bias[g * quads(params.outputs) * 4u + params.n_first + q % params.n_len];
+}
+
+/// Writes the sums of a column for rows row .. row + 3, as far as there are such rows and columns.
+fn store(q: u32, row: u32, sums: vec4<f32>) {
+    if q >= params.groups * params.n_len {
+        return;
+    }
+    // Where y is cut, the part's columns are the buffer's.
+    let is_cut = (params.flags & 4u) != 0u;
+    let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
+    let n = q % params.n_len + select(params.n_first, 0u, is_cut);
+    let at = ((params.y_row + row) * params.groups + q / params.n_len) * stride + n;
+    let step = params.groups * stride;
+    let left = params.rows - row;
+    y[at] = sums.x;
+    if left > 1u { y[at + step] = sums.y; }
+    if left > 2u { y[at + 2u * step] = sums.z; }
+    if left > 3u { y[at + 3u * step] = sums.w; }
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let columns = params.groups * params.n_len;
+    let depth = quads(params.inputs);
+    let q = vec4(group.x * 64u + lane % 16u) + vec4(0u, 16u, 32u, 48u);
+    let row = group.y * 16u + lane / 16u * 4u;
+    if row >= params.rows || q.x >= columns {
+        return;
+    }
+    // Rows and columns beyond the last repeat it; their sums are not stored.
+    let rows = params.x_row + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u));
+    let x_at = rows * depth;
+    let w_at = min(q, vec4(columns - 1u));
+
+    var y0 = vec4(bias_of(w_at.x));
+    var y1 = vec4(bias_of(w_at.y));
+    var y2 = vec4(bias_of(w_at.z));
+    var y3 = vec4(bias_of(w_at.w));
+    for (var block = 0u; block < depth; block += BLOCK) {
+        var s0 = vec4(0.0);
+        var s1 = vec4(0.0);
+        var s2 = vec4(0.0);
+        var s3 = vec4(0.0);
+        let end = min(block + BLOCK, depth);
+        for (var k = block; k < end; k++) {
+            let xs = by_k(x[x_at.x + k], x[x_at.y + k], x[x_at.z + k], x[x_at.w + k]);
+            let at = k * columns;
+            s0 = fma4_rows(w[at + w_at.x], xs, s0);
+            s1 = fma4_rows(w[at + w_at.y], xs, s1);
+            s2 = fma4_rows(w[at + w_at.z], xs, s2);
+            s3 = fma4_rows(w[at + w_at.w], xs, s3);
+        }
+        y0 += s0;
+        y1 += s1;
+        y2 += s2;
+        y3 += s3;
+    }
+    store(q.x, row, y0);
+    store(q.y, row, y1);
+    store(q.z, row, y2);
+    store(q.w, row, y3);
+}

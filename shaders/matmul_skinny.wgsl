@@ -1,0 +1,58 @@
+// y = x w^T + bias for few rows: a workgroup computes 16 columns of one row, its 16 slices take a block of k each.
+// import: index, product
+
+struct Params {
+    rows: u32,
+    inputs: u32,
+    groups: u32,
+    outputs: u32,
+    x_row: u32,
+    y_row: u32,
+    n_first: u32,
+    n_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+/// Block sums [slice][column].
+var<workgroup> block_sums: array<f32, 256>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let columns = params.groups * params.n_len;
+    let depth = quads(params.inputs);
+    let blocks = (depth + BLOCK - 1u) / BLOCK;
+    let slice = lane / 16u;
+    let q = group.x * 16u + lane % 16u;
+    let w_at = min(q, columns - 1u);
+    let x_at = (params.x_row + group.y) * depth;
+    let g = w_at / params.n_len;
+    let n = w_at % params.n_len;
+
+    var total = bias[g * quads(params.outputs) * 4u + params.n_first + n];
+    for (var round = 0u; round < blocks; round += 16u) {
+        let first = (round + slice) * BLOCK;
+        var sum = 0.0;
+        for (var k = first; k < min(first + BLOCK, depth); k++) {
+            sum = fma4(w[k * columns + w_at], x[x_at + k], sum);
+        }
+        block_sums[lane] = sum;
+        workgroupBarrier();
+        if slice == 0u {
+            for (var s = 0u; s < min(16u, blocks - round); s++) {
+                total += block_sums[s * 16u + lane];
+            }
+        }
+        workgroupBarrier();
+    }
+    if slice == 0u && q < columns {
+        let is_cut = (params.flags & 4u) != 0u;
+        let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
+        let column = n + select(params.n_first, 0u, is_cut);
+        y[((params.y_row + group.y) * params.groups + g) * stride + column] = total;
+    }
+}

@@ -1,0 +1,191 @@
+//! The CPU executor: fast functions where an op has one, references elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::interpreter::{Interpreter, complete_words, run_reference};
+use super::{FastArgs, Pool};
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
+use crate::ops::Buffer;
+use crate::ops::pack_weight::pack;
+use crate::plan::{Layout, OpNode, Plan, Role, SectionId, Sizes, TensorId};
+
+/// Which of an op's functions run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Functions {
+    /// Fast ones where there are any.
+    Fast,
+    /// References only.
+    Reference,
+}
+
+/// Runs a plan on the CPU. A submission has run when `submit` returns.
+pub struct CpuExecutor {
+    memory: Interpreter<f32>,
+    functions: Functions,
+    pool: Arc<dyn Pool>,
+    /// Weights in the layouts that fast functions want. Their row-major form is dropped when no op reads it.
+    packed: HashMap<(TensorId, Layout), Vec<f32>>,
+    row_major: Vec<bool>,
+    /// Which tensors its sections use.
+    used: Vec<bool>,
+    sections: Vec<Vec<OpNode>>,
+    scratch: Vec<f32>,
+    results: HashMap<Ticket, Vec<Buffer<f32>>>,
+    tickets: u64,
+}
+
+impl CpuExecutor {
+    /// Memory for some sections of a plan.
+    pub fn new(
+        plan: Plan,
+        capacity: Sizes,
+        sections: &[SectionId],
+        functions: Functions,
+        pool: Arc<dyn Pool>,
+    ) -> CpuExecutor {
+        let in_use = sections;
+        let used = plan.used_by(in_use);
+        let sections: Vec<Vec<OpNode>> =
+            (0..plan.sections.len()).map(|i| plan.ops(SectionId(i)).into_iter().cloned().collect()).collect();
+        let mut packed = HashMap::new();
+        let mut row_major = vec![false; plan.tensors.len()];
+        for node in in_use.iter().flat_map(|section| &sections[section.0]) {
+            for (i, id) in node.operands.iter().enumerate() {
+                match wanted_layout(node, i, functions) {
+                    Layout::RowMajor => row_major[id.index()] = true,
+                    layout => drop(packed.insert((*id, layout), Vec::new())),
+                }
+            }
+        }
+        CpuExecutor {
+            memory: Interpreter::new(plan, capacity, in_use),
+            functions,
+            pool,
+            packed,
+            row_major,
+            used,
+            sections,
+            scratch: Vec::new(),
+            results: HashMap::new(),
+            tickets: 0,
+        }
+    }
+
+    fn run(&mut self, run: &Run) {
+        for step in run.steps.clone() {
+            let instances = self.memory.plan().instances(run.section, run.sizes, step);
+            let end = run.ops.end.min(instances.len());
+            for instance in &instances[run.ops.start.min(end)..end] {
+                let node = &self.sections[run.section.0][instance.node];
+                let words = node.words(run.sizes, instance.index);
+                let words = complete_words(self.memory.plan(), node, run.sizes, words);
+                let fast = node.op.fast.as_ref().filter(|_| self.functions == Functions::Fast);
+                let Some(fast) = fast else {
+                    self.memory.with_operands(node, |operands| run_reference(node.op, operands, words));
+                    continue;
+                };
+                let packed: Vec<Option<&[f32]>> = (node.operands.iter().enumerate())
+                    .map(|(i, id)| self.packed.get(&(*id, wanted_layout(node, i, self.functions))).map(|p| &p[..]))
+                    .collect();
+                let (pool, scratch) = (&*self.pool, &mut self.scratch);
+                self.memory.with_operands(node, |operands| {
+                    (fast.run)(&mut FastArgs { operands, packed: &packed, words, pool, scratch });
+                });
+            }
+        }
+    }
+
+    /// Packs a weight for the fast functions, and drops its row-major form where nothing reads it.
+    fn pack(&mut self, id: TensorId) {
+        let shape = self.memory.plan().tensor(id).shape(self.memory.capacity());
+        let [groups, outputs, inputs] = shape[..] else { return };
+        let mut any = false;
+        for ((_, layout), packed) in self.packed.iter_mut().filter(|((t, _), _)| *t == id) {
+            *packed = pack(*layout, self.memory.tensor(id).real(), [groups, outputs, inputs], 0.0);
+            any = true;
+        }
+        if any && !self.row_major[id.index()] {
+            *self.memory.tensor_mut(id) = Buffer::Real(Vec::new());
+        }
+    }
+}
+
+fn wanted_layout(node: &OpNode, operand: usize, functions: Functions) -> Layout {
+    let fast = node.op.fast.as_ref().filter(|_| functions == Functions::Fast);
+    let wish = fast.and_then(|f| f.layouts.iter().find(|(i, _)| *i == operand));
+    wish.map_or(Layout::RowMajor, |(_, layout)| *layout)
+}
+
+impl Executor for CpuExecutor {
+    fn device(&self) -> String {
+        match (self.functions, self.pool.threads()) {
+            (Functions::Reference, _) => "CPU (references)".into(),
+            (Functions::Fast, 1) => "CPU (1 thread)".into(),
+            (Functions::Fast, n) => format!("CPU ({n} threads)"),
+        }
+    }
+
+    fn plan(&self) -> &Plan {
+        self.memory.plan()
+    }
+
+    fn capacity(&self) -> Sizes {
+        self.memory.capacity()
+    }
+
+    fn write(&mut self, id: TensorId, first_row: usize, values: Values<'_>) -> Result<()> {
+        let tensor = self.memory.plan().tensor(id);
+        let (name, role) = (tensor.name.clone(), tensor.role);
+        let first = first_row * tensor.width(self.memory.capacity());
+        let len = tensor.len(self.memory.capacity());
+        let wrong = |what: &str| Error::Limit(format!("{what} for tensor `{name}` of {len} elements"));
+        match (self.memory.tensor_mut(id), values) {
+            (Buffer::Real(to), Values::F32(from)) => {
+                if role == Role::Weight {
+                    to.resize(len, 0.0);
+                }
+                to.get_mut(first..first + from.len()).ok_or_else(|| wrong("too many values"))?.copy_from_slice(from);
+            }
+            (Buffer::Word(to), Values::U32(from)) => {
+                to.get_mut(first..first + from.len()).ok_or_else(|| wrong("too many values"))?.copy_from_slice(from);
+            }
+            _ => return Err(wrong("values of another type")),
+        }
+        if role == Role::Weight {
+            self.pack(id);
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, runs: &[Run], read: &[TensorId]) -> Result<Ticket> {
+        for run in runs {
+            check_sizes(run, self.memory.capacity())?;
+        }
+        check_reads(self.memory.plan(), &self.used, read)?;
+        for run in runs {
+            self.run(run);
+        }
+        let ticket = Ticket(self.tickets);
+        self.tickets += 1;
+        self.results.insert(ticket, read.iter().map(|id| self.memory.tensor(*id).clone()).collect());
+        Ok(ticket)
+    }
+
+    fn try_take(&mut self, ticket: Ticket) -> Result<Option<Vec<Buffer<f32>>>> {
+        self.wait(ticket).map(Some)
+    }
+
+    fn on_ready(&mut self, _: Ticket, then: Box<dyn FnOnce() + Send>) {
+        then();
+    }
+
+    fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
+        self.results.remove(&ticket).ok_or_else(|| Error::Device("the results of this submission were taken".into()))
+    }
+
+    fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {
+        self.memory.plan().instances(section, sizes, 0).len()
+    }
+}

@@ -1,0 +1,33 @@
+//! Fast functions of the ops that take the time: SIMD and threads, for people without a GPU.
+//!
+//! ```text
+//! op function ── parts: rows x panels or units, one task each ── pool
+//!                 └─ a task: start values ── gemm: + products in blocks of 64 ── gates, on vectors, while it is hot
+//! ```
+//! Weights stay packed ([`crate::plan::Layout::Panel16`]): sixteen outputs side by side, one vector of [`simd`].
+//!
+//! **Bits.** A result depends on its own row and on the op's shapes: not on the number of rows, on where a row
+//! stands, on how the work was cut into tasks, on the number of threads, nor on the instruction set. So every sum
+//! runs in the order of its [`crate::ops::OrderClass`], every multiply-add is fused, no estimate instruction is
+//! used, and the end of a row that does not fill a vector goes through the same vector code, padded.
+
+mod gemm;
+mod gru;
+mod lstm;
+mod math;
+mod matmul;
+mod parts;
+mod sample;
+mod simd;
+mod softmax;
+mod step;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use gru::{gru_decode, gru_step};
+pub use lstm::{lstm_decode, lstm_step};
+pub use matmul::matmul;
+pub use sample::sample;
+pub use softmax::{logsumexp, softmax};

@@ -1,0 +1,239 @@
+//! The next token of every row; see [`crate::ops::sample`].
+
+use super::parts::Shared;
+use super::simd::{Kernel, Lanes, Level, WORDS, Words};
+use super::softmax::{Max, for_rows, of_row};
+use crate::cpu::FastArgs;
+use crate::ops::noise::{gumbel, token_noise};
+use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row};
+
+/// Draws, scores and moves rows on; logits [M, V], table [M, 16], tokens [M], forced [F], ids and log_probs [S, M].
+pub fn sample(args: &mut FastArgs<'_>) {
+    sample_at(Level::best(), args);
+}
+
+pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
+    let [rows, vocab, slot] = args.sizes();
+    let [logits, table, tokens, forced, ids, log_probs] = &mut args.operands[..] else {
+        unreachable!("sample has six operands")
+    };
+    let (logits, forced) = (logits.real(), forced.word());
+    let (table, tokens) = (Shared::new(table.word_mut()), Shared::new(tokens.word_mut()));
+    let (ids, log_probs) = (Shared::new(ids.word_mut()), Shared::new(log_probs.real_mut()));
+    for_rows(args.pool, rows, vocab, |m| {
+        let out = slot * rows + m;
+        // SAFETY: each row has its own elements of all four.
+        let (record, next, id, log_prob) = unsafe {
+            let record = table.part(m * ROW_WORDS, ROW_WORDS);
+            (record, &mut tokens.part(m, 1)[0], &mut ids.part(out, 1)[0], &mut log_probs.part(out, 1)[0])
+        };
+        let mut row = Row::from_words(record);
+        if row.active == 0 {
+            (*id, *log_prob) = (NO_TOKEN, 0.0);
+            return;
+        }
+        let logits = &logits[m * vocab..][..vocab];
+        let max = level.run(Max(logits));
+        let is_forced = row.forced_next < row.forced_end;
+        let token = if is_forced { forced[row.forced_next as usize] } else { draw(level, logits, max, &row) };
+        (*id, *next) = (token, token);
+        *log_prob = logits[token as usize] - of_row(level, logits, max);
+        row.advance(token, is_forced);
+        record.copy_from_slice(&row.to_words());
+    });
+}
+
+/// The token with the highest score, the first of equals; `max` is the largest logit.
+fn draw(level: Level, logits: &[f32], max: f32, row: &Row) -> u32 {
+    let likeliest = level.run(FirstOf { logits, value: max }).unwrap_or(0);
+    if row.inverse_temperature == 0.0 { likeliest } else { level.run(Draw { logits, likeliest, row }) }
+}
+
+/// The first element that equals a value.
+struct FirstOf<'a> {
+    logits: &'a [f32],
+    value: f32,
+}
+
+impl Kernel for FirstOf<'_> {
+    type Output = Option<u32>;
+
+    #[inline(always)]
+    fn run<V: Lanes>(self) -> Option<u32> {
+        if self.value == f32::NEG_INFINITY {
+            return None;
+        }
+        for (i, chunk) in self.logits.chunks(CHUNK).enumerate() {
+            let mut found = false;
+            for x in chunk {
+                found |= *x == self.value;
+            }
+            if found {
+                let at = chunk.iter().position(|x| *x == self.value).expect("found");
+                return Some((i * CHUNK + at) as u32);
+            }
+        }
+        None
+    }
+}
+
+/// Tokens whose noise is made at once: sixteen blocks of Philox, four words each.
+const CHUNK: usize = 64;
+/// Tokens, at the end of a row, whose noise is made one by one.
+const FEW: usize = 4;
+/// More than any Gumbel variate of 32 bits.
+const MOST_NOISE: f32 = 23.0;
+
+/// The token with the highest noisy score.
+///
+/// Most tokens cannot win, and are passed over without their logarithms: rounding is monotone, so a score with an
+/// upper bound in the place of the noise is an upper bound of the score. The likeliest token goes first.
+struct Draw<'a> {
+    logits: &'a [f32],
+    likeliest: u32,
+    row: &'a Row,
+}
+
+impl Kernel for Draw<'_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn run<V: Lanes>(self) -> u32 {
+        let Draw { logits, likeliest, row } = self;
+        let scale = row.inverse_temperature;
+        let noise = token_noise(row.seed, row.sequence, row.position, likeliest);
+        let mut best = (f32::NEG_INFINITY, 0);
+        consider(&mut best, logits[likeliest as usize].mul_add(scale, noise), likeliest);
+        for (i, chunk) in logits.chunks(CHUNK).enumerate() {
+            let mut most = f32::NEG_INFINITY;
+            for x in chunk {
+                most = if *x > most { *x } else { most };
+            }
+            if scale > 0.0 && most.mul_add(scale, MOST_NOISE) < best.0 {
+                continue;
+            }
+            if chunk.len() <= FEW {
+                for (logit, token) in chunk.iter().zip((i * CHUNK) as u32..) {
+                    let noise = token_noise(row.seed, row.sequence, row.position, token);
+                    consider(&mut best, logit.mul_add(scale, noise), token);
+                }
+                continue;
+            }
+            let bits = noise_bits::<V::Words>(i as u32 * (CHUNK as u32 / 4), row);
+            let mut wins = false;
+            for (logit, bits) in chunk.iter().zip(&bits) {
+                wins |= logit.mul_add(scale, noise_bound(*bits)) >= best.0;
+            }
+            if wins {
+                for (n, (logit, bits)) in chunk.iter().zip(&bits).enumerate() {
+                    if logit.mul_add(scale, noise_bound(*bits)) >= best.0 {
+                        consider(&mut best, logit.mul_add(scale, gumbel(*bits)), (i * CHUNK + n) as u32);
+                    }
+                }
+            }
+        }
+        best.1
+    }
+}
+
+/// Takes a score that is higher, or as high with a lower id.
+#[inline(always)]
+fn consider(best: &mut (f32, u32), score: f32, token: u32) {
+    if score > best.0 || score == best.0 && token < best.1 {
+        *best = (score, token);
+    }
+}
+
+/// An upper bound of `gumbel(bits)`, less than 0.07 above it for the high variates.
+///
+/// With v = 1 - u > !bits / 2^32, -ln(-ln u) <= -ln v; and log2 of a number y = 2^e (1 + f) is at least e + f, which
+/// is what the bits of a float say.
+#[inline(always)]
+fn noise_bound(bits: u32) -> f32 {
+    const LN_2: f32 = std::f32::consts::LN_2;
+    // Without its lowest eight bits !bits is exact as a float.
+    let y = (!bits >> 8) as i32 as f32;
+    let e_and_f = y.to_bits() as i32 as f32;
+    // 24 = 32 - 8 and the bias of the exponent; 0.001 covers all roundings.
+    e_and_f.mul_add(-LN_2 / 8_388_608.0, (24.0 + 127.0) * LN_2 + 0.001)
+}
+
+/// The random words of 64 tokens from token 4 `first` on: [`crate::ops::noise::philox`] on sixteen counters.
+#[inline(always)]
+fn noise_bits<W: Words>(first: u32, row: &Row) -> [u32; CHUNK] {
+    let mut bits = [0; CHUNK];
+    for (half, first) in bits.chunks_exact_mut(4 * WORDS).zip([first, first + WORDS as u32]) {
+        let block = philox_side_by_side::<W>(first, row);
+        for (i, words) in half.chunks_exact_mut(4).enumerate() {
+            for j in 0..4 {
+                words[j] = block[j][i] as u32;
+            }
+        }
+    }
+    bits
+}
+
+/// Eight blocks of Philox, counters `first` on: word j of block i in the low half of [j][i]. The high halves mean
+/// nothing, here as on the way: products take low halves.
+#[inline(always)]
+fn philox_side_by_side<W: Words>(first: u32, row: &Row) -> [[u64; WORDS]; 4] {
+    let mut first_word = [u64::from(first); WORDS];
+    for (i, word) in first_word.iter_mut().enumerate() {
+        *word += i as u64;
+    }
+    let splat = |word: u32| W::splat(u64::from(word));
+    let (mut c0, mut c1, mut c2, mut c3) =
+        (W::load(&first_word), splat(row.position), splat(row.sequence[0]), splat(row.sequence[1]));
+    let [mut k0, mut k1] = row.seed;
+    for _ in 0..10 {
+        let (product0, product1) = (c0.mul_low(splat(0xD251_1F53)), c2.mul_low(splat(0xCD9E_8D57)));
+        c0 = product1.high().xor(c1).xor(splat(k0));
+        c2 = product0.high().xor(c3).xor(splat(k1));
+        (c1, c3) = (product1, product0);
+        k0 = k0.wrapping_add(0x9E37_79B9);
+        k1 = k1.wrapping_add(0xBB67_AE85);
+    }
+    let mut block = [[0; WORDS]; 4];
+    for (words, c) in block.iter_mut().zip([c0, c1, c2, c3]) {
+        c.store(words);
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::noise::philox;
+    use crate::ops::rows::halves;
+
+    struct Noise<'a>(u32, &'a Row);
+
+    impl Kernel for Noise<'_> {
+        type Output = [u32; CHUNK];
+        #[inline(always)]
+        fn run<V: Lanes>(self) -> [u32; CHUNK] {
+            noise_bits::<V::Words>(self.0, self.1)
+        }
+    }
+
+    #[test]
+    fn noise_bits_are_the_words_of_philox() {
+        let row =
+            Row { position: 77, sequence: halves(0x5_0000_0009), seed: halves(0xdead_beef_0000_0001), ..Row::IDLE };
+        for (level, first) in Level::all().into_iter().flat_map(|level| [0, 16, 12_544].map(|first| (level, first))) {
+            for (block, words) in (first..).zip(level.run(Noise(first, &row)).chunks(4)) {
+                assert_eq!(words, philox([block, 77, 9, 5], row.seed), "{level:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bound_is_one() {
+        let spread = (0..300_000u32).map(|i| i.wrapping_mul(2_654_435_769));
+        let tails = (0..32).flat_map(|s| [u32::MAX >> s, !(u32::MAX >> s), 1 << s, !(1 << s), !(0x9e37_79b9 >> s)]);
+        for bits in spread.chain(tails).chain(u32::MAX - 3000..=u32::MAX) {
+            assert!(gumbel(bits) <= noise_bound(bits), "{bits:#x}");
+            assert!(gumbel(bits) < MOST_NOISE);
+        }
+    }
+}

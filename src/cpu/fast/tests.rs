@@ -1,0 +1,210 @@
+//! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
+
+use super::simd::Level;
+use super::{gru, lstm, matmul, sample, softmax};
+use crate::cpu::{FastArgs, Pool, Serial};
+use crate::ops::Buffer;
+use crate::ops::noise::philox;
+use crate::ops::pack_weight::pack;
+use crate::ops::rows::{Row, halves};
+use crate::plan::{Layout, PARAM_WORDS};
+
+/// Claims threads, so that work is cut, and runs the tasks backwards.
+struct Backwards(usize);
+
+impl Pool for Backwards {
+    fn threads(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..count).rev().for_each(task);
+    }
+}
+
+type Function = fn(Level, &mut FastArgs<'_>);
+
+/// An op with its operands.
+#[derive(Clone)]
+struct Problem {
+    run: Function,
+    operands: Vec<Buffer<f32>>,
+    packed: Vec<Option<Vec<f32>>>,
+    words: Vec<usize>,
+    /// Words that move by one from row to row.
+    moving: &'static [usize],
+}
+
+impl Problem {
+    fn new(run: Function, words: &[usize], moving: &'static [usize]) -> Problem {
+        Problem { run, operands: Vec::new(), packed: Vec::new(), words: words.to_vec(), moving }
+    }
+
+    /// Numbers between -scale and scale.
+    fn random(&self, len: usize, scale: f32) -> Vec<f32> {
+        let seed = self.operands.len() as u32;
+        let number = |i| philox([i, seed, 0, 0], [1, 2])[0] as i32 as f32 * (scale / 2_147_483_648.0);
+        (0..len as u32).map(number).collect()
+    }
+
+    fn real(mut self, len: usize, scale: f32) -> Problem {
+        let values = self.random(len, scale);
+        self.operands.push(Buffer::Real(values));
+        self.packed.push(None);
+        self
+    }
+
+    fn word(mut self, words: Vec<u32>) -> Problem {
+        self.operands.push(Buffer::Word(words));
+        self.packed.push(None);
+        self
+    }
+
+    fn weight(mut self, shape: [usize; 3]) -> Problem {
+        let values = self.random(shape.iter().product(), 0.3);
+        self.operands.push(Buffer::Real(Vec::new()));
+        self.packed.push(Some(pack(Layout::Panel16, &values, shape, 0.0)));
+        self
+    }
+
+    /// Runs it, on the rows one by one where `one_by_one`, with dirty scratch memory.
+    fn solve(&self, level: Level, pool: &dyn Pool, one_by_one: bool) -> Vec<Vec<u32>> {
+        let mut operands = self.operands.clone();
+        let packed: Vec<Option<&[f32]>> = self.packed.iter().map(|p| p.as_deref()).collect();
+        let mut scratch = vec![f32::NAN; 100];
+        let mut run = |row: usize, rows: usize| {
+            let mut words = [0; PARAM_WORDS];
+            for (i, word) in self.words.iter().enumerate() {
+                words[i] = (word + if self.moving.contains(&i) { row } else { 0 }) as u32;
+            }
+            words[0] = rows as u32;
+            let operands = &mut operands;
+            (self.run)(level, &mut FastArgs { operands, packed: &packed, words, pool, scratch: &mut scratch });
+        };
+        let rows = self.words[0];
+        if one_by_one {
+            (0..rows).for_each(|row| run(row, 1))
+        } else {
+            run(0, rows)
+        }
+        let bits = |operand: &Buffer<f32>| match operand {
+            Buffer::Real(v) => v.iter().map(|x| x.to_bits()).collect(),
+            Buffer::Word(v) => v.clone(),
+        };
+        operands.iter().map(bits).collect()
+    }
+
+    fn check(&self, name: &str) {
+        let expected = self.solve(Level::best(), &Serial, false);
+        for level in Level::all() {
+            for pool in [&Serial as &dyn Pool, &Backwards(2), &Backwards(7)] {
+                let threads = pool.threads();
+                assert!(self.solve(level, pool, false) == expected, "{name} {level:?} threads {threads}");
+            }
+            if !self.moving.is_empty() {
+                assert!(self.solve(level, &Backwards(2), true) == expected, "{name} {level:?} row by row");
+            }
+        }
+    }
+}
+
+fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Problem {
+    let columns = groups * outputs;
+    Problem::new(matmul::matmul_at, &[rows, inputs, groups, outputs, 1, 2], &[4, 5])
+        .real((rows + 1) * inputs, 1.0)
+        .weight([groups, outputs, inputs])
+        .real(columns, 1.0)
+        .real((rows + 2) * columns, 1.0)
+}
+
+fn lstm_step_of(rows: usize, hidden: usize) -> Problem {
+    Problem::new(lstm::lstm_step_at, &[rows, hidden, 1, rows, 0, 0, 0], &[2, 3, 4, 5, 6])
+        .real((rows + 1) * 4 * hidden, 3.0)
+        .weight([4, hidden, hidden])
+        .real(4 * hidden, 1.0)
+        .real(2 * rows * hidden, 1.0)
+        .real(rows * hidden, 2.0)
+}
+
+fn gru_step_of(rows: usize, hidden: usize) -> Problem {
+    Problem::new(gru::gru_step_at, &[rows, hidden, 1, 0, rows], &[2, 3, 4])
+        .real((rows + 1) * 3 * hidden, 3.0)
+        .weight([3, hidden, hidden])
+        .real(3 * hidden, 1.0)
+        .real(2 * rows * hidden, 1.0)
+}
+
+/// The decode step of either network: its input rows in order, or looked up in an order of their own.
+fn decode_of(gates: usize, [rows, inputs, hidden]: [usize; 3], gather: bool) -> Problem {
+    let ids = (0..rows as u32).map(|m| (7 * m + 3) % (rows as u32 + 1)).collect();
+    // Looked-up rows are those of `ids`, from the first on: they do not move.
+    let lstm: &'static [usize] = if gather { &[] } else { &[3, 5, 6, 7] };
+    let gru: &'static [usize] = if gather { &[] } else { &[3, 5, 6] };
+    let problem = match gates {
+        4 => Problem::new(lstm::lstm_decode_at, &[rows, inputs, hidden, 1, gather.into(), rows, 0, 0], lstm),
+        _ => Problem::new(gru::gru_decode_at, &[rows, inputs, hidden, 1, gather.into(), rows, 0], gru),
+    };
+    let problem = problem
+        .real((rows + 1) * inputs, 1.0)
+        .word(ids)
+        .weight([gates, hidden, inputs])
+        .weight([gates, hidden, hidden])
+        .real(gates * hidden, 1.0)
+        .real(gates * hidden, 1.0)
+        .real(2 * rows * hidden, 1.0);
+    if gates == 4 { problem.real(rows * hidden, 2.0) } else { problem }
+}
+
+fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
+    let row = |m: u64| Row {
+        active: u32::from(m != 2),
+        position: 5,
+        sequence: halves(m << 31),
+        seed: [3, 4],
+        inverse_temperature: temperature.recip(),
+        end_position: 9,
+        forced_end: u32::from(m == 1),
+        ..Row::IDLE
+    };
+    Problem::new(sample::sample_at, &[rows, vocab, 1], &[])
+        .real(rows * vocab, 6.0)
+        .word((0..rows as u64).flat_map(|m| row(m).to_words()).collect())
+        .word(vec![0; rows])
+        .word(vec![0])
+        .word(vec![0; 2 * rows])
+        .real(2 * rows, 1.0)
+}
+
+#[test]
+fn matmul_bits() {
+    for (rows, inputs, groups, outputs) in
+        [(1, 1, 1, 1), (1, 520, 1, 1100), (3, 65, 4, 33), (67, 130, 1, 300), (13, 128, 1, 1000), (500, 64, 3, 17)]
+    {
+        matmul_of(rows, inputs, groups, outputs).check(&format!("matmul {rows} {inputs} {groups} {outputs}"));
+    }
+}
+
+#[test]
+fn step_bits() {
+    for (rows, hidden) in [(1, 1), (1, 70), (1, 410), (2, 384), (5, 17), (31, 128), (67, 81)] {
+        lstm_step_of(rows, hidden).check(&format!("lstm_step {rows} {hidden}"));
+        gru_step_of(rows, hidden).check(&format!("gru_step {rows} {hidden}"));
+        for (gates, gather) in [(4, true), (4, false), (3, true), (3, false)] {
+            decode_of(gates, [rows, 50, hidden], gather).check(&format!("decode {gates} {rows} {hidden} {gather}"));
+        }
+    }
+}
+
+#[test]
+fn softmax_and_sample_bits() {
+    for (rows, vocab) in [(1, 1), (3, 17), (5, 1000), (3, 20_001)] {
+        let x = |run, log| Problem::new(run, &[rows, vocab, log], &[]).real(rows * vocab, 9.0).real(rows, 1.0);
+        x(softmax::logsumexp_at, 0).check("logsumexp");
+        for log in [0, 1] {
+            x(softmax::softmax_at, log).real(rows * vocab, 0.0).check("softmax");
+        }
+        for temperature in [f32::INFINITY, 1.0, 0.1] {
+            sample_of(rows, vocab, temperature).check("sample");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Runs a plan on the CPU, with the ops' fast functions or their references.
+
+mod executor;
+pub mod fast;
+mod interpreter;
+mod pool;
+
+pub use executor::{CpuExecutor, Functions};
+pub use interpreter::Interpreter;
+pub(crate) use interpreter::complete_words;
+pub use pool::{Pool, Serial};
+
+use crate::ops::{Buffer, OrderClass};
+use crate::plan::{Layout, PARAM_WORDS};
+
+/// A fast CPU function of an op: SIMD and threads, the same numbers as the reference up to rounding, and the same
+/// bits for any number of rows and threads.
+pub struct Fast {
+    /// The function.
+    pub run: fn(&mut FastArgs<'_>),
+    /// Operands that it wants in another layout; they arrive in [`FastArgs::packed`].
+    pub layouts: &'static [(usize, Layout)],
+    /// The order of its sums.
+    pub class: OrderClass,
+}
+
+/// What a fast function sees.
+pub struct FastArgs<'a> {
+    /// Operands in the row's order, row major, without padding. A packed weight's buffer here is empty.
+    pub operands: &'a mut [Buffer<f32>],
+    /// For each operand its packed form, where [`Fast::layouts`] asks for one.
+    pub packed: &'a [Option<&'a [f32]>],
+    /// Parameter words, as for a reference.
+    pub words: [u32; PARAM_WORDS],
+    /// Where threads come from.
+    pub pool: &'a dyn Pool,
+    /// Memory that is kept from call to call; its contents mean nothing.
+    pub scratch: &'a mut Vec<f32>,
+}
+
+impl FastArgs<'_> {
+    /// The leading parameter words as sizes and offsets.
+    pub fn sizes<const N: usize>(&self) -> [usize; N] {
+        std::array::from_fn(|i| self.words[i] as usize)
+    }
+}

@@ -1,0 +1,149 @@
+//! The adapters of this machine, and which of them a `--device` means.
+
+use crate::error::{Error, Result};
+
+/// What kind of device an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the CPU's memory.
+    Integrated,
+    /// A GPU lent to a virtual machine, or one that does not say what it is.
+    Other,
+    /// A driver that runs shaders on the CPU, such as llvmpipe.
+    Software,
+}
+
+/// An adapter as it is listed.
+#[derive(Clone, Debug)]
+pub struct AdapterInfo {
+    /// The adapter's name.
+    pub name: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// `vulkan`, `metal` or `dx12`.
+    pub backend: String,
+    /// What kind of device it is.
+    pub kind: Kind,
+    /// Largest storage binding in bytes.
+    pub max_binding_bytes: u64,
+    /// Largest buffer in bytes.
+    pub max_buffer_bytes: u64,
+    /// Invocations in a workgroup.
+    pub max_invocations: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_bytes: u32,
+    /// Optional features that gatefold knows and the adapter has.
+    pub features: Vec<&'static str>,
+}
+
+/// An adapter and what is listed of it.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    pub(super) raw: wgpu::Adapter,
+    /// What is listed.
+    pub info: AdapterInfo,
+}
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The best GPU, else the CPU.
+    Auto,
+    /// The CPU, without wgpu.
+    Cpu,
+    /// The best GPU.
+    Gpu,
+    /// A place in the list.
+    Index(usize),
+    /// Part of an adapter's or driver's name, in any case.
+    Name(String),
+}
+
+impl std::str::FromStr for Choice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Choice, Self::Err> {
+        Ok(match text {
+            "" | "auto" => Choice::Auto,
+            "cpu" => Choice::Cpu,
+            "gpu" => Choice::Gpu,
+            text => text.parse().map_or_else(|_| Choice::Name(text.to_string()), Choice::Index),
+        })
+    }
+}
+
+/// Lists the adapters of Vulkan, Metal and DX12.
+pub async fn adapters() -> Vec<Adapter> {
+    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    let found = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    found.into_iter().map(|raw| Adapter { info: describe(&raw), raw }).collect()
+}
+
+fn describe(raw: &wgpu::Adapter) -> AdapterInfo {
+    let (info, limits) = (raw.get_info(), raw.limits());
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => Kind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => Kind::Integrated,
+        wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => Kind::Other,
+        wgpu::DeviceType::Cpu => Kind::Software,
+    };
+    let known = [
+        (wgpu::Features::IMMEDIATES, "immediates"),
+        (wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES, "timestamps"),
+        (wgpu::Features::SHADER_F16, "f16"),
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
+    ];
+    AdapterInfo {
+        name: info.name,
+        driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
+        backend: info.backend.to_str().to_string(),
+        kind,
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        features: known.iter().filter(|(f, _)| raw.features().contains(*f)).map(|(_, name)| *name).collect(),
+    }
+}
+
+/// The adapter that a choice means; `None` is the CPU.
+///
+/// # Errors
+/// Nothing that was asked for by name, index or kind is there.
+pub fn choose<'a>(choice: &Choice, adapters: &'a [Adapter]) -> Result<Option<&'a Adapter>> {
+    let best = || {
+        let of = |kind| adapters.iter().find(|a| a.info.kind == kind);
+        of(Kind::Discrete).or_else(|| of(Kind::Integrated)).or_else(|| of(Kind::Other))
+    };
+    let missing = |what: String| Error::Device(format!("{what}\n{}", listed(adapters)));
+    match choice {
+        Choice::Cpu => Ok(None),
+        Choice::Auto => Ok(best()),
+        Choice::Gpu => {
+            let what = "no GPU was found (a software adapter is used only when it is named)";
+            best().map(Some).ok_or_else(|| missing(what.into()))
+        }
+        Choice::Index(i) => {
+            adapters.get(*i).map(Some).ok_or_else(|| missing(format!("there is no adapter with index {i}")))
+        }
+        Choice::Name(part) => {
+            let part = part.to_lowercase();
+            let matches = |a: &&Adapter| {
+                a.info.name.to_lowercase().contains(&part) || a.info.driver.to_lowercase().contains(&part)
+            };
+            adapters.iter().find(matches).map(Some).ok_or_else(|| missing(format!("no adapter is named `{part}`")))
+        }
+    }
+}
+
+fn listed(adapters: &[Adapter]) -> String {
+    if adapters.is_empty() {
+        return "no Vulkan, Metal or DX12 adapter is on this machine; `--device cpu` needs none".into();
+    }
+    let lines = adapters.iter().enumerate().map(|(i, a)| format!("  {i}  {} ({})", a.info.name, a.info.backend));
+    format!("adapters here:\n{}\nor `--device cpu`", lines.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,220 @@
+//! An opened device: what it can do, its compiled kernels, and the first thing that went wrong on it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::adapter::{Adapter, AdapterInfo, Kind};
+use super::shader::assemble;
+use crate::error::{Error, Result};
+use crate::ops::{Access, OpRow, Variant};
+
+/// How step parameters reach a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParamsBy {
+    /// Written into the command stream.
+    Immediates,
+    /// A uniform buffer with a dynamic offset, for adapters (and browsers) without immediates.
+    Uniform,
+}
+
+/// How a device is opened; the default asks for all that the adapter has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeviceOptions {
+    /// No storage binding may be larger than this many bytes.
+    pub max_binding_bytes: Option<u64>,
+    /// Parameters by uniform even where there are immediates.
+    pub uniform_params: bool,
+}
+
+/// Bytes of parameters.
+pub(super) const PARAM_BYTES: u32 = 4 * crate::plan::PARAM_WORDS as u32;
+
+/// A compiled kernel.
+pub(super) struct Pipeline {
+    pub raw: wgpu::ComputePipeline,
+    pub bindings: wgpu::BindGroupLayout,
+}
+
+/// A kernel's name, how it gets parameters, and whether it is checked.
+type PipelineKey = (&'static str, ParamsBy, bool);
+
+/// An opened device. Executors share it.
+pub struct Gpu {
+    /// What the adapter says of itself.
+    pub info: AdapterInfo,
+    /// How step parameters reach kernels.
+    pub params_by: ParamsBy,
+    /// No binding may be larger, in bytes.
+    pub max_binding_bytes: u64,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) uniform_alignment: u32,
+    pub(super) params_layout: Option<wgpu::BindGroupLayout>,
+    limits: wgpu::Limits,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Gpu {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// The driver refuses, or the adapter is below WebGPU's floor.
+    pub async fn open(adapter: &Adapter, options: DeviceOptions) -> Result<Arc<Gpu>> {
+        let name = &adapter.info.name;
+        let has = adapter.raw.features();
+        let available = adapter.raw.limits();
+        let immediates = !options.uniform_params && has.contains(wgpu::Features::IMMEDIATES);
+        let mut limits = wgpu::Limits::default();
+        limits.max_immediate_size = if immediates { PARAM_BYTES } else { 0 };
+        limits.max_storage_buffer_binding_size =
+            options.max_binding_bytes.unwrap_or(available.max_storage_buffer_binding_size);
+        limits.max_buffer_size = available.max_buffer_size;
+        if let Some(bytes) = options.max_binding_bytes {
+            limits.max_storage_buffer_binding_size = bytes.min(available.max_storage_buffer_binding_size);
+        }
+        // What kernels rely on; rendering limits may be lower than the defaults.
+        limits = limits.or_worse_values_from(&available);
+        let mut features = wgpu::Features::empty();
+        if immediates {
+            features |= wgpu::Features::IMMEDIATES;
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("gatefold"),
+            required_features: features,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .raw
+            .request_device(&descriptor)
+            .await
+            .map_err(|e| Error::Device(format!("adapter `{name}` could not be opened: {e}")))?;
+        let params_by = if immediates { ParamsBy::Immediates } else { ParamsBy::Uniform };
+        let gpu = Gpu {
+            info: adapter.info.clone(),
+            params_by,
+            max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            params_layout: (params_by == ParamsBy::Uniform).then(|| params_layout(&device)),
+            device,
+            queue,
+            uniform_alignment: limits.min_uniform_buffer_offset_alignment.max(PARAM_BYTES),
+            limits,
+            pipelines: Mutex::default(),
+            failure: Arc::default(),
+        };
+        gpu.watch();
+        Ok(Arc::new(gpu))
+    }
+
+    /// Keeps the first error, so that a call can return it, where wgpu would panic.
+    fn watch(&self) {
+        let failure = self.failure.clone();
+        self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            failure.lock().expect("unpoisoned").get_or_insert_with(|| error.to_string());
+        }));
+        let failure = self.failure.clone();
+        self.device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                failure.lock().expect("unpoisoned").get_or_insert_with(|| format!("the device was lost: {message}"));
+            }
+        });
+    }
+
+    /// Fails with the first thing that went wrong since the last call.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.failure.lock().expect("unpoisoned").take() {
+            Some(what) => Err(Error::Device(format!("{}: {what}", self.info.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether shaders run on the CPU.
+    pub fn is_software(&self) -> bool {
+        self.info.kind == Kind::Software
+    }
+
+    /// Whether a kernel runs on this device.
+    pub fn supports(&self, variant: &Variant) -> bool {
+        variant.requires.invocations <= self.limits.max_compute_invocations_per_workgroup
+            && variant.requires.workgroup_bytes <= self.limits.max_compute_workgroup_storage_size
+    }
+
+    /// The compiled kernel of a variant.
+    pub(super) fn pipeline(&self, op: &OpRow, variant: &Variant, checked: bool) -> Arc<Pipeline> {
+        let key = (variant.name, self.params_by, checked);
+        let mut pipelines = self.pipelines.lock().expect("unpoisoned");
+        pipelines.entry(key).or_insert_with(|| Arc::new(self.compile(op, variant, checked))).clone()
+    }
+
+    fn compile(&self, op: &OpRow, variant: &Variant, checked: bool) -> Pipeline {
+        let source = assemble(variant.source, self.params_by);
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(variant.name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+        let module = if checked {
+            self.device.create_shader_module(descriptor)
+        } else {
+            // SAFETY: the shader is ours. Its indices are bounded by the parameter words that `record` and the
+            // lowering derive from the bound tensors' shapes, token ids are refused on the host when they are out
+            // of range, every loop ends, and every case runs checked and with guard words behind each buffer in
+            // the tests. The checks would cost up to 100x.
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+        };
+        let bindings = self.binding_layout(op, variant);
+        let mut groups = vec![Some(&bindings)];
+        groups.extend(self.params_layout.as_ref().map(Some));
+        let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(variant.name),
+            bind_group_layouts: &groups,
+            immediate_size: if self.params_by == ParamsBy::Immediates { PARAM_BYTES } else { 0 },
+        });
+        let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(variant.name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: variant.overrides,
+                zero_initialize_workgroup_memory: checked,
+            },
+            cache: None,
+        });
+        Pipeline { raw, bindings }
+    }
+
+    fn binding_layout(&self, op: &OpRow, variant: &Variant) -> wgpu::BindGroupLayout {
+        let carry = (op.carry_words > 0).then_some(Access::Write);
+        let accesses = op.operands.iter().map(|o| o.access).chain(carry);
+        let entries: Vec<_> = accesses
+            .enumerate()
+            .map(|(i, access)| {
+                let ty = wgpu::BufferBindingType::Storage { read_only: access == Access::Read };
+                layout_entry(i as u32, ty, false, None)
+            })
+            .collect();
+        let label = Some(variant.name);
+        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries })
+    }
+}
+
+fn params_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
+    let size = wgpu::BufferSize::new(u64::from(PARAM_BYTES));
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some("parameters"),
+        entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true, size)],
+    })
+}
+
+fn layout_entry(
+    binding: u32,
+    ty: wgpu::BufferBindingType,
+    has_dynamic_offset: bool,
+    min_binding_size: Option<wgpu::BufferSize>,
+) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
+        count: None,
+    }
+}

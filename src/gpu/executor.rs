@@ -1,0 +1,454 @@
+//! The GPU executor: memory, submissions of many dispatches in one pass, and tickets for what is read back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use super::device::{Gpu, PARAM_BYTES, ParamsBy};
+use super::lower::{Lowered, bind, choose, lower, select};
+use super::memory::{GUARD, Memory, Stored, new_buffer};
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
+use crate::ops::{Buffer, pack_weight};
+use crate::plan::{Builder, Dim, Index, Layout, Plan, Role, SectionId, Sizes, TensorId};
+
+/// How an executor is made; the default is what users get.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Variants by op name, where not the preferred one.
+    pub forced: HashMap<String, String>,
+    /// Bounds checks in kernels.
+    pub checked: bool,
+    /// Guard words behind every buffer; see [`GpuExecutor::guards_intact`].
+    pub guards: bool,
+}
+
+/// Runs a plan on an opened device.
+pub struct GpuExecutor {
+    gpu: Arc<Gpu>,
+    plan: Plan,
+    capacity: Sizes,
+    checked: bool,
+    /// Which tensors its sections use.
+    used: Vec<bool>,
+    memory: Memory,
+    sections: HashMap<SectionId, Vec<Lowered>>,
+    /// Parameters of a submission's dispatches, where they come by uniform.
+    uniform: Option<(wgpu::Buffer, wgpu::BindGroup)>,
+    tickets: u64,
+    in_flight: BTreeMap<u64, InFlight>,
+}
+
+type Callback = Box<dyn FnOnce() + Send>;
+
+/// What a mapping callback shares with the executor.
+#[derive(Default)]
+struct Arrival {
+    outcome: Option<std::result::Result<(), String>>,
+    then: Option<Callback>,
+}
+
+struct InFlight {
+    staging: wgpu::Buffer,
+    /// Tensors with the range of their words in the staging buffer.
+    reads: Vec<(TensorId, std::ops::Range<usize>)>,
+    arrival: Arc<Mutex<Arrival>>,
+    submission: wgpu::SubmissionIndex,
+}
+
+impl GpuExecutor {
+    /// Memory and kernels for some sections of a plan.
+    ///
+    /// # Errors
+    /// A tensor that cannot be bound even in parts, too little memory, a kernel that the driver refuses.
+    pub fn new(
+        gpu: Arc<Gpu>,
+        plan: Plan,
+        capacity: Sizes,
+        sections: &[SectionId],
+        options: &GpuOptions,
+    ) -> Result<GpuExecutor> {
+        let selection = select(&gpu, &plan, sections, capacity, &options.forced)?;
+        let memory =
+            Memory::new(&gpu, plan.clone(), capacity, &selection.wanted, &selection.multiples, options.guards)?;
+        let mut lowered = HashMap::new();
+        for (section, nodes) in selection.nodes {
+            let ops = nodes
+                .into_iter()
+                .map(|(node, variant)| lower(&gpu, &plan, &memory, &node, variant, capacity, options.checked));
+            lowered.insert(section, ops.collect::<Result<Vec<_>>>()?);
+        }
+        gpu.check()?;
+        let checked = options.checked;
+        let used = plan.used_by(sections);
+        let (tickets, in_flight) = (0, BTreeMap::new());
+        let sections = lowered;
+        Ok(GpuExecutor { gpu, plan, capacity, checked, used, memory, sections, uniform: None, tickets, in_flight })
+    }
+
+    /// Bytes of device memory that the plan's tensors take.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.bytes()
+    }
+
+    /// The variants in use, in the order of a section's ops.
+    pub fn variants(&self, section: SectionId) -> Vec<&'static str> {
+        self.sections[&section].iter().map(|op| op.variant.name).collect()
+    }
+
+    /// Writes a weight into one of the packed layouts: each part row major first, then through the packing kernel.
+    fn write_packed(&mut self, id: TensorId, layout: Layout, words: &[u32]) -> Result<()> {
+        assert_eq!(layout, Layout::K4, "the layout of the GPU's matrix kernels");
+        let shape = self.plan.tensor(id).shape(self.capacity);
+        let ranges = self.memory.ranges(id);
+        let raw_parts = self.memory.to_parts(id, words);
+        for (i, (range, raw)) in ranges.iter().zip(raw_parts).enumerate() {
+            let units = if self.plan.tensor(id).split.is_some() { range.len() } else { shape[1] };
+            let mut b = Builder::new();
+            let dims: [Dim; 3] = [shape[0].into(), units.into(), shape[2].into()];
+            let w = b.f32(Role::Weight, "w", &dims);
+            let packed = b.f32(Role::Weight, "packed", &dims);
+            b.layout(packed, Layout::K4);
+            let section = b.section("pack", |b| pack_weight::record(b, w, packed));
+            let plan = b.finish();
+            let node = plan.ops(section)[0];
+            let sizes = Sizes { rows: 1, time: 1 };
+            let variant = choose(&self.gpu, &plan, node, sizes, &HashMap::new())?;
+            let pipeline = self.gpu.pipeline(node.op, variant, self.checked);
+            let bytes = (4 * raw.len() as u64).next_multiple_of(16).max(16);
+            let staging = new_buffer(&self.gpu, "row-major weight", bytes, false);
+            self.gpu.queue.write_buffer(&staging.buffer, 0, bytemuck::cast_slice(&raw));
+            let target = &self.memory.parts(Stored { tensor: id, layout })[i];
+            let bind_group = bind(&self.gpu, variant.name, &pipeline.bindings, &[&staging, target]);
+            let params = node.words(sizes, Index::default());
+            self.submit_one(&pipeline.raw, &bind_group, &params, (variant.groups)(&params));
+        }
+        self.gpu.check()
+    }
+
+    fn submit_one(
+        &mut self,
+        pipeline: &wgpu::ComputePipeline,
+        bind_group: &wgpu::BindGroup,
+        words: &[u32],
+        groups: [u32; 3],
+    ) {
+        self.deliver_uniforms(&[words.to_vec()]);
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bind_group, &[]);
+            self.set_params(&mut pass, words, 0);
+            pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+    }
+
+    /// Hands a dispatch its parameters.
+    fn set_params(&self, pass: &mut wgpu::ComputePass<'_>, words: &[u32], place: usize) {
+        match (&self.uniform, self.gpu.params_by) {
+            (_, ParamsBy::Immediates) => pass.set_immediates(0, bytemuck::cast_slice(words)),
+            (Some((_, group)), ParamsBy::Uniform) => {
+                pass.set_bind_group(1, group, &[place as u32 * self.gpu.uniform_alignment]);
+            }
+            (None, ParamsBy::Uniform) => unreachable!("deliver_uniforms made the buffer"),
+        }
+    }
+
+    /// Writes the parameters of all dispatches of the next submission, where they come by uniform.
+    fn deliver_uniforms(&mut self, words: &[Vec<u32>]) {
+        let Some(layout) = &self.gpu.params_layout else { return };
+        let step = self.gpu.uniform_alignment as usize;
+        let bytes = (words.len().max(1) * step) as u64;
+        if self.uniform.as_ref().is_none_or(|(buffer, _)| buffer.size() < bytes) {
+            let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("parameters"),
+                size: bytes.next_power_of_two(),
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &buffer,
+                offset: 0,
+                size: wgpu::BufferSize::new(u64::from(PARAM_BYTES)),
+            });
+            let group = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("parameters"),
+                layout,
+                entries: &[wgpu::BindGroupEntry { binding: 0, resource }],
+            });
+            self.uniform = Some((buffer, group));
+        }
+        let mut bytes = vec![0u8; words.len() * step];
+        for (to, from) in bytes.chunks_exact_mut(step).zip(words) {
+            to[..4 * from.len()].copy_from_slice(bytemuck::cast_slice(from));
+        }
+        // Ordered before the next submission and after all earlier ones, so one buffer serves every submission.
+        let (buffer, _) = self.uniform.as_ref().expect("just made");
+        self.gpu.queue.write_buffer(buffer, 0, &bytes);
+    }
+
+    /// One pass with the dispatches of all runs.
+    fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, runs: &[Run]) {
+        let mut instances = Vec::new();
+        for run in runs {
+            for step in run.steps.clone() {
+                let all = self.plan.instances(run.section, run.sizes, step);
+                let end = run.ops.end.min(all.len());
+                let some = all[run.ops.start.min(end)..end].iter().copied();
+                instances.extend(some.map(|instance| (run.section, run.sizes, instance)));
+            }
+        }
+        if self.gpu.params_by == ParamsBy::Uniform {
+            let words: Vec<Vec<u32>> = (instances.iter())
+                .flat_map(|(section, sizes, at)| self.sections[section][at.node].dispatches(*sizes, at.index))
+                .map(|dispatch| dispatch.words.to_vec())
+                .collect();
+            self.deliver_uniforms(&words);
+        }
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let mut current = std::ptr::null();
+        let mut place = 0;
+        for (section, sizes, at) in instances {
+            let op = &self.sections[&section][at.node];
+            for dispatch in op.dispatches(sizes, at.index) {
+                if current != Arc::as_ptr(&op.pipeline) {
+                    pass.set_pipeline(&op.pipeline.raw);
+                    current = Arc::as_ptr(&op.pipeline);
+                }
+                pass.set_bind_group(0, dispatch.bind_group, &[]);
+                self.set_params(&mut pass, &dispatch.words, place);
+                let [x, y, z] = dispatch.groups;
+                pass.dispatch_workgroups(x, y, z);
+                place += 1;
+            }
+        }
+    }
+
+    /// Copies tensors into a staging buffer; gives each tensor's range of words.
+    fn encode_reads(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        read: &[TensorId],
+    ) -> (wgpu::Buffer, Vec<(TensorId, std::ops::Range<usize>)>) {
+        let parts_of = |id: TensorId| self.memory.parts(self.readable(id)).iter();
+        let total: u64 = read.iter().flat_map(|id| parts_of(*id)).map(|part| part.bytes).sum();
+        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: total.max(16),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut at = 0;
+        let ranges = read.iter().map(|&id| {
+            let start = at;
+            for part in parts_of(id) {
+                encoder.copy_buffer_to_buffer(&part.buffer, 0, &staging, at, part.bytes);
+                at += part.bytes;
+            }
+            (id, start as usize / 4..at as usize / 4)
+        });
+        let ranges = ranges.collect();
+        (staging, ranges)
+    }
+
+    /// The stored form that can be read back as the plan has it.
+    fn readable(&self, id: TensorId) -> Stored {
+        Stored { tensor: id, layout: self.plan.tensor(id).layout }
+    }
+
+    /// Whether the guard words behind every buffer are as they were written; blocks.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn guards_intact(&mut self) -> Result<bool> {
+        assert!(self.memory.guards(), "the executor was made with guards");
+        let ids: Vec<TensorId> = self.plan.ids().collect();
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let stored = ids
+            .iter()
+            .flat_map(|&id| self.memory.layouts(id).into_iter().map(move |layout| Stored { tensor: id, layout }));
+        let parts: Vec<_> = stored.flat_map(|s| self.memory.parts(s)).collect();
+        let guard_bytes = 4 * GUARD.len() as u64;
+        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("guards"),
+            size: guard_bytes * parts.len().max(1) as u64,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        for (i, part) in parts.iter().enumerate() {
+            encoder.copy_buffer_to_buffer(&part.buffer, part.bytes, &staging, i as u64 * guard_bytes, guard_bytes);
+        }
+        let count = parts.len();
+        let ticket = self.send(encoder, staging, Vec::new());
+        let words = self.wait_for_words(ticket)?;
+        Ok(words[..count * GUARD.len()].chunks(GUARD.len()).all(|guard| guard == GUARD))
+    }
+
+    fn send(
+        &mut self,
+        encoder: wgpu::CommandEncoder,
+        staging: wgpu::Buffer,
+        reads: Vec<(TensorId, std::ops::Range<usize>)>,
+    ) -> Ticket {
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        let arrival = Arc::new(Mutex::new(Arrival::default()));
+        let shared = arrival.clone();
+        staging.slice(..).map_async(wgpu::MapMode::Read, move |outcome| {
+            let then = {
+                let mut arrival = shared.lock().expect("unpoisoned");
+                arrival.outcome = Some(outcome.map_err(|e| e.to_string()));
+                arrival.then.take()
+            };
+            if let Some(then) = then {
+                then();
+            }
+        });
+        let ticket = Ticket(self.tickets);
+        self.tickets += 1;
+        self.in_flight.insert(ticket.0, InFlight { staging, reads, arrival, submission });
+        ticket
+    }
+
+    fn poll(&self, wait_for: Option<&wgpu::SubmissionIndex>) -> Result<()> {
+        let how = match wait_for {
+            Some(index) => wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: None },
+            None => wgpu::PollType::Poll,
+        };
+        let polled = self.gpu.device.poll(how);
+        self.gpu.check()?;
+        polled.map(drop).map_err(|e| Error::Device(format!("{}: {e}", self.gpu.info.name)))
+    }
+
+    fn wait_for_words(&mut self, ticket: Ticket) -> Result<Vec<u32>> {
+        let index = self.flight(ticket)?.submission.clone();
+        self.poll(Some(&index))?;
+        let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
+        words_of(&flight)
+    }
+
+    fn flight(&self, ticket: Ticket) -> Result<&InFlight> {
+        self.in_flight.get(&ticket.0).ok_or_else(|| Error::Device("the results of this submission were taken".into()))
+    }
+
+    fn unpack(&self, flight: &InFlight, words: &[u32]) -> Vec<Buffer<f32>> {
+        flight.reads.iter().map(|(id, range)| self.memory.from_parts(*id, &words[range.clone()])).collect()
+    }
+}
+
+/// Rows of `width` at distances of `stride`; the last one may be shorter.
+fn pad_rows(words: &[u32], width: usize, stride: usize) -> Vec<u32> {
+    let mut padded = Vec::with_capacity(words.len() / width * stride + width);
+    for (row, values) in words.chunks(width).enumerate() {
+        padded.resize(row * stride, 0);
+        padded.extend_from_slice(values);
+    }
+    padded
+}
+
+fn words_of(flight: &InFlight) -> Result<Vec<u32>> {
+    match flight.arrival.lock().expect("unpoisoned").outcome.take() {
+        Some(Ok(())) => {}
+        Some(Err(e)) => return Err(Error::Device(format!("results could not be read back: {e}"))),
+        None => return Err(Error::Device("results did not arrive although the device is idle".into())),
+    }
+    let view = flight.staging.slice(..).get_mapped_range();
+    let view = view.map_err(|e| Error::Device(format!("results could not be read back: {e}")))?;
+    Ok(bytemuck::cast_slice(&view).to_vec())
+}
+
+impl Executor for GpuExecutor {
+    fn device(&self) -> String {
+        let info = &self.gpu.info;
+        format!("{} ({}, {})", info.name, info.backend, info.driver)
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn capacity(&self) -> Sizes {
+        self.capacity
+    }
+
+    fn write(&mut self, id: TensorId, first_row: usize, values: Values<'_>) -> Result<()> {
+        let words: &[u32] = match values {
+            Values::F32(v) => bytemuck::cast_slice(v),
+            Values::U32(v) => v,
+        };
+        let tensor = self.plan.tensor(id);
+        let (len, width, name) = (tensor.len(self.capacity), tensor.width(self.capacity), tensor.name.clone());
+        if first_row * width + words.len() > len {
+            let rows = len / width.max(1);
+            return Err(Error::Limit(format!(
+                "tensor `{name}` has {rows} rows of {width}: {} values from row {first_row} on do not fit",
+                words.len()
+            )));
+        }
+        let own_layout = tensor.layout;
+        for layout in self.memory.layouts(id) {
+            if layout != own_layout {
+                self.write_packed(id, layout, words)?;
+                continue;
+            }
+            let parts = self.memory.parts(Stored { tensor: id, layout });
+            if layout == Layout::RowMajor && words.len() == len {
+                for (part, padded) in parts.iter().zip(self.memory.to_parts(id, words)) {
+                    self.gpu.queue.write_buffer(&part.buffer, 0, bytemuck::cast_slice(&padded));
+                }
+                continue;
+            }
+            assert_eq!(parts.len(), 1, "`{name}` is cut and is written whole");
+            let stride = if layout == Layout::RowMajor { self.memory.row_stride(id) } else { width };
+            let offset = 4 * (first_row * stride) as u64;
+            let padded = pad_rows(words, width, stride);
+            self.gpu.queue.write_buffer(&parts[0].buffer, offset, bytemuck::cast_slice(&padded));
+        }
+        self.gpu.check()
+    }
+
+    fn submit(&mut self, runs: &[Run], read: &[TensorId]) -> Result<Ticket> {
+        for run in runs {
+            check_sizes(run, self.capacity)?;
+        }
+        check_reads(&self.plan, &self.used, read)?;
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        self.encode(&mut encoder, runs);
+        let (staging, reads) = self.encode_reads(&mut encoder, read);
+        let ticket = self.send(encoder, staging, reads);
+        self.gpu.check()?;
+        Ok(ticket)
+    }
+
+    fn try_take(&mut self, ticket: Ticket) -> Result<Option<Vec<Buffer<f32>>>> {
+        self.poll(None)?;
+        if self.flight(ticket)?.arrival.lock().expect("unpoisoned").outcome.is_none() {
+            return Ok(None);
+        }
+        let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
+        Ok(Some(self.unpack(&flight, &words_of(&flight)?)))
+    }
+
+    fn on_ready(&mut self, ticket: Ticket, then: Callback) {
+        let Ok(flight) = self.flight(ticket) else { return then() };
+        let mut arrival = flight.arrival.lock().expect("unpoisoned");
+        if arrival.outcome.is_none() {
+            arrival.then = Some(then);
+        } else {
+            drop(arrival);
+            then();
+        }
+    }
+
+    fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
+        let index = self.flight(ticket)?.submission.clone();
+        self.poll(Some(&index))?;
+        let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
+        Ok(self.unpack(&flight, &words_of(&flight)?))
+    }
+
+    fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {
+        let instances = self.plan.instances(section, sizes, 0);
+        instances.iter().map(|at| self.sections[&section][at.node].count()).sum()
+    }
+}

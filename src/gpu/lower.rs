@@ -1,0 +1,224 @@
+//! From ops to dispatches: which variant, which layouts, which parts, which bindings.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::device::{Gpu, Pipeline};
+use super::memory::{Memory, Part, Stored, new_buffer};
+use crate::cpu::complete_words;
+use crate::error::{Error, Result};
+use crate::ops::{FIRST_PART, LAST_PART, OUTPUT_CUT, Variant};
+use crate::plan::{Index, OpNode, PARAM_WORDS, Plan, SectionId, Sizes, SplitGroup};
+
+/// An op, ready to be dispatched.
+pub(super) struct Lowered {
+    node: OpNode,
+    pub variant: &'static Variant,
+    pub pipeline: Arc<Pipeline>,
+    parts: Vec<LoweredPart>,
+}
+
+/// One dispatch of an op: the whole of it, or one combination of the parts of its cut operands.
+struct LoweredPart {
+    bind_group: wgpu::BindGroup,
+    /// `first` and `len` of each cut, then the flags.
+    words: Vec<u32>,
+}
+
+/// What a dispatch needs from the encoder.
+pub(super) struct Dispatch<'a> {
+    pub bind_group: &'a wgpu::BindGroup,
+    pub words: [u32; PARAM_WORDS],
+    pub groups: [u32; 3],
+}
+
+impl Lowered {
+    /// The dispatches of one run of the op.
+    pub fn dispatches(&self, sizes: Sizes, index: Index) -> impl Iterator<Item = Dispatch<'_>> {
+        let words = self.node.words(sizes, index);
+        let first_word = self.node.op.params.len();
+        self.parts.iter().filter_map(move |part| {
+            let mut words = words;
+            words[first_word..first_word + part.words.len()].copy_from_slice(&part.words);
+            let groups = (self.variant.groups)(&words);
+            (!groups.contains(&0)).then_some(Dispatch { bind_group: &part.bind_group, words, groups })
+        })
+    }
+
+    /// How many dispatches one run takes.
+    pub fn count(&self) -> usize {
+        self.parts.len()
+    }
+}
+
+/// The variant for an op: the forced one, else the first that suits the parameters and that the device supports.
+pub(super) fn choose(
+    gpu: &Gpu,
+    plan: &Plan,
+    node: &OpNode,
+    capacity: Sizes,
+    forced: &HashMap<String, String>,
+) -> Result<&'static Variant> {
+    let op = node.op;
+    let unsupported =
+        |name: &str| Error::Device(format!("{}: kernel `{name}` needs more than this device has", gpu.info.name));
+    if let Some(name) = forced.get(op.name) {
+        let variant = op.variants.iter().find(|v| v.name == name).ok_or_else(|| {
+            let names: Vec<_> = op.variants.iter().map(|v| v.name).collect();
+            Error::Usage(format!("op `{}` has no variant `{name}`; it has {}", op.name, names.join(", ")))
+        })?;
+        return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
+    }
+    let words = complete_words(plan, node, capacity, node.words(capacity, Index::default()));
+    let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && !(v.needs_gpu && gpu.is_software());
+    op.variants.iter().find(fits).ok_or_else(|| unsupported(op.name))
+}
+
+/// The sections' ops with their variants, and what memory they want.
+pub(super) struct Selection {
+    pub nodes: Vec<(SectionId, Vec<(OpNode, &'static Variant)>)>,
+    pub wanted: Vec<Stored>,
+    pub multiples: BTreeMap<SplitGroup, usize>,
+}
+
+/// Chooses a variant for every op of the sections.
+pub(super) fn select(
+    gpu: &Gpu,
+    plan: &Plan,
+    sections: &[SectionId],
+    capacity: Sizes,
+    forced: &HashMap<String, String>,
+) -> Result<Selection> {
+    let mut wanted = BTreeSet::new();
+    let mut multiples = BTreeMap::new();
+    let mut nodes = Vec::new();
+    for &section in sections {
+        let mut chosen = Vec::new();
+        for node in plan.ops(section) {
+            let variant = choose(gpu, plan, node, capacity, forced)?;
+            wanted.extend((0..node.operands.len()).map(|i| stored(plan, node, variant, i)));
+            for cut in node.op.cuts {
+                for &(operand, axis) in cut.axes {
+                    let tensor = plan.tensor(node.operands[operand]);
+                    let Some(split) = tensor.split else { continue };
+                    assert_eq!(split.axis, axis, "{}: `{}` is split along another axis", node.op.name, tensor.name);
+                    let multiple: &mut usize = multiples.entry(split.group).or_insert(1);
+                    *multiple = (*multiple).max(cut.multiple);
+                }
+            }
+            chosen.push((node.clone(), variant));
+        }
+        nodes.push((section, chosen));
+    }
+    Ok(Selection { nodes, wanted: wanted.into_iter().collect(), multiples })
+}
+
+/// Which stored form of a tensor an operand is: the layout that the kernel wants, or the plan's own.
+fn stored(plan: &Plan, node: &OpNode, variant: &Variant, operand: usize) -> Stored {
+    let tensor = node.operands[operand];
+    let wish = variant.layout(operand);
+    let own = plan.tensor(tensor).layout;
+    Stored { tensor, layout: if wish == crate::plan::Layout::RowMajor { own } else { wish } }
+}
+
+/// Binds an op's operands, part by part.
+pub(super) fn lower(
+    gpu: &Gpu,
+    plan: &Plan,
+    memory: &Memory,
+    node: &OpNode,
+    variant: &'static Variant,
+    capacity: Sizes,
+    checked: bool,
+) -> Result<Lowered> {
+    let op = node.op;
+    let pipeline = gpu.pipeline(op, variant, checked);
+    // The ranges of each cut: those of the first of its operands that is split.
+    let ranges: Vec<Vec<std::ops::Range<usize>>> = (op.cuts.iter())
+        .map(|cut| {
+            let split = cut.axes.iter().find(|(i, _)| plan.tensor(node.operands[*i]).split.is_some());
+            let (operand, axis) = *split.unwrap_or(&cut.axes[0]);
+            let id = node.operands[operand];
+            match plan.tensor(id).split {
+                Some(_) => memory.ranges(id),
+                None => std::iter::once(0..plan.tensor(id).shape[axis].value(capacity)).collect(),
+            }
+        })
+        .collect();
+    let count: usize = ranges.iter().map(Vec::len).product();
+    let carry = carry_buffer(gpu, node, capacity, count)?;
+    let parts = (0..count)
+        .map(|i| {
+            // The first cut's parts run fastest.
+            let mut rest = i;
+            let at: Vec<usize> = ranges
+                .iter()
+                .map(|r| {
+                    let p = rest % r.len();
+                    rest /= r.len();
+                    p
+                })
+                .collect();
+            let mut flags = 0;
+            if i == 0 {
+                flags |= FIRST_PART
+            }
+            if i + 1 == count {
+                flags |= LAST_PART
+            }
+            if output_is_cut(plan, memory, node) {
+                flags |= OUTPUT_CUT
+            }
+            let mut words: Vec<u32> =
+                at.iter().zip(&ranges).flat_map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
+            words.extend((!op.cuts.is_empty()).then_some(flags));
+            let bound: Vec<&Part> = (0..node.operands.len())
+                .map(|operand| {
+                    let all = memory.parts(stored(plan, node, variant, operand));
+                    let cut = op.cuts.iter().position(|c| c.axes.iter().any(|(o, _)| *o == operand));
+                    let part = cut.filter(|_| all.len() > 1).map_or(0, |c| at[c]);
+                    &all[part]
+                })
+                .chain(carry.as_ref())
+                .collect();
+            LoweredPart { bind_group: bind(gpu, variant.name, &pipeline.bindings, &bound), words }
+        })
+        .collect();
+    Ok(Lowered { node: node.clone(), variant, pipeline, parts })
+}
+
+fn output_is_cut(plan: &Plan, memory: &Memory, node: &OpNode) -> bool {
+    let written = (node.operands.iter().zip(node.op.operands)).filter(|(_, o)| o.access == crate::ops::Access::Write);
+    written.map(|(id, _)| *id).any(|id| plan.tensor(id).split.is_some() && memory.ranges(id).len() > 1)
+}
+
+/// What a kernel carries from part to part; a small stand-in where there is one part only.
+fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Result<Option<Part>> {
+    if node.op.carry_words == 0 {
+        return Ok(None);
+    }
+    let rows = if parts > 1 { node.words(capacity, Index::default())[0] as u64 } else { 0 };
+    let bytes = (4 * rows * node.op.carry_words as u64).max(64);
+    if bytes > gpu.max_binding_bytes {
+        return Err(Error::Limit(format!(
+            "`{}` on {rows} rows carries {bytes} bytes from part to part, but this device binds at most {}",
+            node.op.name, gpu.max_binding_bytes
+        )));
+    }
+    Ok(Some(new_buffer(gpu, node.op.name, bytes, false)))
+}
+
+/// A bind group of whole parts, in order.
+pub(super) fn bind(gpu: &Gpu, label: &str, layout: &wgpu::BindGroupLayout, parts: &[&Part]) -> wgpu::BindGroup {
+    let entries: Vec<_> = (parts.iter().enumerate())
+        .map(|(i, part)| wgpu::BindGroupEntry {
+            binding: i as u32,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &part.buffer,
+                offset: 0,
+                size: wgpu::BufferSize::new(part.bytes),
+            }),
+        })
+        .collect();
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout, entries: &entries })
+}

@@ -1,0 +1,294 @@
+//! Buffers of a plan's tensors: cut into parts where a binding would be too large, rows padded to vec4.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use super::device::Gpu;
+use crate::error::{Error, Result};
+use crate::ops::Buffer;
+use crate::ops::pack_weight::packed_len;
+use crate::plan::{Element, Layout, Plan, Sizes, SplitGroup, Tensor, TensorId};
+
+/// Words behind each buffer that no kernel may touch, written where a test asks for guards.
+pub(super) const GUARD: [u32; 16] = [0xdead_beef; 16];
+
+/// A tensor in one layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Stored {
+    pub tensor: TensorId,
+    pub layout: Layout,
+}
+
+impl PartialOrd for Layout {
+    fn partial_cmp(&self, other: &Layout) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Layout {
+    fn cmp(&self, other: &Layout) -> std::cmp::Ordering {
+        (*self as u8).cmp(&(*other as u8))
+    }
+}
+
+/// How one part of a tensor lies in its buffer, for layouts that keep rows together.
+#[derive(Clone, Debug)]
+struct PartRows {
+    /// Blocks of rows that are contiguous in the whole tensor and in the part.
+    blocks: usize,
+    /// Rows of a block in the part.
+    rows: usize,
+    /// Elements between blocks in the whole tensor.
+    block_step: usize,
+    /// First element of the first block in the whole tensor.
+    first: usize,
+    /// Elements of a row.
+    width: usize,
+    /// Elements between rows in the buffer.
+    stride: usize,
+}
+
+impl PartRows {
+    fn new(shape: &[usize], element: Element, cut: Option<(usize, &Range<usize>)>) -> PartRows {
+        let width = *shape.last().expect("tensors have an axis");
+        let total: usize = shape.iter().product();
+        let rows_and_width = match cut {
+            None => (1, total / width.max(1), total, 0, width),
+            Some((axis, range)) => {
+                let blocks: usize = shape[..axis].iter().product();
+                let inner: usize = shape[axis + 1..].iter().product();
+                let step = shape[axis] * inner;
+                if axis + 1 == shape.len() {
+                    (blocks, 1, step, range.start, range.len())
+                } else {
+                    (blocks, range.len() * inner / width, step, range.start * inner, width)
+                }
+            }
+        };
+        let (blocks, rows, block_step, first, width) = rows_and_width;
+        let stride = if element == Element::F32 { width.next_multiple_of(4) } else { width };
+        PartRows { blocks, rows, block_step, first, width, stride }
+    }
+
+    fn len(&self) -> usize {
+        self.blocks * self.rows * self.stride
+    }
+
+    /// (offset in the whole tensor, offset in the part) of each row.
+    fn rows(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (0..self.blocks * self.rows).map(|i| {
+            let (block, row) = (i / self.rows, i % self.rows);
+            (self.first + block * self.block_step + row * self.width, i * self.stride)
+        })
+    }
+}
+
+/// A buffer that holds a part, or the whole, of a tensor.
+pub(super) struct Part {
+    pub buffer: wgpu::Buffer,
+    /// Bytes that are bound; guard words may follow.
+    pub bytes: u64,
+}
+
+/// The buffers of a plan.
+pub(super) struct Memory {
+    plan: Plan,
+    capacity: Sizes,
+    guards: bool,
+    /// Ranges along the split axis, for groups that are cut.
+    cuts: BTreeMap<SplitGroup, Vec<Range<usize>>>,
+    stored: HashMap<Stored, Vec<Part>>,
+}
+
+impl Memory {
+    /// Buffers for tensors in the layouts that the chosen kernels want. `multiples` says for each split group of
+    /// what its parts' lengths must be multiples.
+    pub fn new(
+        gpu: &Gpu,
+        plan: Plan,
+        capacity: Sizes,
+        wanted: &[Stored],
+        multiples: &BTreeMap<SplitGroup, usize>,
+        guards: bool,
+    ) -> Result<Memory> {
+        let mut memory = Memory { plan, capacity, guards, cuts: BTreeMap::new(), stored: HashMap::new() };
+        memory.cut(gpu.max_binding_bytes, wanted, multiples)?;
+        for &stored in wanted {
+            let parts = memory.part_lens(stored).into_iter().enumerate().map(|(i, elements)| {
+                let bytes = (4 * elements as u64).next_multiple_of(16).max(16);
+                let name = &memory.plan.tensor(stored.tensor).name;
+                if bytes > gpu.max_binding_bytes {
+                    return Err(too_large(name, bytes, gpu.max_binding_bytes));
+                }
+                Ok(new_buffer(gpu, &format!("{name} part {i}"), bytes, guards))
+            });
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            memory.stored.insert(stored, parts);
+        }
+        gpu.check()?;
+        Ok(memory)
+    }
+
+    /// Decides where each split group is cut: all its members at the same places.
+    fn cut(&mut self, limit: u64, wanted: &[Stored], multiples: &BTreeMap<SplitGroup, usize>) -> Result<()> {
+        let mut longest: BTreeMap<SplitGroup, (usize, usize)> = BTreeMap::new();
+        for stored in wanted {
+            let tensor = self.plan.tensor(stored.tensor);
+            let Some(split) = tensor.split else { continue };
+            let units = tensor.shape[split.axis].value(self.capacity);
+            let unit_bytes = 4 * self.unit_len(tensor, stored.layout) as u64;
+            let most = usize::try_from(limit / unit_bytes.max(1)).unwrap_or(usize::MAX);
+            let entry = longest.entry(split.group).or_insert((units, most));
+            entry.1 = entry.1.min(most);
+            if most == 0 {
+                return Err(too_large(&tensor.name, unit_bytes, limit));
+            }
+        }
+        for (group, (units, most)) in longest {
+            if units <= most {
+                continue;
+            }
+            let multiple = multiples.get(&group).copied().unwrap_or(1);
+            let len = most / multiple * multiple;
+            if len == 0 {
+                let members = self.plan.tensors.iter().filter(|t| t.split.is_some_and(|s| s.group == group));
+                let names: Vec<&str> = members.map(|t| t.name.as_str()).collect();
+                let (needs, limit) = (multiple, limit);
+                return Err(Error::Limit(format!(
+                    "parts of {} must have a multiple of {needs} units, but a binding of {limit} bytes holds {most}",
+                    names.join(", ")
+                )));
+            }
+            let parts = (0..units).step_by(len).map(|first| first..(first + len).min(units)).collect();
+            self.cuts.insert(group, parts);
+        }
+        Ok(())
+    }
+
+    /// Elements that one unit along the split axis takes.
+    fn unit_len(&self, tensor: &Tensor, layout: Layout) -> usize {
+        let shape = tensor.shape(self.capacity);
+        let axis = tensor.split.expect("only split tensors are asked").axis;
+        if layout == Layout::RowMajor {
+            let one = PartRows::new(&shape, tensor.element, Some((axis, &(0..1))));
+            // A row that is cut through is padded once a part, not once a unit.
+            if axis + 1 == shape.len() { one.blocks } else { one.len() }
+        } else {
+            packed_len(layout, [shape[0], 1, shape[2]])
+        }
+    }
+
+    fn part_lens(&self, stored: Stored) -> Vec<usize> {
+        let tensor = self.plan.tensor(stored.tensor);
+        let shape = tensor.shape(self.capacity);
+        let ranges = self.ranges(stored.tensor);
+        let len_of = |range: &Range<usize>| match stored.layout {
+            Layout::RowMajor => self.part_rows(stored.tensor, (ranges.len() > 1).then_some(range)).len(),
+            layout if tensor.split.is_none() => packed_len(layout, [shape[0], shape[1], shape[2]]),
+            layout => packed_len(layout, [shape[0], range.len(), shape[2]]),
+        };
+        ranges.iter().map(len_of).collect()
+    }
+
+    fn part_rows(&self, id: TensorId, range: Option<&Range<usize>>) -> PartRows {
+        let tensor = self.plan.tensor(id);
+        let cut = range.map(|r| (tensor.split.expect("only split tensors are cut").axis, r));
+        PartRows::new(&tensor.shape(self.capacity), tensor.element, cut)
+    }
+
+    /// The ranges along the split axis of a tensor's parts; one range where it is whole.
+    pub fn ranges(&self, id: TensorId) -> Vec<Range<usize>> {
+        let tensor = self.plan.tensor(id);
+        match tensor.split {
+            Some(split) => match self.cuts.get(&split.group) {
+                Some(ranges) => ranges.clone(),
+                None => std::iter::once(0..tensor.shape[split.axis].value(self.capacity)).collect(),
+            },
+            None => std::iter::once(0..1).collect(),
+        }
+    }
+
+    /// The buffers of a tensor in a layout.
+    pub fn parts(&self, stored: Stored) -> &[Part] {
+        &self.stored[&stored]
+    }
+
+    /// Bytes of all buffers.
+    pub fn bytes(&self) -> u64 {
+        self.stored.values().flatten().map(|part| part.bytes).sum()
+    }
+
+    /// Layouts in which a tensor is kept.
+    pub fn layouts(&self, id: TensorId) -> Vec<Layout> {
+        self.stored.keys().filter(|s| s.tensor == id).map(|s| s.layout).collect()
+    }
+
+    /// Each part of a row-major tensor as it lies in its buffer: (part, padded words).
+    pub fn to_parts(&self, id: TensorId, words: &[u32]) -> Vec<Vec<u32>> {
+        let ranges = self.ranges(id);
+        let part = |range| {
+            let rows = self.part_rows(id, (ranges.len() > 1).then_some(range));
+            let mut part = vec![0; rows.len()];
+            for (whole, local) in rows.rows() {
+                part[local..local + rows.width].copy_from_slice(&words[whole..whole + rows.width]);
+            }
+            part
+        };
+        ranges.iter().map(part).collect()
+    }
+
+    /// A row-major tensor from the words of its parts, one after the other.
+    pub fn from_parts(&self, id: TensorId, parts: &[u32]) -> Buffer<f32> {
+        let tensor = self.plan.tensor(id);
+        let len = tensor.len(self.capacity);
+        if tensor.layout != Layout::RowMajor {
+            return Buffer::Real(bytemuck::cast_slice(&parts[..len]).to_vec());
+        }
+        let ranges = self.ranges(id);
+        let mut words = vec![0; len];
+        let mut start = 0;
+        for range in &ranges {
+            let rows = self.part_rows(id, (ranges.len() > 1).then_some(range));
+            for (whole, local) in rows.rows() {
+                words[whole..whole + rows.width].copy_from_slice(&parts[start + local..start + local + rows.width]);
+            }
+            start += rows.len().next_multiple_of(4).max(4);
+        }
+        match tensor.element {
+            Element::F32 => Buffer::Real(bytemuck::allocation::cast_vec(words)),
+            Element::U32 => Buffer::Word(words),
+        }
+    }
+
+    /// Byte offset of a row in an uncut row-major tensor's buffer, and the padded row's elements.
+    pub fn row_stride(&self, id: TensorId) -> usize {
+        self.part_rows(id, None).stride
+    }
+
+    /// Whether guard words follow each buffer.
+    pub fn guards(&self) -> bool {
+        self.guards
+    }
+}
+
+fn too_large(name: &str, bytes: u64, limit: u64) -> Error {
+    Error::Limit(format!(
+        "tensor `{name}` needs a binding of {bytes} bytes, but this device binds at most {limit}; \
+         fewer rows or shorter windows need less"
+    ))
+}
+
+/// A zeroed storage buffer, with guard words behind it if asked for.
+pub(super) fn new_buffer(gpu: &Gpu, label: &str, bytes: u64, guards: bool) -> Part {
+    let guard_bytes = if guards { 4 * GUARD.len() as u64 } else { 0 };
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: bytes + guard_bytes,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    if guards {
+        gpu.queue.write_buffer(&buffer, bytes, bytemuck::cast_slice(&GUARD));
+    }
+    Part { buffer, bytes }
+}

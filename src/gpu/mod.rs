@@ -1,0 +1,13 @@
+//! Lowers a plan's ops to dispatches and runs them. The only code that names wgpu.
+
+mod adapter;
+mod device;
+mod executor;
+mod lower;
+mod memory;
+mod shader;
+
+pub use adapter::{Adapter, AdapterInfo, Choice, Kind, adapters, choose};
+pub use device::{DeviceOptions, Gpu, ParamsBy};
+pub use executor::{GpuExecutor, GpuOptions};
+pub use shader::assemble;

@@ -1,0 +1,54 @@
+//! Puts a kernel together from its file, the files of `shaders/lib` that it imports, and the parameters.
+
+use super::device::ParamsBy;
+
+/// What kernels share, by name.
+const LIBRARY: &[(&str, &str)] = &[
+    ("gru", crate::wgsl!("lib/gru")),
+    ("gru_recurrent", crate::wgsl!("lib/gru_recurrent")),
+    ("gru_slices", crate::wgsl!("lib/gru_slices")),
+    ("index", crate::wgsl!("lib/index")),
+    ("lstm", crate::wgsl!("lib/lstm")),
+    ("lstm_finish", crate::wgsl!("lib/lstm_finish")),
+    ("lstm_recurrent", crate::wgsl!("lib/lstm_recurrent")),
+    ("lstm_slices", crate::wgsl!("lib/lstm_slices")),
+    ("math", crate::wgsl!("lib/math")),
+    ("noise", crate::wgsl!("lib/noise")),
+    ("product", crate::wgsl!("lib/product")),
+    ("slices", crate::wgsl!("lib/slices")),
+    ("softmax", crate::wgsl!("lib/softmax")),
+    ("state_row", crate::wgsl!("lib/state_row")),
+    ("state_rows", crate::wgsl!("lib/state_rows")),
+];
+
+/// The WGSL of a kernel file, complete.
+///
+/// A line `// import: a, b` names files of `shaders/lib`; imports may import. The kernel declares `struct Params`,
+/// and the variable `params` is declared here, as the device delivers it.
+pub fn assemble(source: &str, params_by: ParamsBy) -> String {
+    let mut imported: Vec<&str> = Vec::new();
+    collect_imports(source, &mut imported);
+    let mut text = String::from(match params_by {
+        ParamsBy::Immediates => "var<immediate> params: Params;\n",
+        ParamsBy::Uniform => "@group(1) @binding(0) var<uniform> params: Params;\n",
+    });
+    for name in imported {
+        text.push_str(library(name));
+    }
+    text.push_str(source);
+    text
+}
+
+fn library(name: &str) -> &'static str {
+    LIBRARY.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("shaders/lib has no file `{name}`")).1
+}
+
+fn collect_imports<'a>(source: &'a str, imported: &mut Vec<&'a str>) {
+    let lines = source.lines().filter_map(|line| line.strip_prefix("// import:"));
+    for name in lines.flat_map(|names| names.split(',')).map(str::trim) {
+        if !imported.contains(&name) {
+            imported.push(name);
+            collect_imports(library(name), imported);
+        }
+    }
+}

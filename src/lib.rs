@@ -1,0 +1,20 @@
+//! gatefold: recurrent language models (LSTM, GRU) on any GPU through WGSL and wgpu, and on the CPU.
+//!
+//! The way of the data: [`text`] makes ids, [`model`] holds weights, [`plan`] writes the network as [`ops`] over
+//! tensors, [`gpu`] and [`cpu`] run the same plan behind [`executor::Executor`], [`generate`] schedules steps.
+//! The core uses no clock and starts no thread; [`host`] brings both.
+
+pub mod check;
+pub mod cli;
+pub mod cpu;
+mod error;
+pub mod executor;
+pub mod generate;
+pub mod gpu;
+pub mod host;
+pub mod model;
+pub mod ops;
+pub mod plan;
+pub mod text;
+
+pub use error::{Error, Result};

@@ -1,0 +1,78 @@
+//! Embedding lookup.
+//!
+//! ```text
+//! y[y_row + m, :] = table[ids[m], :]        ids [M] u32, table [V, E], y [*, E], m < M = rows
+//! ```
+//! Bytes: 8 M E + 4 M. No arithmetic. An id outside [0, V) must have been refused before; its row is not written.
+
+use super::case::{Caps, Case, Fill};
+use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::{Args, Cost, Cut, OpRow, Operand, Real};
+use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+
+/// Records the op; `rows` ids are looked up.
+pub fn record(b: &mut Builder, ids: TensorId, table: TensorId, y: TensorId, rows: Dim, y_row: impl Into<Affine>) {
+    let width = *b.tensor(table).shape.last().expect("table is [V, E]");
+    assert_eq!(b.tensor(y).shape.last(), Some(&width), "embed: y and table have one width");
+    b.push(&ROW, &[ids, table, y], &[rows.into(), width.into(), y_row.into()]);
+}
+
+/// The table row.
+pub static ROW: OpRow = OpRow {
+    name: "embed",
+    operands: &[Operand::read_u32("ids"), Operand::read("table"), Operand::write("y")],
+    params: &["rows", "width", "y_row"],
+    cuts: &[Cut { name: "table", axes: &[(1, 0)], multiple: 1 }],
+    carry_words: 0,
+    reference_f32: reference::<f32>,
+    reference_f64: reference::<f64>,
+    fast: None,
+    variants: &[Variant {
+        name: "embed",
+        source: crate::wgsl!("embed"),
+        overrides: &[],
+        requires: Requires::invocations(64),
+        layouts: &[],
+        class: OrderClass::None,
+        suits: always,
+        needs_gpu: false,
+        groups: |w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)),
+    }],
+    cases,
+    cost: |w| {
+        let (m, e) = (f64::from(w[0]), f64::from(w[1]));
+        Cost { flops: 0.0, bytes: 8.0 * m * e + 4.0 * m }
+    },
+};
+
+fn reference<F: Real>(args: &mut Args<F>) {
+    let [rows, width, y_row] = args.sizes();
+    let [ids, table, y] = args.all();
+    for m in 0..rows {
+        let from = ids.word()[m] as usize * width;
+        let to = (y_row + m) * width;
+        y.real_mut()[to..to + width].copy_from_slice(&table.real()[from..from + width]);
+    }
+}
+
+fn cases() -> Vec<Case> {
+    [(1, 1, 1), (67, 9, 5), (5, 1000, 3), (3, 65, 130), (2000, 65, 64), (20_000, 3, 2)]
+        .into_iter()
+        .map(|(rows, vocab, width)| {
+            Case::new(
+                format!("rows={rows} vocab={vocab} width={width}"),
+                |b, fills| {
+                    let ids = b.u32(Role::Io, "ids", &[rows.into()]);
+                    let table = b.f32(Role::Weight, "table", &[vocab.into(), width.into()]);
+                    let y = b.f32(Role::Scratch, "y", &[(rows + 2).into(), width.into()]);
+                    let group = b.split_group();
+                    b.split(table, 0, group);
+                    fills.extend([(ids, Fill::Ids(vocab as u32)), (table, Fill::Normal(1.0))]);
+                    (ids, table, y)
+                },
+                |b, (ids, table, y)| record(b, ids, table, y, rows.into(), 2),
+            )
+            .caps(Caps::EXACT)
+        })
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! One step of a GRU layer whose input product is already there.
+//!
+//! ```text
+//! r  = s(gx_r + b_hr + W_hr h)      z = s(gx_z + b_hz + W_hz h)
+//! n  = tanh(gx_n + r (b_hn + W_hn h))        the reset gate after the product, as in PyTorch
+//! h' = (1 - z) n + z h
+//! gx [*, 3, H] = W_ih x + b_ih read at gx_row, w_hh [3, H, H], b_hh [3, H], h [*, H] read at h_read_row,
+//! h' written at h_write_row; m < M = rows
+//! ```
+//! Gates in PyTorch's order r z n. Flops: 6 M H^2 + 25 M H, say. Bytes: 4 (3 H^2 + 3 H + 3 M H + 2 M H).
+
+use super::case::{Case, Fill};
+use super::matmul::dot;
+use super::variant::{OrderClass, Requires, Variant, always};
+use super::{Args, Cost, Cut, OpRow, Operand, Real};
+use crate::cpu::{Fast, fast};
+use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+
+/// Operands of [`record`].
+#[derive(Clone, Copy, Debug)]
+pub struct GruStep {
+    /// [*, 3, H].
+    pub gx: TensorId,
+    /// [3, H, H].
+    pub w_hh: TensorId,
+    /// [3, H].
+    pub b_hh: TensorId,
+    /// [*, H].
+    pub h: TensorId,
+}
+
+/// Row offsets of [`record`].
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    /// First row of `gx`.
+    pub gx: Affine,
+    /// First row of `h` that is read.
+    pub h_read: Affine,
+    /// First row of `h` that is written; not the rows that are read.
+    pub h_write: Affine,
+}
+
+/// Records the op on `rows` rows.
+pub fn record(b: &mut Builder, op: GruStep, rows: Dim, at: Offsets) {
+    let [gates, hidden, inputs] = b.tensor(op.w_hh).shape[..] else { panic!("gru_step: w_hh is [3, H, H]") };
+    assert!(gates == 3.into() && hidden == inputs, "gru_step: w_hh is [3, H, H]");
+    b.expect_shape("gru_step", op.b_hh, &[gates, hidden]);
+    assert!(b.tensor(op.gx).shape.ends_with(&[gates, hidden]), "gru_step: gx is [*, 3, H]");
+    assert_eq!(b.tensor(op.h).shape.last(), Some(&hidden), "gru_step: h is [*, H]");
+    b.push(&ROW, &[op.gx, op.w_hh, op.b_hh, op.h], &[rows.into(), hidden.into(), at.gx, at.h_read, at.h_write]);
+}
+
+/// The table row.
+pub static ROW: OpRow = OpRow {
+    name: "gru_step",
+    operands: &[Operand::read("gx"), Operand::read("w_hh"), Operand::read("b_hh"), Operand::write("h")],
+    params: &["rows", "hidden", "gx_row", "h_read_row", "h_write_row"],
+    cuts: &[Cut { name: "unit", axes: &[(1, 1)], multiple: 4 }],
+    carry_words: 0,
+    reference_f32: reference::<f32>,
+    reference_f64: reference::<f64>,
+    fast: Some(Fast { run: fast::gru_step, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
+    variants: &[
+        Variant {
+            name: "gru_step_skinny",
+            source: crate::wgsl!("gru_step_skinny"),
+            overrides: &[],
+            requires: Requires::invocations(256).with_memory(4096 + 64),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] <= 4,
+            needs_gpu: false,
+            groups: |w| [w[6].div_ceil(16), w[0], 1],
+        },
+        Variant {
+            name: "gru_step",
+            source: crate::wgsl!("gru_step"),
+            overrides: &[],
+            requires: Requires::invocations(64).with_memory(1024),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: always,
+            needs_gpu: false,
+            groups: |w| [w[6].div_ceil(64), w[0].div_ceil(4), 1],
+        },
+    ],
+    cases,
+    cost: |w| {
+        let (m, h) = (f64::from(w[0]), f64::from(w[1]));
+        Cost { flops: m * h * (6.0 * h + 25.0), bytes: 4.0 * (3.0 * h * h + 3.0 * h + 5.0 * m * h) }
+    },
+};
+
+fn reference<F: Real>(args: &mut Args<F>) {
+    let [rows, hidden, gx_row, h_read_row, h_write_row] = args.sizes();
+    let [gx, w_hh, b_hh, h] = args.all();
+    for m in 0..rows {
+        let before = h.real()[(h_read_row + m) * hidden..][..hidden].to_vec();
+        for j in 0..hidden {
+            let input = |g: usize| gx.real()[((gx_row + m) * 3 + g) * hidden + j];
+            let recurrent = |g: usize| {
+                let q = g * hidden + j;
+                b_hh.real()[q] + dot(&before, &w_hh.real()[q * hidden..][..hidden])
+            };
+            let h_new = cell([0, 1, 2].map(input), [0, 1, 2].map(recurrent), before[j]);
+            h.real_mut()[(h_write_row + m) * hidden + j] = h_new;
+        }
+    }
+}
+
+/// The gates of one unit: h' from the input and recurrent parts of r z n and h.
+pub(crate) fn cell<F: Real>(input: [F; 3], recurrent: [F; 3], h: F) -> F {
+    let r = (input[0] + recurrent[0]).sigmoid();
+    let z = (input[1] + recurrent[1]).sigmoid();
+    let n = (input[2] + r * recurrent[2]).tanh();
+    (F::ONE - z) * n + z * h
+}
+
+fn cases() -> Vec<Case> {
+    let plain = [(1, 1), (67, 1), (1, 3), (1, 65), (1, 1000), (3, 64), (5, 17), (67, 65), (33, 130)];
+    let extreme = Fill::Extreme(&[1e2, -1e4, 1e30, 0.0, -1e30]);
+    let normal = plain.into_iter().map(|s| case(format!("rows={} hidden={}", s.0, s.1), s, Fill::Normal(1.0)));
+    let odd =
+        [case("extreme input product".into(), (7, 30), extreme), case("zeros".into(), (6, 66), Fill::Normal(0.0))];
+    normal.chain(odd).collect()
+}
+
+fn case(name: String, (rows, hidden): (usize, usize), gx_fill: Fill) -> Case {
+    Case::new(
+        name,
+        |b, fills| {
+            let gx = b.f32(Role::Scratch, "gx", &[(rows + 1).into(), 3.into(), hidden.into()]);
+            let w_hh = b.f32(Role::Weight, "w_hh", &[3.into(), hidden.into(), hidden.into()]);
+            let b_hh = b.f32(Role::Weight, "b_hh", &[3.into(), hidden.into()]);
+            let h = b.f32(Role::State, "h", &[(2 * rows).into(), hidden.into()]);
+            let group = b.split_group();
+            b.split(w_hh, 1, group);
+            let w = 1.0 / (hidden as f32).sqrt();
+            fills.extend([(gx, gx_fill), (w_hh, Fill::Normal(w))]);
+            fills.extend([(b_hh, Fill::Normal(0.5)), (h, Fill::Normal(0.5))]);
+            GruStep { gx, w_hh, b_hh, h }
+        },
+        |b, op| record(b, op, rows.into(), Offsets { gx: 1.into(), h_read: rows.into(), h_write: 0.into() }),
+    )
+}

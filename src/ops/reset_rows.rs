@@ -1,0 +1,69 @@
+//! Sets the states of some rows to zero: a slot that is given to a new sequence.
+//!
+//! ```text
+//! x[x_row + m, :] = 0   where flags[m] != 0        x [*, W], flags [M] u32; m < M = rows
+//! ```
+//! Bytes: at most 4 M W + 4 M. No arithmetic.
+
+use super::case::{Caps, Case, Fill};
+use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::{Args, Cost, OpRow, Operand, Real};
+use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+
+/// Records the op on `rows` rows of `x` from `x_row` on.
+pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, x_row: Affine) {
+    let width = *b.tensor(x).shape.last().expect("x is [*, W]");
+    b.push(&ROW, &[x, flags], &[rows.into(), width.into(), x_row]);
+}
+
+/// The table row.
+pub static ROW: OpRow = OpRow {
+    name: "reset_rows",
+    operands: &[Operand::write("x"), Operand::read_u32("reset")],
+    params: &["rows", "width", "x_row"],
+    cuts: &[],
+    carry_words: 0,
+    reference_f32: reference::<f32>,
+    reference_f64: reference::<f64>,
+    fast: None,
+    variants: &[Variant {
+        name: "reset_rows",
+        source: crate::wgsl!("reset_rows"),
+        overrides: &[],
+        requires: Requires::invocations(64),
+        layouts: &[],
+        class: OrderClass::None,
+        suits: always,
+        needs_gpu: false,
+        groups: |w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)),
+    }],
+    cases,
+    cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * (f64::from(w[1]) + 1.0) },
+};
+
+fn reference<F: Real>(args: &mut Args<F>) {
+    let [rows, width, x_row] = args.sizes();
+    let [x, reset] = args.all();
+    for m in (0..rows).filter(|&m| reset.word()[m] != 0) {
+        x.real_mut()[(x_row + m) * width..][..width].fill(F::ZERO);
+    }
+}
+
+fn cases() -> Vec<Case> {
+    [(1, 1), (67, 3), (2, 1000), (67, 65)]
+        .into_iter()
+        .map(|(rows, width)| {
+            Case::new(
+                format!("rows={rows} width={width}"),
+                |b, fills| {
+                    let x = b.f32(Role::State, "x", &[(rows + 2).into(), width.into()]);
+                    let reset = b.u32(Role::Io, "reset", &[rows.into()]);
+                    fills.extend([(x, Fill::Normal(1.0)), (reset, Fill::Ids(2))]);
+                    (x, reset)
+                },
+                |b, (x, reset)| record(b, x, reset, rows.into(), 1.into()),
+            )
+            .caps(Caps::EXACT)
+        })
+        .collect()
+}

@@ -1,0 +1,99 @@
+//! The row table: one record for each sequence in flight, kept where the sampler runs.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Not a token: an unused stop id, the output of a row that is not active.
+pub const NO_TOKEN: u32 = u32::MAX;
+
+/// 32-bit words of a record.
+pub const ROW_WORDS: usize = 16;
+
+/// Why a row is not active any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// It drew one of its stop ids.
+    Stop,
+    /// It reached its last position.
+    Length,
+}
+
+/// The record of a row. Options are data here and never constants of a kernel.
+#[derive(Clone, Copy, Debug, Pod, Zeroable, PartialEq)]
+#[repr(C)]
+pub struct Row {
+    /// 1 while tokens are drawn for it.
+    pub active: u32,
+    /// Position in the sequence of the token that is drawn next; the start token has position 0.
+    pub position: u32,
+    /// Number of the sequence, low word first.
+    pub sequence: [u32; 2],
+    /// Seed, low word first.
+    pub seed: [u32; 2],
+    /// 1 / temperature; 0 takes the most likely token, without noise.
+    pub inverse_temperature: f32,
+    /// The row ends when its position reaches this.
+    pub end_position: u32,
+    /// Next prompt token to be forced, an index into the tensor `forced`.
+    pub forced_next: u32,
+    /// One behind the last prompt token to be forced.
+    pub forced_end: u32,
+    /// Tokens that end the row, or [`NO_TOKEN`].
+    pub stop: [u32; 4],
+    /// 0 while running, 1 after a stop id, 2 at the last position.
+    pub finish: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Row {
+    /// A row that draws nothing.
+    pub const IDLE: Row = Row {
+        active: 0,
+        position: 0,
+        sequence: [0; 2],
+        seed: [0; 2],
+        inverse_temperature: 0.0,
+        end_position: 0,
+        forced_next: 0,
+        forced_end: 0,
+        stop: [NO_TOKEN; 4],
+        finish: 0,
+        reserved: 0,
+    };
+
+    /// The record as it lies in the table.
+    pub fn to_words(self) -> [u32; ROW_WORDS] {
+        bytemuck::cast(self)
+    }
+
+    /// A record of the table.
+    pub fn from_words(words: &[u32]) -> Row {
+        bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words[..ROW_WORDS]))
+    }
+
+    /// Moves on by the token that was drawn or forced; the twin of `advance` in `shaders/sample.wgsl`.
+    pub fn advance(&mut self, token: u32, forced: bool) {
+        self.position += 1;
+        self.forced_next += u32::from(forced);
+        if !forced && self.stop.contains(&token) {
+            self.finish = 1;
+        } else if self.position >= self.end_position {
+            self.finish = 2;
+        }
+        self.active = u32::from(self.finish == 0);
+    }
+
+    /// Why the row ended, if it did.
+    pub fn finished(&self) -> Option<Finish> {
+        match self.finish {
+            1 => Some(Finish::Stop),
+            2 => Some(Finish::Length),
+            _ => None,
+        }
+    }
+}
+
+/// A 64-bit number as the table holds it, low word first.
+pub fn halves(x: u64) -> [u32; 2] {
+    [x as u32, (x >> 32) as u32]
+}

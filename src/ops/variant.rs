@@ -1,0 +1,106 @@
+//! Variants: what a WGSL kernel needs, and how many workgroups a run of it takes.
+
+use crate::plan::{Layout, PARAM_WORDS};
+
+/// The order in which a kernel takes its sums; kernels of one class give equal bits on one device.
+///
+/// `blocks64`: a product over k is summed in blocks of 64 with k ascending and one fused multiply-add a term,
+/// from zero; then the block sums are added, k ascending, to what the sum starts from (a bias, an input product).
+/// No order depends on the number of rows, on the slot of a row, or on how an op was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderClass {
+    /// Nothing is summed.
+    None,
+    /// Products in blocks of 64.
+    Blocks64,
+    /// Reductions over a vocabulary: 256 lanes, lane i taking the quads of elements i, i + 256, ..., then a tree.
+    Lanes256,
+    /// 16 lanes, lane i taking elements i, i + 16, ..., added one after the other at the end: the CPU's fast functions.
+    Lanes16,
+}
+
+impl std::fmt::Display for OrderClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            OrderClass::None => "none",
+            OrderClass::Blocks64 => "blocks64",
+            OrderClass::Lanes256 => "lanes256",
+            OrderClass::Lanes16 => "lanes16",
+        })
+    }
+}
+
+/// What a kernel needs of an adapter, beyond what it binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requires {
+    /// Invocations in a workgroup.
+    pub invocations: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+}
+
+impl Requires {
+    /// A workgroup of this many invocations and no workgroup memory.
+    pub const fn invocations(invocations: u32) -> Requires {
+        Requires { invocations, workgroup_bytes: 0 }
+    }
+
+    /// The same with workgroup memory.
+    pub const fn with_memory(self, workgroup_bytes: u32) -> Requires {
+        Requires { workgroup_bytes, ..self }
+    }
+}
+
+/// Workgroups in x, y and z.
+pub type Dispatch = [u32; 3];
+
+/// A WGSL kernel that computes an op.
+#[derive(Debug)]
+pub struct Variant {
+    /// The name: the file `shaders/NAME.wgsl`.
+    pub name: &'static str,
+    /// The file's text.
+    pub source: &'static str,
+    /// Values of `override` constants.
+    pub overrides: &'static [(&'static str, f64)],
+    /// What it needs.
+    pub requires: Requires,
+    /// Layouts of operands that are not row major.
+    pub layouts: &'static [(usize, Layout)],
+    /// The order of its sums.
+    pub class: OrderClass,
+    /// Whether it is the better choice for these parameters, than those that follow in the row.
+    pub suits: fn(&[u32; PARAM_WORDS]) -> bool,
+    /// Not the better choice on software adapters: its workgroup memory would be a detour through the CPU's.
+    pub needs_gpu: bool,
+    /// Workgroups that cover the part that the words describe.
+    pub groups: fn(&[u32; PARAM_WORDS]) -> Dispatch,
+}
+
+impl Variant {
+    /// The layout that this kernel wants of an operand.
+    pub fn layout(&self, operand: usize) -> Layout {
+        self.layouts.iter().find(|(i, _)| *i == operand).map_or(Layout::RowMajor, |(_, layout)| *layout)
+    }
+}
+
+/// The text of a kernel in `shaders/`.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! wgsl {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl"))
+    };
+}
+
+/// Workgroups for `items` invocations one after the other, folded into x and y: a dimension takes 65,535 at most.
+/// Kernels undo the fold with `fold(workgroup_id)` of `shaders/lib/index.wgsl`.
+pub fn folded(items: u32) -> Dispatch {
+    const MOST: u32 = 65_535;
+    if items <= MOST { [items, 1, 1] } else { [MOST, items.div_ceil(MOST), 1] }
+}
+
+/// Any shape suits.
+pub fn always(_: &[u32; PARAM_WORDS]) -> bool {
+    true
+}

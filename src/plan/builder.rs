@@ -1,0 +1,117 @@
+//! Writes a plan: declares tensors, opens sections and loops, records ops.
+
+use super::{
+    Affine, Dim, Direction, Element, Layout, Node, OpNode, PARAM_WORDS, Plan, Role, Section, SectionId, Split,
+    SplitGroup, Tensor, TensorId,
+};
+use crate::ops::OpRow;
+
+/// Collects a [`Plan`]. The functions of [`super::network`] and the `record` functions of the ops write into it.
+#[derive(Debug, Default)]
+pub struct Builder {
+    plan: Plan,
+    /// Node lists that are being written, the innermost loop last. Empty outside sections.
+    open: Vec<Vec<Node>>,
+    groups: u32,
+}
+
+impl Builder {
+    /// An empty plan.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// The plan as written.
+    pub fn finish(self) -> Plan {
+        assert!(self.open.is_empty(), "a section is still open");
+        self.plan
+    }
+
+    /// The tensor of an id given out by this builder.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        self.plan.tensor(id)
+    }
+
+    /// Declares a tensor of 32-bit floats.
+    pub fn f32(&mut self, role: Role, name: impl Into<String>, shape: &[Dim]) -> TensorId {
+        self.declare(name.into(), role, Element::F32, shape)
+    }
+
+    /// Declares a tensor of 32-bit unsigned integers.
+    pub fn u32(&mut self, role: Role, name: impl Into<String>, shape: &[Dim]) -> TensorId {
+        self.declare(name.into(), role, Element::U32, shape)
+    }
+
+    fn declare(&mut self, name: String, role: Role, element: Element, shape: &[Dim]) -> TensorId {
+        assert!(self.plan.find(&name).is_none(), "the plan already has a tensor `{name}`");
+        let id = TensorId(self.plan.tensors.len() as u32);
+        self.plan.tensors.push(Tensor {
+            name,
+            role,
+            element,
+            shape: shape.to_vec(),
+            split: None,
+            layout: Layout::RowMajor,
+        });
+        id
+    }
+
+    /// A new group of tensors that are cut at the same places.
+    pub fn split_group(&mut self) -> SplitGroup {
+        self.groups += 1;
+        SplitGroup(self.groups - 1)
+    }
+
+    /// Allows a tensor to be cut along an axis.
+    pub fn split(&mut self, id: TensorId, axis: usize, group: SplitGroup) {
+        let tensor = &mut self.plan.tensors[id.index()];
+        assert!(axis < tensor.shape.len(), "`{}` has no axis {axis}", tensor.name);
+        tensor.split = Some(Split { axis, group });
+    }
+
+    /// Sets the layout that a tensor is stored in.
+    pub fn layout(&mut self, id: TensorId, layout: Layout) {
+        self.plan.tensors[id.index()].layout = layout;
+    }
+
+    /// Writes a section.
+    pub fn section(&mut self, name: &'static str, write: impl FnOnce(&mut Builder)) -> SectionId {
+        assert!(self.open.is_empty(), "sections do not nest");
+        let nodes = self.collect(write);
+        self.plan.sections.push(Section { name, nodes });
+        SectionId(self.plan.sections.len() - 1)
+    }
+
+    /// Writes a loop; [`Affine::REPEAT`] is its index.
+    pub fn repeat(&mut self, count: Dim, direction: Direction, write: impl FnOnce(&mut Builder)) {
+        assert!(!self.open.is_empty(), "a loop stands in a section");
+        let body = self.collect(write);
+        self.open.last_mut().expect("open").push(Node::Repeat { count, direction, body });
+    }
+
+    fn collect(&mut self, write: impl FnOnce(&mut Builder)) -> Vec<Node> {
+        self.open.push(Vec::new());
+        write(self);
+        self.open.pop().expect("open")
+    }
+
+    /// Appends an op. Its `record` function has asserted the shapes.
+    pub fn push(&mut self, op: &'static OpRow, operands: &[TensorId], params: &[Affine]) {
+        assert_eq!(operands.len(), op.operands.len(), "operands of {}", op.name);
+        assert_eq!(params.len(), op.params.len(), "parameters of {}", op.name);
+        assert!(params.len() <= PARAM_WORDS);
+        for (i, id) in operands.iter().enumerate() {
+            let (operand, tensor) = (&op.operands[i], self.plan.tensor(*id));
+            assert_eq!(operand.element, tensor.element, "{}: `{}`", op.name, tensor.name);
+            assert!(!operands[..i].contains(id), "{}: `{}` is bound twice", op.name, tensor.name);
+        }
+        let node = OpNode { op, operands: operands.to_vec(), params: params.to_vec() };
+        self.open.last_mut().expect("an op stands in a section").push(Node::Op(node));
+    }
+
+    /// Asserts a tensor's shape: part of every `record` function.
+    pub fn expect_shape(&self, op: &str, id: TensorId, shape: &[Dim]) {
+        let tensor = self.plan.tensor(id);
+        assert_eq!(tensor.shape, shape, "{op}: shape of `{}`", tensor.name);
+    }
+}

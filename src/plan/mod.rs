@@ -1,0 +1,187 @@
+//! The network written down once: named sections of ops over tensors.
+//!
+//! A plan knows no device. It says which tensors exist, which ops read and write them, and how loops over time
+//! run; [`crate::gpu`] and [`crate::cpu`] lower it, each in its own way.
+
+mod builder;
+mod dim;
+pub mod network;
+mod tensor;
+
+pub use builder::Builder;
+pub use dim::{Affine, Dim, Index, Sizes};
+pub use tensor::{Element, Layout, Role, Split, SplitGroup, Tensor, TensorId};
+
+use crate::ops::OpRow;
+
+/// Words of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
+pub const PARAM_WORDS: usize = 16;
+
+/// One op: a row of the op table, its operands in the row's order, its parameters in the row's order.
+#[derive(Clone, Debug)]
+pub struct OpNode {
+    /// What is computed.
+    pub op: &'static OpRow,
+    /// The whole tensors it works on; offsets are parameters, so that a buffer is bound once.
+    pub operands: Vec<TensorId>,
+    /// Affine in the loops.
+    pub params: Vec<Affine>,
+}
+
+impl OpNode {
+    /// The parameter words at a place in the loops; words that the row does not name are zero.
+    pub fn words(&self, sizes: Sizes, index: Index) -> [u32; PARAM_WORDS] {
+        let mut words = [0; PARAM_WORDS];
+        for (word, param) in words.iter_mut().zip(&self.params) {
+            *word = param.at(sizes, index);
+        }
+        words
+    }
+}
+
+/// Which way a `Repeat` runs through its indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// 0, 1, ..., count - 1.
+    Forward,
+    /// count - 1, ..., 1, 0: reversed layers, back-propagation through time.
+    Backward,
+}
+
+/// An op or a loop.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// One op.
+    Op(OpNode),
+    /// `count` runs of the body; an executor may run the whole of it as one kernel.
+    Repeat {
+        /// How often.
+        count: Dim,
+        /// Which way the index runs.
+        direction: Direction,
+        /// What is repeated.
+        body: Vec<Node>,
+    },
+}
+
+/// A named list of nodes that runs as a whole: prefill, step, score, ...
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// The name.
+    pub name: &'static str,
+    /// In order.
+    pub nodes: Vec<Node>,
+}
+
+/// Names a section of one plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SectionId(pub(crate) usize);
+
+/// Tensors and the sections that share them.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// All tensors, by [`TensorId`].
+    pub tensors: Vec<Tensor>,
+    /// All sections, by [`SectionId`].
+    pub sections: Vec<Section>,
+}
+
+/// Names an op of a section by its place in a walk that enters each loop body once.
+pub type NodeIndex = usize;
+
+/// One run of one op: what is left of a section when its loops are unrolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Which op of the section.
+    pub node: NodeIndex,
+    /// Where in the loops.
+    pub index: Index,
+}
+
+impl Plan {
+    /// The tensor named by an id of this plan.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.index()]
+    }
+
+    /// The tensor of this name.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|t| t.name == name).map(|i| TensorId(i as u32))
+    }
+
+    /// All ids, in order.
+    pub fn ids(&self) -> impl Iterator<Item = TensorId> + use<> {
+        (0..self.tensors.len() as u32).map(TensorId)
+    }
+
+    /// The section of this name.
+    pub fn section(&self, name: &str) -> Option<SectionId> {
+        self.sections.iter().position(|s| s.name == name).map(SectionId)
+    }
+
+    /// Which tensors the ops of some sections work on, by index.
+    pub fn used_by(&self, sections: &[SectionId]) -> Vec<bool> {
+        let mut used = vec![false; self.tensors.len()];
+        for op in sections.iter().flat_map(|section| self.ops(*section)) {
+            op.operands.iter().for_each(|id| used[id.index()] = true);
+        }
+        used
+    }
+
+    /// The ops of a section, each loop body entered once. A [`NodeIndex`] counts in this order.
+    pub fn ops(&self, section: SectionId) -> Vec<&OpNode> {
+        fn walk<'a>(nodes: &'a [Node], into: &mut Vec<&'a OpNode>) {
+            for node in nodes {
+                match node {
+                    Node::Op(op) => into.push(op),
+                    Node::Repeat { body, .. } => walk(body, into),
+                }
+            }
+        }
+        let mut ops = Vec::new();
+        walk(&self.sections[section.0].nodes, &mut ops);
+        ops
+    }
+
+    /// The runs of ops that step `step` of a section makes, its loops unrolled.
+    pub fn instances(&self, section: SectionId, sizes: Sizes, step: u32) -> Vec<Instance> {
+        let mut runs = Vec::new();
+        unroll(&self.sections[section.0].nodes, sizes, Index { step, repeat: 0 }, 0, &mut runs);
+        runs
+    }
+}
+
+/// Appends the runs of `nodes` at `index`; returns the node index behind them.
+fn unroll(nodes: &[Node], sizes: Sizes, index: Index, first: NodeIndex, runs: &mut Vec<Instance>) -> NodeIndex {
+    let mut node = first;
+    for item in nodes {
+        match item {
+            Node::Op(_) => {
+                runs.push(Instance { node, index });
+                node += 1;
+            }
+            Node::Repeat { count, direction, body } => {
+                let count = count.value(sizes) as u32;
+                for i in 0..count {
+                    let repeat = match direction {
+                        Direction::Forward => i,
+                        Direction::Backward => count - 1 - i,
+                    };
+                    unroll(body, sizes, Index { repeat, ..index }, node, runs);
+                }
+                node += ops_in(body);
+            }
+        }
+    }
+    node
+}
+
+fn ops_in(nodes: &[Node]) -> usize {
+    nodes
+        .iter()
+        .map(|n| match n {
+            Node::Op(_) => 1,
+            Node::Repeat { body, .. } => ops_in(body),
+        })
+        .sum()
+}

@@ -1,0 +1,102 @@
+//! Tensors of a plan: what they are for, their shape, and how they may be stored.
+
+use super::dim::{Dim, Sizes};
+use crate::ops::pack_weight::packed_len;
+
+/// Names a tensor of one plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub(crate) u32);
+
+impl TensorId {
+    /// Position in [`super::Plan::tensors`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a tensor is for; executors decide from it what to keep and what to share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Set from a model file, read by ops. In PyTorch's layout.
+    Weight,
+    /// Outlives a submission: hidden and cell states, the row table, the token of each row.
+    State,
+    /// Kept from a forward section for a backward one.
+    Saved,
+    /// Lives within a section.
+    Scratch,
+    /// Written or read by the host: token ids, logits, log-probabilities.
+    Io,
+}
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// 32-bit IEEE float.
+    F32,
+    /// 32-bit unsigned integer: ids, flags, the row table.
+    U32,
+}
+
+/// How the numbers of a tensor lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// The last axis runs fastest, as in PyTorch.
+    RowMajor,
+    /// A weight [G, N, K] as [ceil(K/4), G, N] of four consecutive k each: neighbouring outputs n lie side by
+    /// side, so neighbouring invocations load neighbouring words. Padding in k is zero.
+    K4,
+    /// A weight [G, N, K] as [ceil(G*N/16), K, 16]: sixteen outputs side by side for SIMD. Padding is zero.
+    Panel16,
+}
+
+/// Tensors that are cut at the same places along an axis, so that parts of them fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SplitGroup(pub(crate) u32);
+
+/// The axis along which a tensor may be cut into parts when a binding of it would be too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Which axis.
+    pub axis: usize,
+    /// With which other tensors.
+    pub group: SplitGroup,
+}
+
+/// A tensor of a plan.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// The name: a weight's is its name in a model file.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// Element type.
+    pub element: Element,
+    /// Symbolic sizes, slowest axis first.
+    pub shape: Vec<Dim>,
+    /// Where it may be cut.
+    pub split: Option<Split>,
+    /// How the plan means it to be stored; executors derive other layouts of weights from `RowMajor` ones.
+    pub layout: Layout,
+}
+
+impl Tensor {
+    /// The shape in numbers.
+    pub fn shape(&self, sizes: Sizes) -> Vec<usize> {
+        self.shape.iter().map(|d| d.value(sizes)).collect()
+    }
+
+    /// Number of elements, the padding of a packed layout included.
+    pub fn len(&self, sizes: Sizes) -> usize {
+        match (self.layout, &self.shape(sizes)[..]) {
+            (Layout::RowMajor, shape) => shape.iter().product(),
+            (layout, &[g, n, k]) => packed_len(layout, [g, n, k]),
+            (layout, _) => unreachable!("`{}`: {layout:?} is for weights [G, N, K]", self.name),
+        }
+    }
+
+    /// Length of the last axis.
+    pub fn width(&self, sizes: Sizes) -> usize {
+        self.shape.last().map_or(1, |d| d.value(sizes))
+    }
+}

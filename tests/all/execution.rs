@@ -1,0 +1,209 @@
+//! Tickets, several sections on shared states, bad calls, the sampler's noise on devices.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use gatefold::cpu::Functions;
+use gatefold::executor::{Executor, Run, Values};
+use gatefold::generate::{Batch, Request};
+use gatefold::gpu::{GpuExecutor, GpuOptions};
+use gatefold::model::Model;
+use gatefold::ops::rows::Finish;
+use gatefold::plan::Sizes;
+use libtest_mimic::{Completion, Trial};
+
+use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
+use crate::ensure;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("execution: permute moves states on the CPU", || {
+            permute(&|lm, sizes, sections| cpu_executor(&lm.plan, sizes, sections, Functions::Fast, 2))
+        }),
+        trial("execution: prompts of different lengths on the CPU", || {
+            prompts_of_different_lengths(&|lm, sizes, sections| {
+                cpu_executor(&lm.plan, sizes, sections, Functions::Fast, 2)
+            })
+        }),
+        trial("execution: a batch refuses bad requests", bad_requests),
+    ];
+    trials.extend(trials_per_adapter("execution: tickets never block and arrive in any order of taking", tickets));
+    trials.extend(trials_per_adapter("execution: permute moves states", |adapter| {
+        permute(&|lm, sizes, sections| gpu_executor(&gpu(adapter, Opened::Fully), &lm.plan, sizes, sections))
+    }));
+    trials.extend(trials_per_adapter("execution: prompts of different lengths", |adapter| {
+        prompts_of_different_lengths(&|lm, sizes, sections| {
+            gpu_executor(&gpu(adapter, Opened::Fully), &lm.plan, sizes, sections)
+        })
+    }));
+    trials.extend(trials_per_adapter("execution: errors name the tensor and its room", bad_calls));
+    trials.extend(trials_per_adapter("execution: a token takes layers + 2 dispatches", dispatches));
+    trials
+}
+
+type Lm = gatefold::plan::network::LanguageModel;
+type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[gatefold::plan::SectionId]) -> Box<dyn Executor>;
+
+/// A submission returns before its results are there; the callback comes once they are.
+fn tickets(adapter: usize) -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 0);
+    let sizes = Sizes { rows: 8, time: 16 };
+    let mut executor = gpu_executor(&gpu(adapter, Opened::Fully), &lm.plan, sizes, &[lm.logits]);
+    model.weights.load_into(&mut *executor)?;
+    let run = Run::new(lm.logits, sizes, 0..1);
+    let input: Vec<u32> = (0..sizes.rows * sizes.time).map(|i| (i * 7 % model.shape.vocab) as u32).collect();
+    executor.write(lm.input, 0, Values::U32(&input))?;
+    let first = executor.submit(std::slice::from_ref(&run), &[lm.all_log_probs])?;
+    let second = executor.submit(std::slice::from_ref(&run), &[lm.input, lm.all_log_probs])?;
+    let (sender, receiver) = mpsc::channel();
+    executor.on_ready(second, Box::new(move || sender.send(()).expect("the trial listens")));
+    // The second is waited for without blocking, by polling.
+    let mut polls = 0;
+    let later = loop {
+        polls += 1;
+        if let Some(results) = executor.try_take(second)? {
+            break results;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    ensure!(polls > 1, "the second submission was there at once: `try_take` or `submit` waited");
+    receiver.recv_timeout(Duration::from_secs(1)).map_err(|e| format!("the callback did not come: {e}"))?;
+    ensure!(later[0].word() == input, "the input came back changed");
+    let earlier = executor.wait(first)?;
+    ensure!(earlier[0].real().len() == later[1].real().len(), "both are whole");
+    ensure!(executor.wait(first).is_err(), "a ticket was taken twice");
+    DONE
+}
+
+/// Rows swap their states by `permute`; what they then generate swaps too.
+fn permute(make: Make<'_>) -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 0);
+    let sizes = Sizes { rows: 3, time: 8 };
+    let mut executor = make(&lm, sizes, &[lm.prefill, lm.permute, lm.logits]);
+    model.weights.load_into(&mut *executor)?;
+    let input: Vec<u32> = (0..24).map(|i| (i * i % 60) as u32).collect();
+    let width = model.shape.vocab;
+    let mut last_rows = Vec::new();
+    for source in [[0, 1, 2], [2, 0, 0]] {
+        executor.write(lm.input, 0, Values::U32(&input))?;
+        let run = |section, step| Run::new(section, sizes, step..step + 1);
+        let (h0, zeros) = (lm.layers[0].h, vec![0.0; 2 * 3 * model.shape.hidden]);
+        for layer in &lm.layers {
+            executor.write(layer.h, 0, Values::F32(&zeros))?;
+            executor.write(layer.c.expect("an LSTM"), 0, Values::F32(&zeros[..zeros.len() / 2]))?;
+        }
+        executor.write(lm.row_source, 0, Values::U32(&source))?;
+        let ticket = executor.submit(&[run(lm.prefill, 0), run(lm.permute, 1)], &[h0])?;
+        executor.wait(ticket)?;
+        // The same tokens for all rows now: only the states differ.
+        executor.write(lm.input, 0, Values::U32(&[5; 24]))?;
+        let ticket = executor.submit(&[run(lm.logits, 1)], &[lm.all_log_probs])?;
+        let results = executor.wait(ticket)?;
+        last_rows.push(results[0].real()[7 * 3 * width..].to_vec());
+    }
+    let row = |run: usize, m: usize| &last_rows[run][m * width..(m + 1) * width];
+    ensure!(row(0, 0) != row(0, 1) && row(0, 1) != row(0, 2), "rows with other states say the same");
+    for (m, source) in [2, 0, 0].into_iter().enumerate() {
+        ensure!(row(1, m) == row(0, source), "row {m} does not go on as row {source} did");
+    }
+    DONE
+}
+
+/// Prompts are read in common as matrix products and then forced: each row must go on as it does alone.
+fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 400);
+    let prompts = ["A", "ROMEO:\nWhat", &"to be or not to be, ".repeat(10), "KING"];
+    let requests: Vec<Request> = (prompts.iter().enumerate())
+        .map(|(i, prompt)| Request {
+            prompt: model.tokenizer.encode(prompt).expect("known characters"),
+            sequence: i as u64,
+            seed: 9,
+            temperature: if i == 1 { 0.0 } else { 0.9 },
+            max_tokens: 12 + i,
+            stop: Vec::new(),
+        })
+        .collect();
+    let run = |requests: &[Request], rows: usize| -> Result<Vec<Vec<(u32, u32)>>, String> {
+        let sizes = Sizes { rows, time: 16 };
+        let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
+        model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
+        let mut batch = Batch::new(lm.clone(), executor);
+        batch.start(requests).map_err(|e| e.to_string())?;
+        let mut tokens = vec![Vec::new(); requests.len()];
+        while !batch.is_done() {
+            for event in batch.wait(&|| 0).map_err(|e| e.to_string())? {
+                tokens[event.row].push((event.token, event.log_prob.to_bits()));
+                let last = tokens[event.row].len() == requests[event.row].max_tokens;
+                if (event.finish == Some(Finish::Length)) != last {
+                    return Err(format!("row {} finished at {}", event.row, tokens[event.row].len()));
+                }
+            }
+        }
+        Ok(tokens)
+    };
+    let together = run(&requests, 5)?;
+    for (i, request) in requests.iter().enumerate() {
+        let alone = run(std::slice::from_ref(request), 1)?;
+        ensure!(alone[0] == together[i], "prompt {i} alone and in company:\n{:?}\n{:?}", alone[0], together[i]);
+    }
+    DONE
+}
+
+fn bad_requests() -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 3);
+    let sizes = Sizes { rows: 2, time: 4 };
+    let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
+    let mut batch = Batch::new(lm, executor);
+    let good = Request { prompt: vec![1], sequence: 0, seed: 0, temperature: 1.0, max_tokens: 1, stop: Vec::new() };
+    let mut refused = |requests: &[Request], what: &str| -> Result<(), String> {
+        match batch.start(requests) {
+            Ok(()) => Err(format!("accepted: {what}")),
+            Err(e) if e.to_string().contains(what) => Ok(()),
+            Err(e) => Err(format!("expected `{what}`, found `{e}`")),
+        }
+    };
+    refused(&[good.clone(), good.clone(), good.clone()], "3 requests for a batch of 2 rows")?;
+    refused(&[Request { prompt: vec![], ..good.clone() }], "the prompt has no token")?;
+    refused(&[Request { prompt: vec![65], ..good.clone() }], "token id 65 in a vocabulary of 65")?;
+    refused(&[Request { stop: vec![0; 5], ..good.clone() }], "5 stop ids")?;
+    refused(&[Request { prompt: vec![1; 9], ..good.clone() }, good.clone()], "differ by 8 tokens")?;
+    DONE
+}
+
+fn bad_calls(adapter: usize) -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 0);
+    let sizes = Sizes { rows: 2, time: 4 };
+    let device = gpu(adapter, Opened::Fully);
+    let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.step]);
+    let error = executor.write(lm.tokens, 1, Values::U32(&[1, 2])).err().ok_or("accepted")?.to_string();
+    ensure!(error.contains("tensor `tokens` has 1 rows of 2"), "{error}");
+    let run = Run::new(lm.step, Sizes { rows: 3, time: 1 }, 0..1);
+    let error = executor.submit(&[run], &[]).err().ok_or("accepted")?.to_string();
+    ensure!(error.contains("3 rows"), "{error}");
+    let error = executor.submit(&[], &[lm.input]).err().ok_or("accepted")?.to_string();
+    ensure!(error.contains("tensor `input` cannot be read"), "{error}");
+    let options = GpuOptions { forced: [("matmul".into(), "matmul_9x9".into())].into(), ..Default::default() };
+    let made = GpuExecutor::new(device, lm.plan.clone(), sizes, &[lm.step], &options);
+    let error = made.err().ok_or("accepted")?.to_string();
+    ensure!(error.contains("no variant `matmul_9x9`; it has matmul_skinny"), "{error}");
+    DONE
+}
+
+fn dispatches(adapter: usize) -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 0);
+    let sizes = Sizes { rows: 1, time: 1 };
+    let device = gpu(adapter, Opened::Fully);
+    if device.max_binding_bytes < 128 << 20 {
+        return Ok(Completion::ignored_with("this adapter binds less than the floor"));
+    }
+    let executor = gpu_executor(&device, &lm.plan, sizes, &[lm.step]);
+    let count = executor.dispatches(lm.step, sizes);
+    ensure!(count == model.shape.layers + 2, "{count} dispatches for {} layers", model.shape.layers);
+    DONE
+}

@@ -1,0 +1,32 @@
+//! All tests that need devices or data: one process, one shared device an adapter, one trial a case.
+//!
+//! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
+
+mod bits;
+mod cases;
+mod command_line;
+mod context;
+mod default_model;
+mod execution;
+mod limits;
+mod reference_values;
+mod safetensor_file;
+mod structure;
+mod translation;
+mod vectors;
+
+fn main() {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let mut trials = Vec::new();
+    trials.extend(structure::trials());
+    trials.extend(translation::trials());
+    trials.extend(cases::trials());
+    trials.extend(reference_values::trials());
+    trials.extend(vectors::trials());
+    trials.extend(execution::trials());
+    trials.extend(limits::trials());
+    trials.extend(bits::trials());
+    trials.extend(default_model::trials());
+    trials.extend(command_line::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}

@@ -1,0 +1,175 @@
+//! What PyTorch computed, read from files, and the ways to compute it here.
+//!
+//! FILE.json is an object with a record for each case; FILE.safetensors has the case's tensors under `CASE/NAME`:
+//! weights as `param.NAME`, final states [L, B, H] as `out.hn` and `out.cn`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use gatefold::cpu::Functions;
+use gatefold::executor::{Executor, Run};
+use gatefold::model::Weights;
+use gatefold::ops::Buffer;
+use gatefold::plan::network::{Cell, Layer};
+use gatefold::plan::{Plan, SectionId, Sizes, TensorId};
+use libtest_mimic::{Failed, Trial};
+use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
+
+use crate::context::{Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
+use crate::ensure;
+
+type Tensors = HashMap<String, Vec<f32>>;
+
+/// A case: its record in the JSON file, and its tensors.
+#[derive(Clone)]
+pub struct Recorded<C> {
+    pub name: String,
+    pub case: C,
+    tensors: Arc<Tensors>,
+}
+
+impl<C> Recorded<C> {
+    /// A tensor of the case.
+    pub fn tensor(&self, name: &str) -> Result<&[f32], String> {
+        let name = format!("{}/{name}", self.name);
+        self.tensors.get(&name).map(Vec::as_slice).ok_or_else(|| format!("tensor `{name}` is missing"))
+    }
+
+    /// The case's weights.
+    pub fn weights(&self) -> Weights {
+        let prefix = format!("{}/param.", self.name);
+        let weights = self.tensors.iter().filter_map(|(name, w)| Some((name.strip_prefix(&prefix)?.into(), w.clone())));
+        Weights::from_tensors(weights.collect::<BTreeMap<_, _>>())
+    }
+
+    /// Compares the states after a window with `out.hn` and `out.cn`.
+    pub fn check_states(&self, cell: Cell, states: &States, tolerance: f64) -> Result<(), Failed> {
+        check_close("hn", &states.h, self.tensor("out.hn")?, tolerance)?;
+        match cell {
+            Cell::Lstm => check_close("cn", &states.c, self.tensor("out.cn")?, tolerance),
+            Cell::Gru => Ok(()),
+        }
+    }
+}
+
+/// Trials for the wanted cases of a file, on everything that runs plans. A file that cannot be read, or has no such
+/// case, gives one that fails.
+pub fn trials_per_case<C>(
+    group: &str,
+    file: &Path,
+    wanted: fn(&C) -> bool,
+    check: fn(&Recorded<C>, On) -> Outcome,
+) -> Vec<Trial>
+where
+    C: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let wanted_cases = read::<C>(file).and_then(|mut cases| {
+        cases.retain(|recorded| wanted(&recorded.case));
+        if cases.is_empty() { Err(format!("{}: no case that could be checked", file.display())) } else { Ok(cases) }
+    });
+    match wanted_cases {
+        Ok(cases) => cases.into_iter().flat_map(|recorded| trials_of(group, recorded, check)).collect(),
+        Err(why) => vec![trial(format!("{group}: cases"), || Err(why.into()))],
+    }
+}
+
+fn trials_of<C>(group: &str, recorded: Recorded<C>, check: fn(&Recorded<C>, On) -> Outcome) -> Vec<Trial>
+where
+    C: Clone + Send + Sync + 'static,
+{
+    let name = format!("{group}: {}", recorded.name);
+    let run = move |on| check(&recorded, on);
+    let on_cpu = [("references", On::References), ("fast functions", On::Fast)].map(|(functions, on)| {
+        let run = run.clone();
+        trial(format!("{name} on the CPU with {functions}"), move || run(on))
+    });
+    let on_adapters = trials_per_adapter(&name, move |adapter| run(On::Adapter(adapter)));
+    on_cpu.into_iter().chain(on_adapters).collect()
+}
+
+fn read<C: DeserializeOwned>(file: &Path) -> Result<Vec<Recorded<C>>, String> {
+    let bytes_of = |extension: &str| {
+        let path = file.with_extension(extension);
+        std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    let wrong = |what: String| format!("{}: {what}", file.display());
+    let cases: BTreeMap<String, C> = serde_json::from_slice(&bytes_of("json")?).map_err(|e| wrong(e.to_string()))?;
+    let bytes = bytes_of("safetensors")?;
+    let parsed = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+    let floats = parsed.iter().filter(|(_, view)| view.dtype() == Dtype::F32);
+    let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("chunks of four"));
+    let tensors: Tensors =
+        floats.map(|(name, view)| (name.into(), view.data().chunks_exact(4).map(float).collect())).collect();
+    let tensors = Arc::new(tensors);
+    Ok(cases.into_iter().map(|(name, case)| Recorded { name, case, tensors: tensors.clone() }).collect())
+}
+
+/// What runs a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// The CPU, with the ops' references.
+    References,
+    /// The CPU, with their fast functions.
+    Fast,
+    /// An adapter, by its place in the list.
+    Adapter(usize),
+}
+
+impl On {
+    /// An executor of its kind.
+    pub fn executor(self, plan: &Plan, sizes: Sizes, sections: &[SectionId]) -> Box<dyn Executor> {
+        match self {
+            On::References => cpu_executor(plan, sizes, sections, Functions::Reference, 1),
+            On::Fast => cpu_executor(plan, sizes, sections, Functions::Fast, 2),
+            On::Adapter(adapter) => gpu_executor(&gpu(adapter, Opened::Fully), plan, sizes, sections),
+        }
+    }
+
+    /// How far outputs and states may be from PyTorch's.
+    pub fn tolerance(self) -> f64 {
+        if self == On::References { 1e-6 } else { 1e-5 }
+    }
+}
+
+/// The states of all layers, [L, B, H]; c is empty for a cell without.
+pub struct States {
+    pub h: Vec<f32>,
+    pub c: Vec<f32>,
+}
+
+/// Runs step 0 of a section over time; gives a tensor, and the states after it.
+pub fn run_window(
+    executor: &mut dyn Executor,
+    section: SectionId,
+    layers: &[Layer],
+    output: TensorId,
+) -> gatefold::Result<(Vec<f32>, States)> {
+    let h = layers.iter().map(|layer| layer.h);
+    let c = layers.iter().filter_map(|layer| layer.c);
+    let read: Vec<TensorId> = std::iter::once(output).chain(h).chain(c).collect();
+    let ticket = executor.submit(&[Run::new(section, executor.capacity(), 0..1)], &read)?;
+    let results = executor.wait(ticket)?;
+    let (h, c) = results[1..].split_at(layers.len());
+    // Step 0 reads the first slot of h and writes the second.
+    let second_slot = |h: &Buffer<f32>| h.real()[h.real().len() / 2..].to_vec();
+    let h = h.iter().flat_map(second_slot).collect();
+    let c = c.iter().flat_map(|c| c.real().to_vec()).collect();
+    Ok((results[0].real().to_vec(), States { h, c }))
+}
+
+/// Fails where two tensors are further apart than `tolerance`, and says where most.
+pub fn check_close<T>(what: &str, found: &[f32], expected: &[T], tolerance: f64) -> Result<(), Failed>
+where
+    T: Into<f64> + Copy,
+{
+    let (left, right) = (found.len(), expected.len());
+    ensure!(left == right, "{what} has {left} elements, expected {right}");
+    let apart = |i: &usize| (f64::from(found[*i]) - expected[*i].into()).abs();
+    // In the total order NaN is larger than any distance.
+    let Some(worst) = (0..left).max_by(|i, j| apart(i).total_cmp(&apart(j))) else { return Ok(()) };
+    let (found, expected, apart) = (found[worst], expected[worst].into(), apart(&worst));
+    ensure!(apart <= tolerance, "{what}[{worst}] is {found}, expected {expected}: {apart:.2e} over {tolerance:e}");
+    Ok(())
+}

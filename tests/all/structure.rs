@@ -1,0 +1,158 @@
+//! The op table is complete, kernels agree with it, and the layers of the code name only what they may.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use gatefold::gpu::ParamsBy;
+use gatefold::ops::{OpRow, TABLE};
+use gatefold::plan::PARAM_WORDS;
+use libtest_mimic::Trial;
+
+use crate::context::{DONE, Outcome, project, trial};
+use crate::ensure;
+use crate::translation::parse;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("structure: every shader has a row, every row its shader", shaders_and_rows),
+        trial("structure: every file of ops is in the table", ops_and_files),
+        trial("structure: only src/gpu names wgpu", || names("src", &["wgpu::"], &["src/gpu"])),
+        trial("structure: an op does no input or output and knows no executor", || {
+            names("src/ops", &["std::fs", "std::io", "println!", "crate::gpu", "crate::executor"], &[])
+        }),
+        trial("structure: the plan knows no device, dispatch, part or padding", || {
+            names("src/plan", &["crate::gpu", "crate::cpu", "dispatch", "workgroup", "padded"], &[])
+        }),
+        trial("structure: the core uses no clock, thread or file", || {
+            let core = ["std::time", "std::thread", "std::fs", "rayon", "pollster"];
+            names("src", &core, &["src/cli", "src/host.rs", "src/main.rs"])
+        }),
+    ];
+    trials.extend(TABLE.iter().map(|op| trial(format!("structure: row {}", op.name), || row(op))));
+    trials
+}
+
+/// A row has all that the op contract asks for, and its kernels declare what it says.
+fn row(op: &OpRow) -> Outcome {
+    ensure!(!(op.cases)().is_empty(), "no case");
+    ensure!(op.word_names().len() <= PARAM_WORDS, "{} parameter words", op.word_names().len());
+    let default = op.variants.last().ok_or("no variant")?;
+    ensure!((default.suits)(&[1; PARAM_WORDS]) && !default.needs_gpu, "the last variant suits everything");
+    for variant in op.variants {
+        let carry = (op.carry_words > 0).then_some("carry");
+        let operands: Vec<&str> = op.operands.iter().map(|o| o.name).chain(carry).collect();
+        ensure!(operands.len() <= 8, "{} storage buffers; the floor has 8", operands.len());
+        let floor = variant.requires.invocations <= 256 && variant.requires.workgroup_bytes <= 16 << 10;
+        ensure!(floor || variant.name != default.name, "the default variant runs on the floor");
+        let (module, info) = parse(variant, ParamsBy::Immediates)?;
+        kernel_agrees(op, variant, &module, &operands)?;
+        let size = module.entry_points[0].workgroup_size.iter().product::<u32>();
+        ensure!(size == variant.requires.invocations, "{}: workgroups of {size}", variant.name);
+        let bytes = workgroup_bytes(&module, &info);
+        let stated = variant.requires.workgroup_bytes;
+        ensure!(bytes == stated, "{}: {bytes} bytes of workgroup memory, the row says {stated}", variant.name);
+    }
+    DONE
+}
+
+/// The struct `Params` has the row's words in order, and the bindings are its operands in order.
+fn kernel_agrees(
+    op: &OpRow,
+    variant: &gatefold::ops::Variant,
+    module: &naga::Module,
+    operands: &[&str],
+) -> Result<(), String> {
+    let params = module.global_variables.iter().find(|(_, g)| g.name.as_deref() == Some("params"));
+    let (_, params) = params.ok_or("no params")?;
+    let naga::TypeInner::Struct { members, .. } = &module.types[params.ty].inner else {
+        return Err("params is not a struct".into());
+    };
+    let words: Vec<String> = members.iter().filter_map(|m| m.name.clone()).collect();
+    if words != op.word_names() {
+        return Err(format!("{}: parameters {words:?}, the row says {:?}", variant.name, op.word_names()));
+    }
+    let mut bound: Vec<(u32, &str)> =
+        (module.global_variables.iter()).filter_map(|(_, g)| Some((g.binding?.binding, g.name.as_deref()?))).collect();
+    bound.sort_unstable();
+    let names: Vec<&str> = bound.iter().map(|(_, name)| *name).collect();
+    if names != operands {
+        return Err(format!("{}: bindings {names:?}, the row says {operands:?}", variant.name));
+    }
+    Ok(())
+}
+
+/// Workgroup memory that the entry point uses.
+fn workgroup_bytes(module: &naga::Module, info: &naga::valid::ModuleInfo) -> u32 {
+    let entry = info.get_entry_point(0);
+    let used = module
+        .global_variables
+        .iter()
+        .filter(|(handle, g)| g.space == naga::AddressSpace::WorkGroup && !entry[*handle].is_empty());
+    used.map(|(_, g)| module.types[g.ty].inner.size(module.to_ctx())).sum()
+}
+
+fn shaders_and_rows() -> Outcome {
+    let files: BTreeSet<String> = stems(&project("shaders"), "wgsl");
+    let rows: BTreeSet<String> = TABLE.iter().flat_map(|op| op.variants).map(|v| v.name.to_string()).collect();
+    ensure!(files == rows, "only files: {:?}; only rows: {:?}", &files - &rows, &rows - &files);
+    let library = stems(&project("shaders/lib"), "wgsl");
+    let all: Vec<String> = sources(&project("shaders"), "wgsl").iter().map(|p| read(p)).collect();
+    for name in library {
+        let imports = |text: &String| {
+            let lines = text.lines().filter_map(|l| l.strip_prefix("// import:"));
+            lines.flat_map(|l| l.split(',')).any(|n| n.trim() == name)
+        };
+        ensure!(all.iter().any(imports), "no kernel imports shaders/lib/{name}.wgsl");
+    }
+    DONE
+}
+
+fn ops_and_files() -> Outcome {
+    let shared = ["args", "case", "mod", "noise", "rows", "variant"];
+    let files: BTreeSet<String> = stems(&project("src/ops"), "rs");
+    let files: BTreeSet<String> = files.into_iter().filter(|f| !shared.contains(&f.as_str())).collect();
+    let rows: BTreeSet<String> = TABLE.iter().map(|op| op.name.to_string()).collect();
+    ensure!(files == rows, "only files: {:?}; only rows: {:?}", &files - &rows, &rows - &files);
+    DONE
+}
+
+/// No code (comments apart) below a folder holds one of the words, but for the excepted places.
+fn names(folder: &str, words: &[&str], except: &[&str]) -> Outcome {
+    let files = sources(&project(folder), "rs");
+    ensure!(!files.is_empty(), "{folder} has no source");
+    for file in files {
+        if except.iter().any(|place| file.starts_with(project(place))) {
+            continue;
+        }
+        for (number, line) in read(&file).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in words {
+                ensure!(!code.contains(word), "{}:{}: {word}", file.display(), number + 1);
+            }
+        }
+    }
+    DONE
+}
+
+fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+        let path = entry.expect("listed").path();
+        if path.is_dir() {
+            found.extend(sources(&path, extension));
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// File names without extension, of the folder alone.
+fn stems(folder: &Path, extension: &str) -> BTreeSet<String> {
+    let here = sources(folder, extension).into_iter().filter(|p| p.parent() == Some(folder));
+    here.map(|p| p.file_stem().expect("named").to_string_lossy().into_owned()).collect()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}

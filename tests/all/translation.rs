@@ -1,0 +1,97 @@
+//! Every kernel, with parameters delivered either way, through naga to SPIR-V (which spirv-val accepts), MSL and HLSL.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use gatefold::gpu::{ParamsBy, assemble};
+use gatefold::ops::{OpRow, TABLE, Variant};
+use libtest_mimic::{Completion, Trial};
+use naga::ShaderStage;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+use crate::context::{DONE, Outcome, trial};
+
+pub fn trials() -> Vec<Trial> {
+    let variants = TABLE.iter().flat_map(|op| op.variants.iter().map(move |v| (*op, v)));
+    variants.map(|(op, v)| trial(format!("translation: {}", v.name), move || translate(op, v))).collect()
+}
+
+/// A kernel as naga understands it.
+pub fn parse(variant: &Variant, params_by: ParamsBy) -> Result<(naga::Module, ModuleInfo), String> {
+    let source = assemble(variant.source, params_by);
+    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
+    // WebGPU's own capabilities, and immediates: nothing that a default kernel may not use.
+    let capabilities = Capabilities::IMMEDIATES;
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+    let info = info.map_err(|e| e.emit_to_string(&source))?;
+    Ok((module, info))
+}
+
+fn translate(op: &OpRow, variant: &Variant) -> Outcome {
+    let mut validated = true;
+    for params_by in [ParamsBy::Immediates, ParamsBy::Uniform] {
+        let (module, info) = parse(variant, params_by)?;
+        let constants = variant.overrides.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+        let entry = Some((ShaderStage::Compute, "main"));
+        let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
+            .map_err(|e| e.to_string())?;
+        validated &= to_spirv(&module, &info)?;
+        to_msl(op, &module, &info)?;
+        to_hlsl(&module, &info)?;
+    }
+    if validated { DONE } else { Ok(Completion::ignored_with("spirv-val is not installed (package spirv-tools)")) }
+}
+
+/// Whether spirv-val was there to accept the result.
+fn to_spirv(module: &naga::Module, info: &ModuleInfo) -> Result<bool, String> {
+    let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+    let words = naga::back::spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())?;
+    let validator = Command::new("spirv-val")
+        .args(["--target-env", "vulkan1.1", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut validator = match validator {
+        Ok(validator) => validator,
+        Err(_) if std::env::var("GATEFOLD_GPU").as_deref() == Ok("required") => {
+            return Err("spirv-val is not installed (package spirv-tools)".into());
+        }
+        Err(_) => return Ok(false),
+    };
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    validator.stdin.take().expect("piped").write_all(&bytes).map_err(|e| e.to_string())?;
+    let output = validator.wait_with_output().map_err(|e| e.to_string())?;
+    if output.status.success() { Ok(true) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn to_msl(op: &OpRow, module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
+    // Buffer slots as wgpu gives them: operands, then parameters, then the sizes of the buffers.
+    let slots = op.operands.len() as u8 + 1;
+    let resources = naga::back::msl::EntryPointResources {
+        immediates_buffer: Some(slots),
+        sizes_buffer: Some(slots + 1),
+        ..Default::default()
+    };
+    let options = naga::back::msl::Options {
+        lang_version: (2, 4),
+        per_entry_point_map: [("main".to_string(), resources)].into(),
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
+    let (text, translated) =
+        naga::back::msl::write_string(module, info, &options, &Default::default()).map_err(|e| e.to_string())?;
+    translated.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    if text.contains("kernel void") { Ok(()) } else { Err("the MSL has no kernel".into()) }
+}
+
+fn to_hlsl(module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
+    let target = naga::back::hlsl::BindTarget { space: 7, ..Default::default() };
+    let options = naga::back::hlsl::Options { immediates_target: Some(target), ..Default::default() };
+    let pipeline = Default::default();
+    let mut text = String::new();
+    let mut writer = naga::back::hlsl::Writer::new(&mut text, &options, &pipeline);
+    let translated = writer.write(module, info, None).map_err(|e| e.to_string())?;
+    translated.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    if text.contains("numthreads") { Ok(()) } else { Err("the HLSL has no kernel".into()) }
+}
