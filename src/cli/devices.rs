@@ -14,7 +14,7 @@ pub(super) struct DevicesArgs {}
 
 pub(super) fn run(_: &DevicesArgs) -> Result<ExitCode> {
     let adapters = host::adapters();
-    let auto = choose(&Choice::Auto, &adapters)?.map(|a| std::ptr::from_ref(a));
+    let auto = choose(&Choice::Auto, &adapters)?.map(std::ptr::from_ref);
     let mark = |chosen: bool| if chosen { " *" } else { "" };
     let mut text = String::new();
     for (i, adapter) in adapters.iter().enumerate() {

@@ -65,14 +65,14 @@ impl Gpu {
         let has = adapter.raw.features();
         let available = adapter.raw.limits();
         let immediates = !options.uniform_params && has.contains(wgpu::Features::IMMEDIATES);
-        let mut limits = wgpu::Limits::default();
-        limits.max_immediate_size = if immediates { PARAM_BYTES } else { 0 };
-        limits.max_storage_buffer_binding_size =
-            options.max_binding_bytes.unwrap_or(available.max_storage_buffer_binding_size);
-        limits.max_buffer_size = available.max_buffer_size;
-        if let Some(bytes) = options.max_binding_bytes {
-            limits.max_storage_buffer_binding_size = bytes.min(available.max_storage_buffer_binding_size);
-        }
+        let binding_bytes =
+            options.max_binding_bytes.unwrap_or(u64::MAX).min(available.max_storage_buffer_binding_size);
+        let mut limits = wgpu::Limits {
+            max_immediate_size: if immediates { PARAM_BYTES } else { 0 },
+            max_storage_buffer_binding_size: binding_bytes,
+            max_buffer_size: available.max_buffer_size,
+            ..Default::default()
+        };
         // What kernels rely on; rendering limits may be lower than the defaults.
         limits = limits.or_worse_values_from(&available);
         let mut features = wgpu::Features::empty();

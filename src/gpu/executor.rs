@@ -332,7 +332,7 @@ impl GpuExecutor {
     }
 
     fn unpack(&self, flight: &InFlight, words: &[u32]) -> Vec<Buffer<f32>> {
-        flight.reads.iter().map(|(id, range)| self.memory.from_parts(*id, &words[range.clone()])).collect()
+        flight.reads.iter().map(|(id, range)| self.memory.gather_parts(*id, &words[range.clone()])).collect()
     }
 }
 

@@ -238,7 +238,7 @@ impl Memory {
     }
 
     /// A row-major tensor from the words of its parts, one after the other.
-    pub fn from_parts(&self, id: TensorId, parts: &[u32]) -> Buffer<f32> {
+    pub fn gather_parts(&self, id: TensorId, parts: &[u32]) -> Buffer<f32> {
         let tensor = self.plan.tensor(id);
         let len = tensor.len(self.capacity);
         if tensor.layout != Layout::RowMajor {

@@ -66,7 +66,8 @@ impl Mul for Dim {
             (None, Some(_)) => other * self,
             (None, None) => {
                 assert!(self.plus == 0 && other.plus == 0, "a product of sums is not a Dim");
-                assert!(!(self.rows && other.rows) && !(self.time && other.time), "B*B or T*T is not a Dim");
+                let repeats = self.rows && other.rows || self.time && other.time;
+                assert!(!repeats, "B*B or T*T is not a Dim");
                 Dim { scale: self.scale * other.scale, rows: true, time: true, plus: 0 }
             }
         }

@@ -59,7 +59,8 @@ pub enum Opened {
 
 /// The shared device of an adapter.
 pub fn gpu(adapter: usize, opened: Opened) -> Arc<Gpu> {
-    static DEVICES: OnceLock<Mutex<HashMap<(usize, Opened), Arc<Gpu>>>> = OnceLock::new();
+    type Devices = HashMap<(usize, Opened), Arc<Gpu>>;
+    static DEVICES: OnceLock<Mutex<Devices>> = OnceLock::new();
     let options = match opened {
         Opened::Fully => DeviceOptions::default(),
         Opened::Uniform => DeviceOptions { uniform_params: true, ..Default::default() },
@@ -97,7 +98,8 @@ pub fn pool(threads: usize) -> Arc<Threads> {
 #[macro_export]
 macro_rules! ensure {
     ($condition:expr, $($message:tt)+) => {
-        if !$condition {
+        let holds: bool = $condition;
+        if !holds {
             return Err(format!($($message)+).into());
         }
     };
