@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! to[to_row + m, :] = from[from_row + index[m], :]  (gather = 1)   or   from[from_row + m, :]
-//! from, to [*, W], index [M] u32; m < M = rows
+//! from, to `[*, W]`, index `[M]` u32; m < M = rows
 //! ```
 //! Bytes: 8 M W. No arithmetic. An index outside the tensor must have been refused before.
 
@@ -15,11 +15,11 @@ use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
 pub struct GatherRows {
-    /// [*, W].
+    /// `[*, W]`.
     pub from: TensorId,
-    /// [M] u32.
+    /// `[M]` u32.
     pub index: TensorId,
-    /// [*, W], another tensor than `from`.
+    /// `[*, W]`, another tensor than `from`.
     pub to: TensorId,
 }
 

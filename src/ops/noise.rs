@@ -34,7 +34,7 @@ const LN2_Q26: i32 = 46_516_320;
 /// ln 2 in units of 2^-27.
 const LN2_Q27: u32 = 93_032_640;
 
-/// r(t) in units of 2^-32, where `-ln(1 - t/2) = t r(t)`, for t in [0, 1] in units of 2^-31.
+/// r(t) in units of 2^-32, where `-ln(1 - t/2) = t r(t)`, for t in `[0, 1]` in units of 2^-31.
 ///
 /// A Chebyshev fit of degree 6, at most 7.7e-7 from r. Horner's rule; a product with t loses one bit, so it is
 /// doubled. The two highest terms are negative together and are kept as their magnitude.

@@ -1,7 +1,7 @@
-//! Packs a weight for kernels: PyTorch's [G, N, K] into four consecutive k side by side ([`Layout::K4`]).
+//! Packs a weight for kernels: PyTorch's `[G, N, K]` into four consecutive k side by side ([`Layout::K4`]).
 //!
 //! ```text
-//! packed[k4, g, n][i] = w[g, n, 4 k4 + i],  0 where 4 k4 + i >= K        w [G, N, K], packed [ceil(K/4), G, N] vec4
+//! packed[k4, g, n][i] = w[g, n, 4 k4 + i],  0 where 4 k4 + i >= K        w `[G, N, K]`, packed [ceil(K/4), G, N] vec4
 //! ```
 //! Bytes: 8 G N K. No arithmetic. [`pack`] and [`unpack`] are the same on the host, for every layout.
 
@@ -50,7 +50,7 @@ fn reference<F: Real>(args: &mut Args<F>) {
     packed.real_mut().copy_from_slice(&values);
 }
 
-/// Elements that a weight [G, N, K] takes in a layout.
+/// Elements that a weight `[G, N, K]` takes in a layout.
 pub fn packed_len(layout: Layout, [groups, outputs, inputs]: [usize; 3]) -> usize {
     match layout {
         Layout::RowMajor => groups * outputs * inputs,
@@ -68,7 +68,7 @@ fn place(layout: Layout, [groups, outputs, inputs]: [usize; 3], q: usize, k: usi
     }
 }
 
-/// A row-major weight [G, N, K] in another layout, padded with `zero`.
+/// A row-major weight `[G, N, K]` in another layout, padded with `zero`.
 pub fn pack<T: Copy>(layout: Layout, w: &[T], shape: [usize; 3], zero: T) -> Vec<T> {
     let mut packed = vec![zero; packed_len(layout, shape)];
     for (q, row) in w.chunks_exact(shape[2]).enumerate() {
@@ -79,7 +79,7 @@ pub fn pack<T: Copy>(layout: Layout, w: &[T], shape: [usize; 3], zero: T) -> Vec
     packed
 }
 
-/// The row-major weight [G, N, K] of a packed one.
+/// The row-major weight `[G, N, K]` of a packed one.
 pub fn unpack<T: Copy>(layout: Layout, packed: &[T], shape: [usize; 3]) -> Vec<T> {
     let places = (0..shape[0] * shape[1]).flat_map(|q| (0..shape[2]).map(move |k| (q, k)));
     places.map(|(q, k)| packed[place(layout, shape, q, k)]).collect()

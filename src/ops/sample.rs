@@ -5,7 +5,8 @@
 //! token       = forced[forced_next] while the prompt lasts, else argmax_n score[m, n]   (ties: the lower id)
 //! ids[slot, m] = token,  log_probs[slot, m] = logits[m, token] - logsumexp_n logits[m, n]
 //! table[m]    moves on: position, forced_next, finish, active;   tokens[m] = token
-//! logits [M, 1, V], table [M, 16] u32 (see rows), tokens [M] u32, forced [F] u32, ids [S, M] u32, log_probs [S, M]
+//! logits `[M, 1, V]`, table `[M, 16]` u32 (see rows),
+//! tokens `[M]` u32, forced `[F]` u32, ids `[S, M]` u32, log_probs `[S, M]`
 //! ```
 //! Rows that are not active write NO_TOKEN and 0 and stay as they are. Flops: about 5 M V (and 250 M V integer
 //! operations for the noise). Bytes: 4 M V.
@@ -22,17 +23,17 @@ use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// [M, 1, V].
+    /// `[M, 1, V]`.
     pub logits: TensorId,
-    /// [M, 16] u32, records of [`Row`].
+    /// `[M, 16]` u32, records of [`Row`].
     pub table: TensorId,
-    /// [M] u32: the token that each row's next step reads.
+    /// `[M]` u32: the token that each row's next step reads.
     pub tokens: TensorId,
-    /// [F] u32: prompt tokens of all rows.
+    /// `[F]` u32: prompt tokens of all rows.
     pub forced: TensorId,
-    /// [S, M] u32: the tokens of the last S steps.
+    /// `[S, M]` u32: the tokens of the last S steps.
     pub ids: TensorId,
-    /// [S, M]: their log-probabilities under the unfiltered model.
+    /// `[S, M]`: their log-probabilities under the unfiltered model.
     pub log_probs: TensorId,
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Mul;
 
-/// The values of a plan's two symbols. Shapes are written as [T, B, H] throughout.
+/// The values of a plan's two symbols. Shapes are written as `[T, B, H]` throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sizes {
     /// B: rows, one for each sequence in flight.

@@ -35,17 +35,17 @@ pub struct Layer {
     pub cell: Cell,
     /// H.
     pub hidden: usize,
-    /// [G, H, K].
+    /// `[G, H, K]`.
     pub w_ih: TensorId,
-    /// [G, H, H].
+    /// `[G, H, H]`.
     pub w_hh: TensorId,
-    /// [G, H].
+    /// `[G, H]`.
     pub b_ih: TensorId,
-    /// [G, H].
+    /// `[G, H]`.
     pub b_hh: TensorId,
-    /// [2, B, H]: the state before and after a step, in turn.
+    /// `[2, B, H]`: the state before and after a step, in turn.
     pub h: TensorId,
-    /// [1, B, H]: the cell state, an LSTM's.
+    /// `[1, B, H]`: the cell state, an LSTM's.
     pub c: Option<TensorId>,
 }
 
@@ -82,10 +82,10 @@ pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: us
     Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c }
 }
 
-/// A run of rows of a tensor: where a sequence [T, B, K] starts.
+/// A run of rows of a tensor: where a sequence `[T, B, K]` starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows {
-    /// [*, K].
+    /// `[*, K]`.
     pub tensor: TensorId,
     /// The first row.
     pub first: Affine,
@@ -94,9 +94,9 @@ pub struct Rows {
 /// Scratch of one layer over time.
 #[derive(Clone, Copy, Debug)]
 struct OverTime {
-    /// [T, B, G, H]: the input products.
+    /// `[T, B, G, H]`: the input products.
     gx: TensorId,
-    /// [T + 1, B, H]: the states, the initial one first.
+    /// `[T + 1, B, H]`: the states, the initial one first.
     states: TensorId,
 }
 
@@ -104,7 +104,7 @@ struct OverTime {
 #[derive(Clone, Debug)]
 pub struct StackScratch {
     layers: Vec<OverTime>,
-    /// [B] u32 for row copies in order.
+    /// `[B]` u32 for row copies in order.
     order: TensorId,
 }
 
@@ -126,7 +126,7 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
     StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
 }
 
-/// A stack of layers over T steps: from x [T, B, K] and the layers' states to y [T, B, H] and the new states.
+/// A stack of layers over T steps: from x `[T, B, K]` and the layers' states to y `[T, B, H]` and the new states.
 ///
 /// Each layer takes one matrix product for all its inputs, then T steps. Counts as one step of the section's
 /// counter: the states are read from one slot and written to the other.
@@ -188,12 +188,12 @@ pub fn decode_stack(b: &mut Builder, layers: &[Layer], table: TensorId, ids: Ten
     Rows { tensor: source, first: write_slot() }
 }
 
-/// The output layer: weight [1, V, H], bias [1, V], and what is cut with them.
+/// The output layer: weight `[1, V, H]`, bias `[1, V]`, and what is cut with them.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
-    /// [1, V, H].
+    /// `[1, V, H]`.
     pub weight: TensorId,
-    /// [1, V].
+    /// `[1, V]`.
     pub bias: TensorId,
     /// V.
     pub vocab: usize,
@@ -261,27 +261,27 @@ pub struct LanguageModel {
     pub shape: Shape,
     /// The layers.
     pub layers: Vec<Layer>,
-    /// [T, B] u32: tokens that prefill, score and logits read.
+    /// `[T, B]` u32: tokens that prefill, score and logits read.
     pub input: TensorId,
-    /// [T, B] u32: the tokens that follow them.
+    /// `[T, B]` u32: the tokens that follow them.
     pub targets: TensorId,
-    /// [T, B]: their log-probabilities.
+    /// `[T, B]`: their log-probabilities.
     pub target_log_probs: TensorId,
-    /// [T, B, 1, V] log-probabilities, of `logits`.
+    /// `[T, B, 1, V]` log-probabilities, of `logits`.
     pub all_log_probs: TensorId,
-    /// [B, 16] u32: the row table.
+    /// `[B, 16]` u32: the row table.
     pub table: TensorId,
-    /// [B] u32: the token that each row reads next.
+    /// `[B]` u32: the token that each row reads next.
     pub tokens: TensorId,
-    /// [F] u32: prompt tokens to be forced.
+    /// `[F]` u32: prompt tokens to be forced.
     pub forced: TensorId,
-    /// [ring, B] u32: drawn tokens.
+    /// `[ring, B]` u32: drawn tokens.
     pub ids: TensorId,
-    /// [ring, B]: their log-probabilities.
+    /// `[ring, B]`: their log-probabilities.
     pub log_probs: TensorId,
-    /// [B] u32: flags of `reset`.
+    /// `[B]` u32: flags of `reset`.
     pub reset_flags: TensorId,
-    /// [B] u32: where each row of `permute` comes from.
+    /// `[B]` u32: where each row of `permute` comes from.
     pub row_source: TensorId,
     /// Section `prefill`.
     pub prefill: SectionId,
@@ -414,9 +414,9 @@ pub struct Stack {
     pub plan: Plan,
     /// Section `forward`; step 0 reads slot 0 of each layer's h and writes slot 1.
     pub forward: SectionId,
-    /// [T, B, K].
+    /// `[T, B, K]`.
     pub x: TensorId,
-    /// The last layer's states [T + 1, B, H]; y is all but the first.
+    /// The last layer's states `[T + 1, B, H]`; y is all but the first.
     pub y: TensorId,
     /// The layers, with their states.
     pub layers: Vec<Layer>,

@@ -43,10 +43,10 @@ pub enum Element {
 pub enum Layout {
     /// The last axis runs fastest, as in PyTorch.
     RowMajor,
-    /// A weight [G, N, K] as [ceil(K/4), G, N] of four consecutive k each: neighbouring outputs n lie side by
+    /// A weight `[G, N, K]` as [ceil(K/4), G, N] of four consecutive k each: neighbouring outputs n lie side by
     /// side, so neighbouring invocations load neighbouring words. Padding in k is zero.
     K4,
-    /// A weight [G, N, K] as [ceil(G*N/16), K, 16]: sixteen outputs side by side for SIMD. Padding is zero.
+    /// A weight `[G, N, K]` as [ceil(G*N/16), K, 16]: sixteen outputs side by side for SIMD. Padding is zero.
     Panel16,
 }
 

@@ -1,7 +1,7 @@
 //! The matrix product: adds x W^T to sums that are there already, in blocks of 64 k.
 //!
 //! ```text
-//! out[m, p, l] += sum_k x[m, k] w[p, k, l]        x [M, K], w [P, K, 16], out [M, P, 16]
+//! out[m, p, l] += sum_k x[m, k] w[p, k, l]        x `[M, K]`, w `[P, K, 16]`, out `[M, P, 16]`
 //! ```
 //! For each output: a block of 64 k is summed from zero, k ascending, one fused multiply-add a term; then it is added
 //! to the output, blocks ascending. Which outputs share registers has no part in it.
@@ -20,7 +20,7 @@ const DEPTH: usize = 4 * BLOCK;
 /// Rows of a tile at most.
 const TILE_ROWS: usize = 6;
 
-/// Input rows [*, K]: some in sequence, or looked up.
+/// Input rows `[*, K]`: some in sequence, or looked up.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     data: &'a [f32],
@@ -47,7 +47,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A packed weight [P, K, 16].
+/// A packed weight `[P, K, 16]`.
 #[derive(Clone, Copy)]
 pub struct Panels<'a> {
     data: &'a [f32],

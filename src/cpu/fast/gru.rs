@@ -12,7 +12,7 @@ const GATES: usize = 3;
 /// The gate whose input and recurrent parts stay apart.
 const N: usize = 2;
 
-/// The gates from gx [*, 3, H], w_hh packed, b_hh [3, H] and h [*, H].
+/// The gates from gx `[*, 3, H]`, w_hh packed, b_hh `[3, H]` and h `[*, H]`.
 pub fn gru_step(args: &mut FastArgs<'_>) {
     gru_step_at(Level::best(), args);
 }
@@ -36,8 +36,8 @@ pub(super) fn gru_step_at(level: Level, args: &mut FastArgs<'_>) {
     });
 }
 
-/// The gates from the input x, a row of `source` [*, K], by `ids` [M] or from x_row on; w_ih and w_hh packed, b_ih
-/// and b_hh [3, H], h [*, H]. The input product is summed as `matmul` sums it.
+/// The gates from the input x, a row of `source` `[*, K]`, by `ids` `[M]` or from x_row on; w_ih and w_hh packed, b_ih
+/// and b_hh `[3, H]`, h `[*, H]`. The input product is summed as `matmul` sums it.
 pub fn gru_decode(args: &mut FastArgs<'_>) {
     gru_decode_at(Level::best(), args);
 }
@@ -78,11 +78,11 @@ struct Recurrent<'a> {
     level: Level,
     hidden: usize,
     w_hh: Panels<'a>,
-    /// [3, H].
+    /// `[3, H]`.
     b_hh: &'a [f32],
-    /// h, [M, H].
+    /// h, `[M, H]`.
     before: &'a [f32],
-    /// h', [M, H].
+    /// h', `[M, H]`.
     after: Shared<'a, f32>,
 }
 

@@ -10,7 +10,7 @@ use crate::cpu::FastArgs;
 /// Gates, in the order i f g o.
 const GATES: usize = 4;
 
-/// `i, f, g, o = gx + b_hh + W_hh h`, then the gates; gx [*, 4, H], w_hh packed, b_hh [4, H], h [*, H], c [*, H].
+/// `i, f, g, o = gx + b_hh + W_hh h`, then the gates; gx `[*, 4, H]`, w_hh packed, b_hh `[4, H]`, h `[*, H]`, c `[*, H]`.
 pub fn lstm_step(args: &mut FastArgs<'_>) {
     lstm_step_at(Level::best(), args);
 }
@@ -33,8 +33,8 @@ pub(super) fn lstm_step_at(level: Level, args: &mut FastArgs<'_>) {
     });
 }
 
-/// `i, f, g, o = b_ih + W_ih x + b_hh + W_hh h`, in this order, then the gates; x is a row of `source` [*, K], by
-/// `ids` [M] or from x_row on; w_ih and w_hh packed, b_ih and b_hh [4, H], h [*, H], c [*, H].
+/// `i, f, g, o = b_ih + W_ih x + b_hh + W_hh h`, in this order, then the gates; x is a row of `source` `[*, K]`, by
+/// `ids` `[M]` or from x_row on; w_ih and w_hh packed, b_ih and b_hh `[4, H]`, h `[*, H]`, c `[*, H]`.
 pub fn lstm_decode(args: &mut FastArgs<'_>) {
     lstm_decode_at(Level::best(), args);
 }
@@ -69,9 +69,9 @@ pub(super) fn lstm_decode_at(level: Level, args: &mut FastArgs<'_>) {
 /// What a step writes.
 struct State<'a> {
     hidden: usize,
-    /// [M, H].
+    /// `[M, H]`.
     h: Shared<'a, f32>,
-    /// [*, H].
+    /// `[*, H]`.
     c: Shared<'a, f32>,
     /// First row of c that is read.
     c_read: usize,

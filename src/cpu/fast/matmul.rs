@@ -11,7 +11,7 @@ const SLAB: usize = 16;
 /// From row to row of a slab.
 const SLAB_WIDTH: usize = (SLAB + 1) * LANES;
 
-/// `y[y_row + m, q] = bias[q] + sum_k x[x_row + m, k] w[q, k]`; x [*, K], w packed, bias [Q], y [*, Q].
+/// `y[y_row + m, q] = bias[q] + sum_k x[x_row + m, k] w[q, k]`; x `[*, K]`, w packed, bias `[Q]`, y `[*, Q]`.
 pub fn matmul(args: &mut FastArgs<'_>) {
     matmul_at(Level::best(), args);
 }
@@ -44,9 +44,9 @@ struct Matmul<'a> {
     level: Level,
     x: Rows<'a>,
     w: Panels<'a>,
-    /// [Q].
+    /// `[Q]`.
     bias: &'a [f32],
-    /// [M, Q].
+    /// `[M, Q]`.
     y: Shared<'a, f32>,
     /// A slab for each task: whole panels, in rows that do not fall on the same places of a cache.
     sums: Shared<'a, f32>,

@@ -4,7 +4,7 @@
 //! op function ── parts: rows x panels or units, one task each ── pool
 //!                 └─ a task: start values ── gemm: + products in blocks of 64 ── gates, on vectors, while it is hot
 //! ```
-//! Weights stay packed ([`crate::plan::Layout::Panel16`]): sixteen outputs side by side, one vector of [`simd`].
+//! Weights stay packed ([`crate::plan::Layout::Panel16`]): sixteen outputs side by side, one vector of `simd`.
 //!
 //! **Bits.** A result depends on its own row and on the op's shapes: not on the number of rows, on where a row
 //! stands, on how the work was cut into tasks, on the number of threads, nor on the instruction set. So every sum

@@ -7,7 +7,8 @@ use crate::cpu::FastArgs;
 use crate::ops::noise::{gumbel, token_noise};
 use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row};
 
-/// Draws, scores and moves rows on; logits [M, V], table [M, 16], tokens [M], forced [F], ids and log_probs [S, M].
+/// Draws, scores and moves rows on; logits `[M, V]`,
+/// table `[M, 16]`, tokens `[M]`, forced `[F]`, ids and log_probs `[S, M]`.
 pub fn sample(args: &mut FastArgs<'_>) {
     sample_at(Level::best(), args);
 }
@@ -173,7 +174,7 @@ fn noise_bits<W: Words>(first: u32, row: &Row) -> [u32; CHUNK] {
     bits
 }
 
-/// Eight blocks of Philox, counters `first` on: word j of block i in the low half of [j][i]. The high halves mean
+/// Eight blocks of Philox, counters `first` on: word j of block i in the low half of `[j][i]`. The high halves mean
 /// nothing, here as on the way: products take low halves.
 #[inline(always)]
 fn philox_side_by_side<W: Words>(first: u32, row: &Row) -> [[u64; WORDS]; 4] {

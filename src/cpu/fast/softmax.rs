@@ -5,7 +5,7 @@ use super::parts::{Shared, range};
 use super::simd::{Kernel, LANES, Lanes, Level};
 use crate::cpu::{FastArgs, Pool};
 
-/// `lse[m] = ln sum_n exp x[m, n]`; x [M, V], lse [M].
+/// `lse[m] = ln sum_n exp x[m, n]`; x `[M, V]`, lse `[M]`.
 pub fn logsumexp(args: &mut FastArgs<'_>) {
     logsumexp_at(Level::best(), args);
 }
@@ -22,7 +22,7 @@ pub(super) fn logsumexp_at(level: Level, args: &mut FastArgs<'_>) {
     });
 }
 
-/// `y = x - lse` (log = 1) or `exp(x - lse)` (log = 0); x [M, V], lse [M], y [M, V].
+/// `y = x - lse` (log = 1) or `exp(x - lse)` (log = 0); x `[M, V]`, lse `[M]`, y `[M, V]`.
 pub fn softmax(args: &mut FastArgs<'_>) {
     softmax_at(Level::best(), args);
 }
