@@ -1,7 +1,7 @@
 //! Embedding lookup.
 //!
 //! ```text
-//! y[y_row + m, :] = table[ids[m], :]        ids `[M]` u32, table `[V, E]`, y `[*, E]`, m < M = rows
+//! y[y_row + m, :] = table[ids[m], :]        ids [M] u32, table [V, E], y [*, E], m < M = rows
 //! ```
 //! Bytes: 8 M E + 4 M. No arithmetic. An id outside [0, V) must have been refused before; its row is not written.
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! to[to_row + m, :] = from[from_row + index[m], :]  (gather = 1)   or   from[from_row + m, :]
-//! from, to `[*, W]`, index `[M]` u32; m < M = rows
+//! from, to [*, W], index [M] u32; m < M = rows
 //! ```
 //! Bytes: 8 M W. No arithmetic. An index outside the tensor must have been refused before.
 

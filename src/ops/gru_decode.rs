@@ -4,7 +4,7 @@
 //! x        = source[ids[m]]  (gather = 1: layer 0, the embedding)   or   source[x_row + m]  (the layer below)
 //! gx       = b_ih + W_ih x
 //! r, z, n, h' as in gru_step, h read at h_read_row, h' written at h_write_row
-//! source `[*, K]`, ids `[M]` u32, w_ih `[3, H, K]`, w_hh `[3, H, H]`, b_ih, b_hh `[3, H]`, h `[*, H]`
+//! source [*, K], ids [M] u32, w_ih [3, H, K], w_hh [3, H, H], b_ih, b_hh [3, H], h [*, H]
 //! ```
 //! The sums run in this order, so the bits are those of `matmul` followed by `gru_step`.
 //! Flops: 6 M H (K + H) + 25 M H. Bytes: 4 (3 H (K + H) + 6 H + M K + 2 M H).

@@ -4,7 +4,7 @@
 //! r  = s(gx_r + b_hr + W_hr h)      z = s(gx_z + b_hz + W_hz h)
 //! n  = tanh(gx_n + r (b_hn + W_hn h))        the reset gate after the product, as in PyTorch
 //! h' = (1 - z) n + z h
-//! gx `[*, 3, H]` = W_ih x + b_ih read at gx_row, w_hh `[3, H, H]`, b_hh `[3, H]`, h `[*, H]` read at h_read_row,
+//! gx [*, 3, H] = W_ih x + b_ih read at gx_row, w_hh [3, H, H], b_hh [3, H], h [*, H] read at h_read_row,
 //! h' written at h_write_row; m < M = rows
 //! ```
 //! Gates in PyTorch's order r z n. Flops: 6 M H^2 + 25 M H, say. Bytes: 4 (3 H^2 + 3 H + 3 M H + 2 M H).

@@ -1,7 +1,7 @@
 //! The logarithm of a softmax' denominator, row by row.
 //!
 //! ```text
-//! lse[m] = max_n x[m, n] + ln sum_n exp(x[m, n] - max_n x[m, n])        x `[M, 1, V]`, lse `[M]`; m < M = rows
+//! lse[m] = max_n x[m, n] + ln sum_n exp(x[m, n] - max_n x[m, n])        x [M, 1, V], lse [M]; m < M = rows
 //! ```
 //! A row of minus infinities gives minus infinity. Flops: 3 M V. Bytes: 4 M V + 4 M.
 

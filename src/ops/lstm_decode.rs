@@ -4,7 +4,7 @@
 //! x          = source[ids[m]]  (gather = 1: layer 0, the embedding)   or   source[x_row + m]  (the layer below)
 //! i, f, g, o = b_ih + W_ih x + b_hh + W_hh h[h_read_row + m]
 //! c', h'     as in lstm_step                                    -> c[c_row + m], h[h_write_row + m]
-//! source `[*, K]`, ids `[M]` u32, w_ih `[4, H, K]`, w_hh `[4, H, H]`, b_ih, b_hh `[4, H]`, h `[*, H]`, c `[*, H]`
+//! source [*, K], ids [M] u32, w_ih [4, H, K], w_hh [4, H, H], b_ih, b_hh [4, H], h [*, H], c [*, H]
 //! ```
 //! The sums run in this order, so the bits are those of `matmul` followed by `lstm_step`.
 //! Flops: 8 M H (K + H) + 30 M H. Bytes: 4 (4 H (K + H) + 8 H + M K + 4 M H). Eight storage buffers: the floor's.

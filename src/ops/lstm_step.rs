@@ -4,7 +4,7 @@
 //! i, f, g, o = gx[gx_row + m] + b_hh + W_hh h[h_read_row + m]
 //! c'         = s(f) c[c_read_row + m] + s(i) tanh(g)             -> c[c_write_row + m]
 //! h'         = s(o) tanh(c')                                     -> h[h_write_row + m]
-//! gx `[*, 4, H]` = W_ih x + b_ih, w_hh `[4, H, H]`, b_hh `[4, H]`, h `[*, H]`, c `[*, H]`; m < M = rows
+//! gx [*, 4, H] = W_ih x + b_ih, w_hh [4, H, H], b_hh [4, H], h [*, H], c [*, H]; m < M = rows
 //! ```
 //! Gates in PyTorch's order i f g o. Flops: 8 M H^2 + 30 M H, say. Bytes: 4 (4 H^2 + 4 H + 4 M H + 4 M H).
 

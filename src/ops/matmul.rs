@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! y[y_row + m, g, n] = bias[g, n] + sum_k x[x_row + m, k] w[g, n, k]
-//! x `[*, K]`, w `[G, N, K]`, bias `[G, N]`, y `[*, G, N]`; m < M = rows; G gates of N outputs each (1 for a head)
+//! x [*, K], w [G, N, K], bias [G, N], y [*, G, N]; m < M = rows; G gates of N outputs each (1 for a head)
 //! ```
 //! Flops: 2 M G N K. Bytes: 4 (M K + G N K + G N + M G N).
 

@@ -1,7 +1,7 @@
 //! Packs a weight for kernels: PyTorch's `[G, N, K]` into four consecutive k side by side ([`Layout::K4`]).
 //!
 //! ```text
-//! packed[k4, g, n][i] = w[g, n, 4 k4 + i],  0 where 4 k4 + i >= K        w `[G, N, K]`, packed [ceil(K/4), G, N] vec4
+//! packed[k4, g, n][i] = w[g, n, 4 k4 + i],  0 where 4 k4 + i >= K        w [G, N, K], packed [ceil(K/4), G, N] vec4
 //! ```
 //! Bytes: 8 G N K. No arithmetic. [`pack`] and [`unpack`] are the same on the host, for every layout.
 

@@ -1,7 +1,7 @@
 //! Sets the states of some rows to zero: a slot that is given to a new sequence.
 //!
 //! ```text
-//! x[x_row + m, :] = 0   where flags[m] != 0        x `[*, W]`, flags `[M]` u32; m < M = rows
+//! x[x_row + m, :] = 0   where flags[m] != 0        x [*, W], flags [M] u32; m < M = rows
 //! ```
 //! Bytes: at most 4 M W + 4 M. No arithmetic.
 

@@ -5,8 +5,8 @@
 //! token       = forced[forced_next] while the prompt lasts, else argmax_n score[m, n]   (ties: the lower id)
 //! ids[slot, m] = token,  log_probs[slot, m] = logits[m, token] - logsumexp_n logits[m, n]
 //! table[m]    moves on: position, forced_next, finish, active;   tokens[m] = token
-//! logits `[M, 1, V]`, table `[M, 16]` u32 (see rows),
-//! tokens `[M]` u32, forced `[F]` u32, ids `[S, M]` u32, log_probs `[S, M]`
+//! logits [M, 1, V], table [M, 16] u32 (see rows),
+//! tokens [M] u32, forced [F] u32, ids [S, M] u32, log_probs [S, M]
 //! ```
 //! Rows that are not active write NO_TOKEN and 0 and stay as they are. Flops: about 5 M V (and 250 M V integer
 //! operations for the noise). Bytes: 4 M V.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! y[m, n] = x[m, n] - lse[m]            (log = 1)
-//! y[m, n] = exp(x[m, n] - lse[m])       (log = 0)        x, y `[M, 1, V]`, lse `[M]` of logsumexp; m < M = rows
+//! y[m, n] = exp(x[m, n] - lse[m])       (log = 0)        x, y [M, 1, V], lse [M] of logsumexp; m < M = rows
 //! ```
 //! Flops: 2 M V. Bytes: 8 M V + 4 M.
 

@@ -1,7 +1,7 @@
 //! The log-probability of a given token, row by row: what scoring needs of a log-softmax.
 //!
 //! ```text
-//! y[m] = x[m, targets[m]] - lse[m]        x `[M, 1, V]`, lse `[M]`, targets `[M]` u32, y `[M]`; m < M = rows
+//! y[m] = x[m, targets[m]] - lse[m]        x [M, 1, V], lse [M], targets [M] u32, y [M]; m < M = rows
 //! ```
 //! Flops: M. Bytes: 16 M. A target outside [0, V) must have been refused before; its y is not written.
 

@@ -1,7 +1,7 @@
 //! The matrix product: adds x W^T to sums that are there already, in blocks of 64 k.
 //!
 //! ```text
-//! out[m, p, l] += sum_k x[m, k] w[p, k, l]        x `[M, K]`, w `[P, K, 16]`, out `[M, P, 16]`
+//! out[m, p, l] += sum_k x[m, k] w[p, k, l]        x [M, K], w [P, K, 16], out [M, P, 16]
 //! ```
 //! For each output: a block of 64 k is summed from zero, k ascending, one fused multiply-add a term; then it is added
 //! to the output, blocks ascending. Which outputs share registers has no part in it.
