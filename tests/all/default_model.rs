@@ -12,6 +12,7 @@ use crate::context::{
     DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, project, skipped, trial, trials_per_adapter,
 };
 use crate::ensure;
+use crate::safetensor_file::check_close;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -76,8 +77,7 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
         let ids: Vec<u32> = prompt.iter().chain(&expected).copied().collect();
         let on_cpu = log_probs(&model, &lm, cpu(), &ids)?;
         let on_device = log_probs(&model, &lm, device(), &ids)?;
-        let worst = on_cpu.iter().zip(&on_device).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        ensure!(worst <= 2e-5, "log-probabilities of the CPU's text differ by {worst:e}");
+        check_close("log-probabilities of the CPU's text", &on_device, &on_cpu, 2e-5)?;
 
         if let Some(at) = (0..500).find(|i| found[*i] != expected[*i]) {
             let row = &on_cpu[(prompt.len() - 1 + at) * model.shape.vocab..][..model.shape.vocab];

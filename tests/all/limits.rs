@@ -10,6 +10,7 @@ use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trials_per_adapter};
 use crate::ensure;
+use crate::safetensor_file::check_close;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = trials_per_adapter("limits: everything is cut at 1 MiB, LSTM", |adapter| {
@@ -52,8 +53,7 @@ fn agrees(adapter: usize, opened: Opened, shape: Shape, sizes: Sizes, many_parts
     let mut cpu = cpu_executor(&lm.plan, sizes, &sections, Functions::Fast, 2);
     let found = window_and_step(&mut *device, &lm, &weights, sizes)?;
     let expected = window_and_step(&mut *cpu, &lm, &weights, sizes)?;
-    let worst = found.0.iter().zip(&expected.0).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    ensure!(worst < 2e-5, "log-probabilities differ by {worst:e}");
+    check_close("log-probabilities", &found.0, &expected.0, 2e-5)?;
     ensure!(found.1 == expected.1, "tokens {:?}, expected {:?}", found.1, expected.1);
     DONE
 }

@@ -11,6 +11,7 @@ mod execution;
 mod limits;
 mod reference_values;
 mod safetensor_file;
+mod stacks;
 mod structure;
 mod translation;
 mod vectors;
@@ -23,6 +24,7 @@ fn main() {
     trials.extend(cases::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
+    trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
     trials.extend(bits::trials());

@@ -1,0 +1,120 @@
+//! Scoring: the log-probability of each token of a text of any length, given all that came before it.
+//!
+//! The text goes through the plan's `score` section in windows; the states stay on the device and are carried from
+//! window to window, so memory does not grow with the text.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Run, Ticket, Values};
+use crate::plan::network::{LanguageModel, Room, Shape, language_model};
+use crate::plan::{SectionId, Sizes};
+
+/// Windows that are queued at once.
+const IN_FLIGHT: usize = 2;
+/// Logits of a window are at most this many, so that large vocabularies take short windows.
+const WINDOW_LOGITS: usize = 1 << 22;
+/// Tokens of a window at most.
+const WINDOW: usize = 256;
+
+/// The plan that a [`Scorer`] runs.
+pub fn plan(shape: Shape) -> LanguageModel {
+    language_model(shape, Room { ring: 1, forced: 0 })
+}
+
+/// The section that a [`Scorer`] runs.
+pub fn sections(model: &LanguageModel) -> [SectionId; 1] {
+    [model.score]
+}
+
+/// The sizes of an executor for one text.
+pub fn sizes(shape: Shape) -> Sizes {
+    Sizes { rows: 1, time: (WINDOW_LOGITS / shape.vocab).clamp(1, WINDOW) }
+}
+
+/// Scores one text on an executor whose states are zero.
+pub struct Scorer {
+    model: LanguageModel,
+    executor: Box<dyn Executor>,
+    /// The tokens that were not submitted yet; the first of them is only read, never scored.
+    waiting: Vec<u32>,
+    flights: VecDeque<(Ticket, usize)>,
+    step: u32,
+}
+
+impl Scorer {
+    /// A scorer on an executor of [`sizes`] whose plan is `model`'s, and whose weights are there.
+    ///
+    /// With a `start` token (bos) the first token of the text is scored too; else it is only read.
+    ///
+    /// # Errors
+    /// A start token outside the vocabulary.
+    pub fn new(model: LanguageModel, executor: Box<dyn Executor>, start: Option<u32>) -> Result<Scorer> {
+        assert_eq!(executor.capacity().rows, 1, "a scorer reads one text");
+        let mut scorer = Scorer { model, executor, waiting: Vec::new(), flights: VecDeque::new(), step: 0 };
+        scorer.check(start.as_slice())?;
+        scorer.waiting.extend(start);
+        Ok(scorer)
+    }
+
+    /// Reads on. Log-probabilities in nats, of tokens in their order, are appended to `log_probs` as they arrive.
+    ///
+    /// # Errors
+    /// An id outside the vocabulary; a device that failed.
+    pub fn push(&mut self, ids: &[u32], log_probs: &mut Vec<f32>) -> Result<()> {
+        self.check(ids)?;
+        let window = self.executor.capacity().time;
+        for some in ids.chunks(window) {
+            self.waiting.extend_from_slice(some);
+            while self.waiting.len() > window {
+                self.submit(window, log_probs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is left and waits for all that is missing.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn finish(mut self, log_probs: &mut Vec<f32>) -> Result<()> {
+        if self.waiting.len() > 1 {
+            self.submit(self.waiting.len() - 1, log_probs)?;
+        }
+        while !self.flights.is_empty() {
+            self.take(log_probs)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        let vocab = self.model.shape.vocab;
+        match ids.iter().find(|id| **id as usize >= vocab) {
+            None => Ok(()),
+            Some(id) => Err(Error::Text(format!("token id {id} in a vocabulary of {vocab}"))),
+        }
+    }
+
+    /// Queues a window that reads `time` tokens and scores those that follow each of them.
+    fn submit(&mut self, time: usize, log_probs: &mut Vec<f32>) -> Result<()> {
+        if self.flights.len() == IN_FLIGHT {
+            self.take(log_probs)?;
+        }
+        self.executor.write(self.model.input, 0, Values::U32(&self.waiting[..time]))?;
+        self.executor.write(self.model.targets, 0, Values::U32(&self.waiting[1..=time]))?;
+        let run = Run::new(self.model.score, Sizes { rows: 1, time }, self.step..self.step + 1);
+        let ticket = self.executor.submit(&[run], &[self.model.target_log_probs])?;
+        self.flights.push_back((ticket, time));
+        self.waiting.drain(..time);
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Takes the results of the oldest window.
+    fn take(&mut self, log_probs: &mut Vec<f32>) -> Result<()> {
+        let (ticket, time) = self.flights.pop_front().expect("a window is in flight");
+        let results = self.executor.wait(ticket)?;
+        log_probs.extend_from_slice(&results[0].real()[..time]);
+        Ok(())
+    }
+}
