@@ -15,6 +15,7 @@ pub mod host;
 pub mod model;
 pub mod ops;
 pub mod plan;
+pub mod score;
 pub mod text;
 
 pub use error::{Error, Result};

@@ -1,11 +1,12 @@
 //! The GPU executor: memory, submissions of many dispatches in one pass, and tickets for what is read back.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::device::{Gpu, PARAM_BYTES, ParamsBy};
 use super::lower::{Lowered, bind, choose, lower, select};
 use super::memory::{GUARD, Memory, Stored, new_buffer};
+use super::readback::{Callback, Readback};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::{Buffer, pack_weight};
@@ -35,24 +36,7 @@ pub struct GpuExecutor {
     /// Parameters of a submission's dispatches, where they come by uniform.
     uniform: Option<(wgpu::Buffer, wgpu::BindGroup)>,
     tickets: u64,
-    in_flight: BTreeMap<u64, InFlight>,
-}
-
-type Callback = Box<dyn FnOnce() + Send>;
-
-/// What a mapping callback shares with the executor.
-#[derive(Default)]
-struct Arrival {
-    outcome: Option<std::result::Result<(), String>>,
-    then: Option<Callback>,
-}
-
-struct InFlight {
-    staging: wgpu::Buffer,
-    /// Tensors with the range of their words in the staging buffer.
-    reads: Vec<(TensorId, std::ops::Range<usize>)>,
-    arrival: Arc<Mutex<Arrival>>,
-    submission: wgpu::SubmissionIndex,
+    in_flight: BTreeMap<u64, Readback>,
 }
 
 impl GpuExecutor {
@@ -281,7 +265,7 @@ impl GpuExecutor {
         }
         let count = parts.len();
         let ticket = self.send(encoder, staging, Vec::new());
-        let words = self.wait_for_words(ticket)?;
+        let words = self.wait_for_flight(ticket)?.words()?;
         Ok(words[..count * GUARD.len()].chunks(GUARD.len()).all(|guard| guard == GUARD))
     }
 
@@ -292,21 +276,9 @@ impl GpuExecutor {
         reads: Vec<(TensorId, std::ops::Range<usize>)>,
     ) -> Ticket {
         let submission = self.gpu.queue.submit([encoder.finish()]);
-        let arrival = Arc::new(Mutex::new(Arrival::default()));
-        let shared = arrival.clone();
-        staging.slice(..).map_async(wgpu::MapMode::Read, move |outcome| {
-            let then = {
-                let mut arrival = shared.lock().expect("unpoisoned");
-                arrival.outcome = Some(outcome.map_err(|e| e.to_string()));
-                arrival.then.take()
-            };
-            if let Some(then) = then {
-                then();
-            }
-        });
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
-        self.in_flight.insert(ticket.0, InFlight { staging, reads, arrival, submission });
+        self.in_flight.insert(ticket.0, Readback::map(staging, reads, submission));
         ticket
     }
 
@@ -320,18 +292,20 @@ impl GpuExecutor {
         polled.map(drop).map_err(|e| Error::Device(format!("{}: {e}", self.gpu.info.name)))
     }
 
-    fn wait_for_words(&mut self, ticket: Ticket) -> Result<Vec<u32>> {
+    /// Blocks until the results of a submission have arrived.
+    fn wait_for_flight(&mut self, ticket: Ticket) -> Result<Readback> {
         let index = self.flight(ticket)?.submission.clone();
         self.poll(Some(&index))?;
         let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
-        words_of(&flight)
+        flight.wait_for_news();
+        Ok(flight)
     }
 
-    fn flight(&self, ticket: Ticket) -> Result<&InFlight> {
+    fn flight(&self, ticket: Ticket) -> Result<&Readback> {
         self.in_flight.get(&ticket.0).ok_or_else(|| Error::Device("the results of this submission were taken".into()))
     }
 
-    fn unpack(&self, flight: &InFlight, words: &[u32]) -> Vec<Buffer<f32>> {
+    fn unpack(&self, flight: &Readback, words: &[u32]) -> Vec<Buffer<f32>> {
         flight.reads.iter().map(|(id, range)| self.memory.gather_parts(*id, &words[range.clone()])).collect()
     }
 }
@@ -344,17 +318,6 @@ fn pad_rows(words: &[u32], width: usize, stride: usize) -> Vec<u32> {
         padded.extend_from_slice(values);
     }
     padded
-}
-
-fn words_of(flight: &InFlight) -> Result<Vec<u32>> {
-    match flight.arrival.lock().expect("unpoisoned").outcome.take() {
-        Some(Ok(())) => {}
-        Some(Err(e)) => return Err(Error::Device(format!("results could not be read back: {e}"))),
-        None => return Err(Error::Device("results did not arrive although the device is idle".into())),
-    }
-    let view = flight.staging.slice(..).get_mapped_range();
-    let view = view.map_err(|e| Error::Device(format!("results could not be read back: {e}")))?;
-    Ok(bytemuck::cast_slice(&view).to_vec())
 }
 
 impl Executor for GpuExecutor {
@@ -422,29 +385,23 @@ impl Executor for GpuExecutor {
 
     fn try_take(&mut self, ticket: Ticket) -> Result<Option<Vec<Buffer<f32>>>> {
         self.poll(None)?;
-        if self.flight(ticket)?.arrival.lock().expect("unpoisoned").outcome.is_none() {
+        if !self.flight(ticket)?.has_arrived() {
             return Ok(None);
         }
         let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
-        Ok(Some(self.unpack(&flight, &words_of(&flight)?)))
+        Ok(Some(self.unpack(&flight, &flight.words()?)))
     }
 
     fn on_ready(&mut self, ticket: Ticket, then: Callback) {
-        let Ok(flight) = self.flight(ticket) else { return then() };
-        let mut arrival = flight.arrival.lock().expect("unpoisoned");
-        if arrival.outcome.is_none() {
-            arrival.then = Some(then);
-        } else {
-            drop(arrival);
-            then();
+        match self.flight(ticket) {
+            Ok(flight) => flight.on_arrival(then),
+            Err(_) => then(),
         }
     }
 
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
-        let index = self.flight(ticket)?.submission.clone();
-        self.poll(Some(&index))?;
-        let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
-        Ok(self.unpack(&flight, &words_of(&flight)?))
+        let flight = self.wait_for_flight(ticket)?;
+        Ok(self.unpack(&flight, &flight.words()?))
     }
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {

@@ -5,6 +5,7 @@ mod device;
 mod executor;
 mod lower;
 mod memory;
+mod readback;
 mod shader;
 
 pub use adapter::{Adapter, AdapterInfo, Choice, Kind, adapters, choose};
