@@ -17,6 +17,7 @@ use crate::model::Model;
 use crate::ops::case::{Case, Difference};
 use crate::ops::{OpRow, TABLE};
 use crate::plan::Sizes;
+use crate::text::OnUnknown;
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -200,7 +201,8 @@ fn split(device: &Device, k: usize) -> Result<ExitCode> {
         let most = instances.len();
         return Err(Error::Usage(format!("--split {k}: the network runs {most} ops; expected 0 to {most}")));
     }
-    let ids = model.tokenizer.encode("First Citizen:\nBefore we proceed any further, hear me speak.")?;
+    let ids =
+        model.tokenizer.encode("First Citizen:\nBefore we proceed any further, hear me speak.", OnUnknown::Error)?;
     let new = |on_device: bool| -> Result<Box<dyn Executor>> {
         let mut executor: Box<dyn Executor> = if on_device {
             device.executor(&lm.plan, SPLIT_SIZES, &[lm.logits])?

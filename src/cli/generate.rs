@@ -11,6 +11,7 @@ use crate::generate::{self, Batch, PREFILL_WINDOW, Request};
 use crate::host::Device;
 use crate::model::Model;
 use crate::plan::Sizes;
+use crate::text::Decoder;
 
 /// Arguments of `generate`.
 #[derive(Args)]
@@ -68,17 +69,23 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 fn stream(batch: &mut Batch, model: &Model, seed: u64) -> Result<ExitCode> {
     let started = Instant::now();
     let clock = || started.elapsed().as_micros() as u64;
+    let mut decoder = Decoder::new(&model.tokenizer);
     let mut tokens = 0;
     while !batch.is_done() {
         let events = batch.wait(&clock)?;
         tokens += events.len();
-        let text: String = events.iter().filter_map(|event| model.tokenizer.decode(event.token)).collect();
+        let mut text = String::new();
+        for event in &events {
+            decoder.push(event.token, &mut text)?;
+        }
         if !super::print(&text)? {
             return Ok(ExitCode::SUCCESS);
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    super::print("\n")?;
+    let mut text = String::new();
+    decoder.finish(&mut text);
+    super::print(&(text + "\n"))?;
     eprintln!("gatefold: {tokens} tokens, {:.0} tokens/s, seed {seed}", tokens as f64 / seconds.max(1e-9));
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::plan::network::{Cell, Shape};
-use crate::text::Characters;
+use crate::text::{OnUnknown, Tokenizer};
 
 pub use weights::Weights;
 
@@ -37,7 +37,7 @@ pub struct Model {
     /// Weights by name, as f32.
     pub weights: Weights,
     /// Text to ids and back.
-    pub tokenizer: Characters,
+    pub tokenizer: Tokenizer,
 }
 
 impl Model {
@@ -85,7 +85,7 @@ impl Model {
                 return Err(wrong(format!("{field} is {size}; expected 1 to {}", 1 << 24)));
             }
         }
-        let tokenizer = Characters::from_json(tokenizer, &format!("{name}/tokenizer.json"))?;
+        let tokenizer = Tokenizer::from_json(tokenizer, &format!("{name}/tokenizer.json"))?;
         if tokenizer.len() != shape.vocab {
             let (found, expected) = (tokenizer.len(), shape.vocab);
             return Err(wrong(format!("vocab_size is {expected}, but tokenizer.json has {found} entries")));
@@ -107,7 +107,7 @@ impl Model {
                 self.name
             )));
         }
-        self.tokenizer.encode(text)
+        self.tokenizer.encode(text, OnUnknown::Error)
     }
 }
 

@@ -1,119 +1,254 @@
 //! Tokenizers: text to ids and back.
+//!
+//! A [`Tokenizer`] is one of four kinds: characters, bytes, a list of tokens, or a tokenizer.json of Hugging Face
+//! (BPE, WordPiece, WordLevel, Unigram). [`Encoder`] turns a text of any length into ids piece by piece, [`Decoder`]
+//! ids into text token by token, and [`StopTexts`] ends a text where one of several strings appears.
+//! Everything here works on bytes in memory: no files, no clock, no threads.
 
-use std::collections::HashMap;
+mod byte_level;
+mod characters;
+mod charsmap;
+mod components;
+mod decoder;
+mod encoder;
+mod file;
+mod hugging_face;
+mod list;
+mod model;
+mod position;
+mod special;
+mod steps;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod utf8;
 
-use serde::Deserialize;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use characters::Characters;
+use file::{File, Vocabulary};
+use hugging_face::HuggingFace;
+use list::List;
+use special::Special;
 
-/// A tokenizer whose tokens are Unicode scalars.
-#[derive(Clone, Debug)]
-pub struct Characters {
-    characters: Vec<char>,
-    ids: HashMap<char, u32>,
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+pub use stop::StopTexts;
+pub use utf8::Utf8Pieces;
+
+/// Text to ids and back. A clone shares the vocabulary.
+#[derive(Clone)]
+pub struct Tokenizer {
+    kind: Arc<Kind>,
 }
 
-#[derive(Deserialize)]
-struct File {
-    model: FileModel,
+enum Kind {
+    Characters(Characters),
+    /// Ids 0 to 255 are the bytes, then come the special entries.
+    Bytes(Special),
+    List(List),
+    HuggingFace(Box<HuggingFace>),
 }
 
-#[derive(Deserialize)]
-struct FileModel {
-    #[serde(rename = "type")]
-    kind: String,
-    vocab: Vec<String>,
+/// What to do with text that the vocabulary lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// An error that names the character, its line and its column.
+    #[default]
+    Error,
+    /// Leave it out.
+    Skip,
+    /// Write this id in its place.
+    Unk(u32),
 }
 
-impl Characters {
-    /// Reads `tokenizer.json` of type `characters`: `{"model": {"type": "characters", "vocab": ["a", ...]}}`.
+/// What an id stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry<'a> {
+    Text(&'a str),
+    Byte(u8),
+    /// Marks something (a beginning, an end) and is no text; its name.
+    Special(&'a str),
+}
+
+impl Tokenizer {
+    /// Reads tokenizer.json: one of our own kinds, or a Hugging Face file, by `model.type`. `file` is for messages.
     ///
     /// # Errors
-    /// Not JSON, another type, an entry that is not one character, or one that stands there twice.
-    pub fn from_json(json: &[u8], file: &str) -> Result<Characters> {
-        let parsed: File = serde_json::from_slice(json).map_err(|e| Error::Model(format!("{file}: {e}")))?;
-        if parsed.model.kind != "characters" {
-            let kind = parsed.model.kind;
-            return Err(Error::Model(format!("{file}: tokenizer of type `{kind}`; this version reads `characters`")));
-        }
-        let mut tokenizer = Characters { characters: Vec::new(), ids: HashMap::new() };
-        for (i, entry) in parsed.model.vocab.iter().enumerate() {
-            let mut scalars = entry.chars();
-            let (Some(c), None) = (scalars.next(), scalars.next()) else {
-                return Err(Error::Model(format!("{file}: vocabulary entry {i} is {entry:?}, not one character")));
-            };
-            if tokenizer.ids.insert(c, i as u32).is_some() {
-                return Err(Error::Model(format!("{file}: vocabulary entry {i}, {c:?}, stands there twice")));
+    /// Not such a file, or one whose parts contradict each other: the file, the field or entry, what was found.
+    pub fn from_json(json: &[u8], file: &str) -> Result<Tokenizer> {
+        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let mut parsed: File = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
+        let strings = |vocabulary: Option<Vocabulary>| match vocabulary {
+            Some(Vocabulary::Strings(strings)) => Ok(strings),
+            _ => Err(wrong("model.vocab: expected an array of strings".into())),
+        };
+        let special = std::mem::take(&mut parsed.model.special);
+        let kind = match parsed.model.kind.as_deref() {
+            Some("characters") => {
+                Kind::Characters(Characters::new(strings(parsed.model.vocab)?, special).map_err(wrong)?)
             }
-            tokenizer.characters.push(c);
-        }
-        Ok(tokenizer)
+            Some("bytes") => Kind::Bytes(Special::new(special, 256, |_| None).map_err(wrong)?),
+            Some("list") => Kind::List(List::new(strings(parsed.model.vocab)?, special).map_err(wrong)?),
+            _ => Kind::HuggingFace(Box::new(HuggingFace::new(parsed, json).map_err(wrong)?)),
+        };
+        Ok(Tokenizer::of(kind))
     }
 
-    /// Number of tokens.
-    pub fn len(&self) -> usize {
-        self.characters.len()
-    }
-
-    /// Whether there are no tokens.
-    pub fn is_empty(&self) -> bool {
-        self.characters.is_empty()
-    }
-
-    /// The ids of a text.
+    /// Reads a plain list of tokens, whose ids are their order: a JSON array of strings, or a text with one token a
+    /// line. The file is JSON when it begins with `["` or `[]`, blanks apart.
+    ///
+    /// In the text form `\n`, `\t`, `\r`, `\\` and `\u{...}` stand for what they stand for in Rust, and a line that
+    /// is one backslash is a backslash; blanks belong to the token.
     ///
     /// # Errors
-    /// A character that the vocabulary lacks, named with its line and column.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let (mut line, mut column) = (1, 1);
-        let mut ids = Vec::with_capacity(text.len());
-        for c in text.chars() {
-            let Some(id) = self.ids.get(&c) else {
-                return Err(Error::Text(format!(
-                    "character {c:?} (U+{:04X}) at line {line}, column {column} is not in the model's vocabulary of \
-                     {} characters",
-                    u32::from(c),
-                    self.len()
-                )));
-            };
-            ids.push(*id);
-            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+    /// No UTF-8, no token, an empty or doubled token, an unknown escape: with the line or entry.
+    pub fn from_vocabulary(bytes: &[u8], file: &str) -> Result<Tokenizer> {
+        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let tokens = list::read(bytes).map_err(wrong)?;
+        Ok(Tokenizer::of(Kind::List(List::new(tokens, Default::default()).map_err(wrong)?)))
+    }
+
+    /// The 256 bytes.
+    pub fn bytes() -> Tokenizer {
+        Tokenizer::of(Kind::Bytes(Special::default()))
+    }
+
+    /// Characters in the order of their ids.
+    ///
+    /// # Errors
+    /// None at all, or one that stands there twice.
+    pub fn characters(characters: impl IntoIterator<Item = char>) -> Result<Tokenizer> {
+        let vocab = characters.into_iter().map(String::from).collect();
+        let characters = Characters::new(vocab, Default::default()).map_err(Error::Model)?;
+        Ok(Tokenizer::of(Kind::Characters(characters)))
+    }
+
+    fn of(kind: Kind) -> Tokenizer {
+        Tokenizer { kind: Arc::new(kind) }
+    }
+
+    /// The file that [`Tokenizer::from_json`] reads back as the same tokenizer; of a Hugging Face file, its very bytes.
+    pub fn to_json(&self) -> Vec<u8> {
+        let own = |kind, vocab, special: &Special| file::write(kind, vocab, special.by_name());
+        match &*self.kind {
+            Kind::Characters(characters) => own("characters", Some(characters.texts()), characters.special()),
+            Kind::Bytes(special) => own("bytes", None, special),
+            Kind::List(list) => own("list", Some(list.texts().iter().map(|t| t.to_string()).collect()), list.special()),
+            Kind::HuggingFace(model) => model.json().to_vec(),
         }
+    }
+
+    /// One more than the largest id.
+    pub fn len(&self) -> usize {
+        match &*self.kind {
+            Kind::Characters(characters) => characters.len(),
+            Kind::Bytes(special) => special.end(256),
+            Kind::List(list) => list.len(),
+            Kind::HuggingFace(model) => model.len(),
+        }
+    }
+
+    /// Never: a tokenizer has at least one token.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The kind in words, such as `characters` or `BPE (tokenizer.json)`.
+    pub fn kind(&self) -> &'static str {
+        match &*self.kind {
+            Kind::Characters(_) => "characters",
+            Kind::Bytes(_) => "bytes",
+            Kind::List(_) => "list of tokens",
+            Kind::HuggingFace(model) => model.kind(),
+        }
+    }
+
+    fn entry(&self, id: u32) -> Option<Entry<'_>> {
+        match &*self.kind {
+            Kind::Characters(characters) => characters.entry(id),
+            Kind::Bytes(special) => match u8::try_from(id) {
+                Ok(byte) => Some(Entry::Byte(byte)),
+                Err(_) => special.name(id).map(Entry::Special),
+            },
+            Kind::List(list) => list.entry(id),
+            Kind::HuggingFace(model) => model.entry(id),
+        }
+    }
+
+    /// A token for display: line ends, control characters and bytes that are no text are escaped.
+    pub fn token_text(&self, id: u32) -> Option<String> {
+        let escaped = |text: &str| text.chars().flat_map(char::escape_debug).collect();
+        Some(match self.entry(id)? {
+            Entry::Byte(byte) => byte.escape_ascii().to_string(),
+            Entry::Special(name) => escaped(name),
+            Entry::Text(text) => match &*self.kind {
+                Kind::HuggingFace(model) if model.is_byte_level() => byte_level::display(text),
+                _ => escaped(text),
+            },
+        })
+    }
+
+    /// The id of a token as the vocabulary writes it, special ones included; of a byte, as `<0x0A>` or in ASCII.
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        match &*self.kind {
+            Kind::Characters(characters) => characters.id_of(token),
+            Kind::Bytes(special) => special.id(token).or_else(|| match token.as_bytes() {
+                [byte] => Some(u32::from(*byte)),
+                _ => byte_level::hexadecimal(token).map(u32::from),
+            }),
+            Kind::List(list) => list.id_of(token),
+            Kind::HuggingFace(model) => model.id_of(token),
+        }
+    }
+
+    /// Whether an id is a special entry: it marks something and decodes to nothing.
+    pub fn is_special(&self, id: u32) -> bool {
+        matches!(self.entry(id), Some(Entry::Special(_)))
+    }
+
+    /// The id that the vocabulary itself has for what it lacks: the model's `unk_token` or `unk_id` in a Hugging Face
+    /// file, the special entry `<unk>` in our own kinds.
+    pub fn unknown_id(&self) -> Option<u32> {
+        match &*self.kind {
+            Kind::Characters(characters) => characters.special().id("<unk>"),
+            Kind::Bytes(_) => None,
+            Kind::List(list) => list.special().id("<unk>"),
+            Kind::HuggingFace(model) => model.unknown_id(),
+        }
+    }
+
+    /// The ids of a whole text, all below [`Tokenizer::len`]. For long texts there is [`Encoder`].
+    ///
+    /// # Errors
+    /// Text that the vocabulary lacks, where `unknown` says so; an [`OnUnknown::Unk`] that is no id.
+    pub fn encode(&self, text: &str, unknown: OnUnknown) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        let mut encoder = Encoder::whole(self, unknown)?;
+        encoder.push(text, &mut ids)?;
+        encoder.finish(&mut ids)?;
         Ok(ids)
     }
 
-    /// The text of an id below [`Characters::len`].
-    pub fn decode(&self, id: u32) -> Option<char> {
-        self.characters.get(id as usize).copied()
+    /// The text of ids.
+    ///
+    /// # Errors
+    /// An id that is no token.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        let mut text = String::new();
+        let mut decoder = Decoder::new(self);
+        for id in ids {
+            decoder.push(*id, &mut text)?;
+        }
+        decoder.finish(&mut text);
+        Ok(text)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokenizer() -> Characters {
-        let json = r#"{"model": {"type": "characters", "vocab": ["\n", "a", "诗"]}}"#;
-        Characters::from_json(json.as_bytes(), "tokenizer.json").unwrap()
-    }
-
-    #[test]
-    fn text_comes_back() {
-        let ids = tokenizer().encode("诗a\n").unwrap();
-        assert_eq!(ids, [2, 1, 0]);
-        assert_eq!(ids.iter().map(|id| tokenizer().decode(*id).unwrap()).collect::<String>(), "诗a\n");
-    }
-
-    #[test]
-    fn an_unknown_character_is_named_with_its_place() {
-        let message = tokenizer().encode("a\naaé").unwrap_err().to_string();
-        assert!(message.contains("'é' (U+00E9) at line 2, column 3"), "{message}");
-    }
-
-    #[test]
-    fn a_doubled_entry_is_refused() {
-        let json = r#"{"model": {"type": "characters", "vocab": ["a", "a"]}}"#;
-        let message = Characters::from_json(json.as_bytes(), "t.json").unwrap_err().to_string();
-        assert!(message.contains("t.json: vocabulary entry 1, 'a'"), "{message}");
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokenizer({}, {} ids)", self.kind(), self.len())
     }
 }

@@ -5,6 +5,7 @@ use gatefold::executor::Executor;
 use gatefold::generate::{Batch, Request};
 use gatefold::model::Model;
 use gatefold::plan::{SectionId, Sizes};
+use gatefold::text::OnUnknown;
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
@@ -39,7 +40,10 @@ type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[SectionId]) -> Box<dyn Executor>;
 
 fn request(model: &Model, sequence: usize) -> Request {
     Request {
-        prompt: model.tokenizer.encode(&"ROMEO:\nBut soft"[..3 + sequence]).expect("known characters"),
+        prompt: model
+            .tokenizer
+            .encode(&"ROMEO:\nBut soft"[..3 + sequence], OnUnknown::Error)
+            .expect("known characters"),
         sequence: 1 << 33 | sequence as u64,
         seed: 0x5eed_0123_4567,
         temperature: if sequence == 3 { 0.0 } else { 0.8 },

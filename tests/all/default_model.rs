@@ -6,6 +6,7 @@ use gatefold::generate::{Batch, Request};
 use gatefold::model::Model;
 use gatefold::plan::Sizes;
 use gatefold::plan::network::LanguageModel;
+use gatefold::text::OnUnknown;
 use libtest_mimic::Trial;
 
 use crate::context::{
@@ -36,7 +37,7 @@ fn held_out_loss() -> Outcome {
     };
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
-    let ids = model.tokenizer.encode(&text)?;
+    let ids = model.tokenizer.encode(&text, OnUnknown::Error)?;
     let held_out = &ids[ids.len() * 9 / 10..];
     let sizes = Sizes { rows: 1, time: 512 };
     let mut executor = cpu_executor(&lm.plan, sizes, &[lm.score], Functions::Fast, 2);
@@ -62,7 +63,7 @@ fn held_out_loss() -> Outcome {
 /// closer than 1e-4.
 fn five_hundred_tokens(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
-    let prompt = model.tokenizer.encode("ROMEO:")?;
+    let prompt = model.tokenizer.encode("ROMEO:", OnUnknown::Error)?;
     for temperature in [0.0, 0.8] {
         let request =
             Request { prompt: prompt.clone(), sequence: 0, seed: 42, temperature, max_tokens: 500, stop: Vec::new() };

@@ -10,6 +10,7 @@ use gatefold::gpu::{GpuExecutor, GpuOptions};
 use gatefold::model::Model;
 use gatefold::ops::rows::Finish;
 use gatefold::plan::Sizes;
+use gatefold::text::OnUnknown;
 use libtest_mimic::{Completion, Trial};
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
@@ -118,7 +119,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
     let prompts = ["A", "ROMEO:\nWhat", &"to be or not to be, ".repeat(10), "KING"];
     let requests: Vec<Request> = (prompts.iter().enumerate())
         .map(|(i, prompt)| Request {
-            prompt: model.tokenizer.encode(prompt).expect("known characters"),
+            prompt: model.tokenizer.encode(prompt, OnUnknown::Error).expect("known characters"),
             sequence: i as u64,
             seed: 9,
             temperature: if i == 1 { 0.0 } else { 0.9 },

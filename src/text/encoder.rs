@@ -1,0 +1,240 @@
+//! Text to ids, piece by piece.
+
+use crate::error::{Error, Result};
+
+use super::components::Place;
+use super::hugging_face::{HuggingFace, Unknown};
+use super::list::{List, Longest};
+use super::position::Position;
+use super::utf8::Utf8Pieces;
+use super::{Kind, OnUnknown, Tokenizer};
+
+/// Bytes after which a piece for a Hugging Face tokenizer ends at the next line end.
+const PIECE: usize = 64 << 10;
+/// Bytes after which it ends anywhere.
+const LONGEST_PIECE: usize = 1 << 20;
+
+/// Turns a text of any length into ids, as it comes. Lines and columns in errors go on from piece to piece.
+///
+/// Characters, bytes and lists give the same ids however the text is cut. Hugging Face tokenizers get the text in
+/// pieces: the first line end behind 64 KiB that stands between two characters that are no white space ends a piece;
+/// where 1 MiB has none, the piece ends behind its last white space, or anywhere. Where pieces end depends on the
+/// text alone. The ids are those of the text as a whole if the tokenizer never joins or moves text across a line end,
+/// which holds for the usual pre-tokenizers (ByteLevel, Split with GPT's expressions, Whitespace, BERT's) and, as
+/// nothing is put in front of or stripped from later pieces, for Metaspace and Prepend when no token holds a line end.
+pub struct Encoder {
+    tokenizer: Tokenizer,
+    unknown: OnUnknown,
+    /// Text that waits for what comes behind it.
+    held: String,
+    /// Where `held` begins.
+    position: Position,
+    /// Bytes of `held` that were searched for a cut.
+    searched: usize,
+    first: bool,
+    piece: usize,
+    longest: usize,
+    utf8: Utf8Pieces,
+}
+
+impl Encoder {
+    /// An encoder for one text.
+    ///
+    /// # Errors
+    /// An [`OnUnknown::Unk`] that is no id.
+    pub fn new(tokenizer: &Tokenizer, unknown: OnUnknown) -> Result<Encoder> {
+        Encoder::with_pieces(tokenizer, unknown, PIECE, LONGEST_PIECE)
+    }
+
+    /// An encoder that takes the text as one piece.
+    pub(super) fn whole(tokenizer: &Tokenizer, unknown: OnUnknown) -> Result<Encoder> {
+        Encoder::with_pieces(tokenizer, unknown, usize::MAX, usize::MAX)
+    }
+
+    pub(super) fn with_pieces(
+        tokenizer: &Tokenizer,
+        unknown: OnUnknown,
+        piece: usize,
+        longest: usize,
+    ) -> Result<Encoder> {
+        if let OnUnknown::Unk(id) = unknown
+            && tokenizer.entry(id).is_none()
+        {
+            return Err(Error::Text(format!("id {id} for unknown text is no token of the {}", tokenizer.len())));
+        }
+        Ok(Encoder {
+            tokenizer: tokenizer.clone(),
+            unknown,
+            held: String::new(),
+            position: Position::START,
+            searched: 0,
+            first: true,
+            piece,
+            longest,
+            utf8: Utf8Pieces::default(),
+        })
+    }
+
+    /// Adds ids of the text that is certain by now.
+    ///
+    /// # Errors
+    /// Text that the vocabulary lacks. The encoder is then of no more use.
+    pub fn push(&mut self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        let tokenizer = self.tokenizer.clone();
+        match &*tokenizer.kind {
+            Kind::Bytes(_) => ids.extend(text.bytes().map(u32::from)),
+            Kind::Characters(characters) => {
+                ids.reserve(text.len());
+                for (at, c) in text.char_indices() {
+                    match characters.id(c) {
+                        Some(id) => ids.push(id),
+                        None => ids.extend(self.lacking(text, at, &text[at..at + c.len_utf8()])?),
+                    }
+                }
+                self.position = self.position.after(text);
+            }
+            Kind::List(list) if self.held.is_empty() => self.list(list, text, false, ids)?,
+            Kind::List(list) => {
+                let mut held = std::mem::take(&mut self.held);
+                held.push_str(text);
+                self.list(list, &held, false, ids)?;
+            }
+            Kind::HuggingFace(model) => {
+                self.held.push_str(text);
+                while let Some(cut) = self.cut(model) {
+                    let rest = self.held.split_off(cut);
+                    let piece = std::mem::replace(&mut self.held, rest);
+                    self.hugging_face(model, &piece, false, ids)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds ids of bytes, cut anywhere. To the bytes kind they may be anything, to the others they are UTF-8.
+    ///
+    /// # Errors
+    /// As [`Encoder::push`]; bytes that are not UTF-8, with their place.
+    pub fn push_bytes(&mut self, bytes: &[u8], ids: &mut Vec<u32>) -> Result<()> {
+        if let Kind::Bytes(_) = &*self.tokenizer.kind {
+            ids.extend(bytes.iter().map(|byte| u32::from(*byte)));
+            return Ok(());
+        }
+        let mut text = String::with_capacity(bytes.len() + 3);
+        self.utf8.push(bytes, &mut text)?;
+        self.push(&text, ids)
+    }
+
+    /// Adds the ids of what was held back: the text ends. The encoder is then new.
+    ///
+    /// # Errors
+    /// As [`Encoder::push_bytes`].
+    pub fn finish(&mut self, ids: &mut Vec<u32>) -> Result<()> {
+        self.utf8.finish()?;
+        let (tokenizer, held) = (self.tokenizer.clone(), std::mem::take(&mut self.held));
+        match &*tokenizer.kind {
+            Kind::List(list) => self.list(list, &held, true, ids)?,
+            Kind::HuggingFace(model) => self.hugging_face(model, &held, true, ids)?,
+            Kind::Characters(_) | Kind::Bytes(_) => {}
+        }
+        (self.position, self.searched, self.first, self.utf8) = (Position::START, 0, true, Utf8Pieces::default());
+        Ok(())
+    }
+
+    /// Encodes what is certain and holds the rest.
+    fn list(&mut self, list: &List, text: &str, last: bool, ids: &mut Vec<u32>) -> Result<()> {
+        let mut at = 0;
+        while let Some(c) = text[at..].chars().next() {
+            match list.longest(&text.as_bytes()[at..], last) {
+                Longest::Token(id, length) => {
+                    ids.push(id);
+                    at += length;
+                }
+                Longest::None => {
+                    let end = at + c.len_utf8();
+                    ids.extend(self.lacking(text, at, &text[at..end])?);
+                    at = end;
+                }
+                Longest::More => break,
+            }
+        }
+        self.position = self.position.after(&text[..at]);
+        self.held = text[at..].to_string();
+        Ok(())
+    }
+
+    fn hugging_face(&mut self, model: &HuggingFace, text: &str, last: bool, ids: &mut Vec<u32>) -> Result<()> {
+        let place = Place { first: std::mem::take(&mut self.first), last };
+        let this = &*self;
+        model.encode(text, place, ids, |unknown: Unknown<'_>| this.lacking(text, unknown.at, unknown.text))?;
+        self.position = self.position.after(text);
+        self.searched = 0;
+        Ok(())
+    }
+
+    /// Where the held text ends its first piece, if that is certain. The search goes on where it stopped.
+    fn cut(&mut self, model: &HuggingFace) -> Option<usize> {
+        let text = &self.held;
+        if text.len() <= self.piece {
+            return None;
+        }
+        let sticky = model.sticky().iter().map(String::len).max().unwrap_or(0);
+        // Behind a cut there must be enough text to see what begins there.
+        let enough = text.len().saturating_sub(sticky.max(4));
+        let end = enough.min(self.longest);
+        let bytes = text.as_bytes();
+        for at in self.searched.max(self.piece)..end {
+            if bytes[at] == b'\n' && between_words(text, at + 1, model.sticky()) {
+                return Some(at + 1);
+            }
+        }
+        self.searched = end;
+        if enough < self.longest {
+            return None;
+        }
+        let end = (0..=self.longest).rev().find(|at| text.is_char_boundary(*at))?;
+        let blank = text[..end].char_indices().rev().find(|(_, c)| c.is_whitespace());
+        Some(blank.map_or(end, |(at, c)| at + c.len_utf8()))
+    }
+
+    /// What to write for text that the vocabulary lacks, which stands at a byte of the text that is being encoded.
+    fn lacking(&self, text: &str, at: usize, lacking: &str) -> Result<Option<u32>> {
+        match self.unknown {
+            OnUnknown::Skip => return Ok(None),
+            OnUnknown::Unk(id) => return Ok(Some(id)),
+            OnUnknown::Error => {}
+        }
+        let Position { line, column } = self.position.after(text.get(..at).unwrap_or(""));
+        let mut scalars = lacking.chars();
+        let what = match (scalars.next(), scalars.next()) {
+            (Some(c), None) => format!("character {c:?} (U+{:04X})", u32::from(c)),
+            _ => format!("{:?}", lacking.chars().take(40).collect::<String>()),
+        };
+        let unit = match &*self.tokenizer.kind {
+            Kind::Characters(_) => "characters",
+            _ => "tokens",
+        };
+        let count = self.tokenizer.len();
+        Err(Error::Text(format!(
+            "{what} at line {line}, column {column} is not in the model's vocabulary of {count} {unit}"
+        )))
+    }
+}
+
+/// Whether a line end before `at` stands alone between characters that are no white space, and no sticky token
+/// begins, ends or goes on there.
+fn between_words(text: &str, at: usize, sticky: &[String]) -> bool {
+    let is_word = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace());
+    let (before, behind) = (&text[..at - 1], &text[at..]);
+    is_word(before.chars().next_back())
+        && is_word(behind.chars().next())
+        && !sticky.iter().any(|token| {
+            let touches = before.ends_with(token.as_str()) || behind.starts_with(token.as_str());
+            touches || (token.contains('\n') && goes_over(text, at, token))
+        })
+}
+
+/// Whether a token that holds a line end stands across a place.
+fn goes_over(text: &str, at: usize, token: &str) -> bool {
+    (at.saturating_sub(token.len() - 1)..at).any(|from| text.as_bytes()[from..].starts_with(token.as_bytes()))
+}
