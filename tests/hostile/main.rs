@@ -3,6 +3,7 @@
 
 mod allocator;
 mod mutations;
+mod tokenizer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;

@@ -1,0 +1,183 @@
+//! Broken tokenizers of every kind. What is accepted all the same must also encode and decode.
+
+use gatefold::Error;
+use gatefold::text::{Encoder, OnUnknown, Tokenizer};
+
+use super::mutations::{self, Rng};
+use super::{Format, attack};
+
+/// Short, with ASCII, Chinese, an emoji, combining marks, special tokens and characters that charsmaps know.
+const TEXT: &str = "the cat's  hat, 2024!\n明月 e\u{301} ① \u{fb01}\u{2}\n\n<s> <mask> <|endoftext|>🎉\t\u{3000}x ";
+
+/// Uses a tokenizer in every way there is. Errors are fine by now, panics are not.
+fn exercise(tokenizer: &Tokenizer) {
+    let _ = (tokenizer.to_json(), tokenizer.kind(), tokenizer.id_of("the"), format!("{tokenizer:?}"));
+    let unknown = tokenizer.unknown_id().map_or(OnUnknown::Skip, OnUnknown::Unk);
+    for unknown in [OnUnknown::Error, OnUnknown::Skip, unknown] {
+        if let Ok(ids) = tokenizer.encode(TEXT, unknown) {
+            assert!(ids.iter().all(|id| (*id as usize) < tokenizer.len()), "an id out of range");
+            tokenizer.decode(&ids).expect("ids that it wrote itself");
+        }
+    }
+    let mut encoder = Encoder::new(tokenizer, OnUnknown::Skip).expect("no unknown id to check");
+    let mut ids = Vec::new();
+    for bytes in TEXT.as_bytes().chunks(7) {
+        let _ = encoder.push_bytes(bytes, &mut ids);
+    }
+    let _ = encoder.finish(&mut ids);
+    let few: Vec<u32> = (0..tokenizer.len().min(64) as u32).collect();
+    let _ = tokenizer.decode(&few);
+    few.iter().for_each(|id| drop(tokenizer.token_text(*id)));
+}
+
+fn attack_json(name: &'static str, json: &str, mutate: fn(&mut Rng, &[u8]) -> Vec<u8>) {
+    let open = |bytes: &[u8]| -> Result<(), Error> {
+        Tokenizer::from_json(bytes, "broken/tokenizer.json").map(|tokenizer| exercise(&tokenizer))
+    };
+    attack(&Format { name, valid: json.as_bytes().to_vec(), mutate, open: &open, names: "broken/tokenizer.json: " });
+}
+
+fn attack_list(name: &'static str, list: Vec<u8>, mutate: fn(&mut Rng, &[u8]) -> Vec<u8>) {
+    let open = |bytes: &[u8]| -> Result<(), Error> {
+        Tokenizer::from_vocabulary(bytes, "broken/list").map(|tokenizer| exercise(&tokenizer))
+    };
+    attack(&Format { name, valid: list, mutate, open: &open, names: "broken/list: " });
+}
+
+#[test]
+fn characters() {
+    let json = r#"{"model": {"type": "characters", "vocab": ["<pad>", "a", "t", "h", "e", " ", "\n", "\u660e"],
+        "special": {"<pad>": 0, "<bos>": 8, "<eos>": 9}}}"#;
+    attack_json("characters", json, mutations::json);
+}
+
+#[test]
+fn bytes() {
+    let json = r#"{"model": {"type": "bytes", "special": {"<bos>": 256, "<eos>": 257, "<pad>": 258, "<unk>": 259}}}"#;
+    attack_json("bytes", json, mutations::json);
+}
+
+#[test]
+fn list() {
+    let json = r#"{"model": {"type": "list", "vocab": ["<pad>", "the", "th", "t", "he", "\n", " ", "\u660e\u6708"],
+        "special": {"<pad>": 0, "<bos>": 8, "<eos>": 9}}}"#;
+    attack_json("list", json, mutations::json);
+}
+
+#[test]
+fn byte_level_bpe() {
+    attack_json("byte-level BPE", include_str!("../tokenizers/byte_level.json"), mutations::json);
+}
+
+#[test]
+fn split_bpe() {
+    attack_json("BPE with a regular expression", include_str!("../tokenizers/split.json"), mutate_strings);
+}
+
+#[test]
+fn fallback_bpe() {
+    attack_json("BPE with byte fallback", include_str!("../tokenizers/fallback.json"), mutations::json);
+}
+
+#[test]
+fn wordpiece() {
+    attack_json("WordPiece", include_str!("../tokenizers/wordpiece.json"), mutations::json);
+}
+
+#[test]
+fn word_level() {
+    attack_json("WordLevel", include_str!("../tokenizers/word_level.json"), mutations::json);
+}
+
+#[test]
+fn unigram() {
+    attack_json("Unigram", include_str!("../tokenizers/unigram.json"), mutate_charsmap);
+}
+
+#[test]
+fn text_list() {
+    // Every printable character is there, so that most changes make a doubled token.
+    let singles: Vec<String> = (b' '..=b'~').map(|byte| char::from(byte).to_string()).collect();
+    let list = singles.join("\n") + "\n\\n\n\\t\n\\\\n\nthe\n明月\n\\u{1F389}\n";
+    attack_list("text list", list.into_bytes(), mutate_lines);
+}
+
+#[test]
+fn json_list() {
+    attack_list(
+        "JSON list",
+        br#"["a", "the", "th", "\n", " ", "\u660e\u6708", "\\", "[C]"]"#.to_vec(),
+        mutations::json,
+    );
+}
+
+/// As [`mutations::json`]; every other time, regular expressions, patterns and suffixes become harder ones.
+fn mutate_strings(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
+    const PATTERNS: [&str; 16] = [
+        "(",
+        "",
+        "(a*)*b",
+        "(?=(a{900}){900}){900}",
+        "((((\\\\w{50}){50}){50}){50}){50}",
+        "\\\\p{L}{1000}{1000}",
+        "(?:x?){5000}",
+        "(?<n>a)\\\\k<n>+",
+        "(?<!a{1,1000}b)\\\\s",
+        "$|^",
+        "(?R)",
+        "\\\\b",
+        "(a|b|ab)*(?=c)c*\\\\1",
+        "[^\\\\x00-\\\\u{10FFFF}]",
+        "(?i)\\\\pL{500}",
+        ".*.*.*.*.*.*(?=x)y",
+    ];
+    if rng.below(2) == 0 {
+        return mutations::json(rng, valid);
+    }
+    let text = std::str::from_utf8(valid).expect("JSON");
+    let start = text.find(r#""Regex":""#).expect("a pattern") + 9;
+    let end = start + text[start..].find(r#""},"#).expect("its end");
+    // Several together, so that not only each alone is tried.
+    let patterns: Vec<&str> = (0..=rng.below(3)).map(|_| *rng.pick(&PATTERNS)).collect();
+    let behaviors = ["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"];
+    let text = format!("{}{}{}", &text[..start], patterns.join("|"), &text[end..]);
+    text.replacen("Isolated", *rng.pick::<&str>(&behaviors), 1).into_bytes()
+}
+
+/// As [`mutations::json`]; every other time, units of the charsmap's trie change, so that it leads elsewhere.
+fn mutate_charsmap(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if rng.below(2) == 0 {
+        return mutations::json(rng, valid);
+    }
+    let mut bytes = valid.to_vec();
+    let text = std::str::from_utf8(valid).expect("JSON");
+    let start = text.find(r#"charsmap":""#).expect("a charsmap") + 11;
+    let length = text[start..].find('"').expect("its end");
+    // Most units are zero: those that are not lead somewhere.
+    let used: Vec<usize> = (start..start + length).filter(|at| bytes[*at] != b'A').collect();
+    for _ in 0..=rng.below(3) {
+        let at = if rng.below(4) == 0 { start + rng.below(length) } else { *rng.pick(&used) };
+        bytes[at] = *rng.pick(DIGITS);
+    }
+    bytes
+}
+
+/// Lines doubled, emptied, joined, made long, or with escapes.
+fn mutate_lines(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
+    const LINES: [&str; 12] =
+        ["", "\\", "\\q", "\\u", "\\u{", "\\u{}", "\\u{d800}", "\\u{fffffffff}", "\\u{1F600}", "\r", "[\"", "\u{feff}"];
+    let text = std::str::from_utf8(valid).expect("text");
+    let mut lines: Vec<String> = text.lines().map(String::from).collect();
+    for _ in 0..=rng.below(3) {
+        let at = rng.below(lines.len());
+        match rng.below(5) {
+            0 => lines.push(lines[at].clone()),
+            1 => lines[at] = (*rng.pick(&LINES)).to_string(),
+            2 => lines.insert(0, (*rng.pick(&LINES)).to_string()),
+            3 => lines[at] = lines[at].repeat(1 << rng.below(18)),
+            _ => lines[at] += *rng.pick::<&str>(&LINES),
+        }
+    }
+    lines.join(*rng.pick::<&str>(&["\n", "\n", "\n", "\r\n", "\n\n"])).into_bytes()
+}
