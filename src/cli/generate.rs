@@ -4,47 +4,75 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::DeviceArgs;
-use crate::error::{Error, Result};
-use crate::generate::{self, Batch, PREFILL_WINDOW, Request};
+use super::{DeviceArgs, ModelArgs};
+use crate::error::Result;
+use crate::generate::{self, Batch, PREFILL_WINDOW, Request, Sequence};
 use crate::host::Device;
 use crate::model::Model;
 use crate::plan::Sizes;
-use crate::text::Decoder;
+use crate::text::StopTexts;
 
 /// Arguments of `generate`.
 #[derive(Args)]
 pub(super) struct GenerateArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
     /// Text to go on from [default: the model's own start]
     #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prompt: String,
 
-    /// Tokens to write at most
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 500)]
-    max_tokens: u32,
+    /// Tokens to write at most [default: 500]
+    #[arg(long, short = 'n', value_name = "N")]
+    max_tokens: Option<u32>,
 
-    /// Divides the logits: below 1 bolder, above 1 wilder, 0 always the most likely token
-    #[arg(long, short, value_name = "T", default_value_t = 0.8, allow_negative_numbers = true)]
-    temperature: f32,
+    /// End where this text appears, without writing it; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
 
     /// The same seed gives the same text on the same device [default: a new one each time, shown]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
 
+    /// Print one JSON object: prompt, text, tokens, finish_reason, log_probability
+    #[arg(long)]
+    json: bool,
+
+    /// Divides the logits: below 1 bolder, above 1 wilder, 0 always the most likely token [default: 0.8]
+    #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
+    temperature: Option<f32>,
+
     #[command(flatten)]
     device: DeviceArgs,
 }
 
+/// Tokens at most, where neither the command line nor the model says.
+const MAX_TOKENS: u32 = 500;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    prompt: &'a str,
+    text: &'a str,
+    tokens: &'a [u32],
+    finish_reason: &'static str,
+    /// Under the model without filters, at temperature 1, of all tokens together.
+    log_probability: f64,
+}
+
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    if !(args.temperature.is_finite() && (args.temperature == 0.0 || args.temperature >= 1e-3)) {
-        let temperature = args.temperature;
-        return Err(Error::Usage(format!("--temperature {temperature}: expected 0 (greedy), or 0.001 and more")));
+    let model = args.model.open()?;
+    let generation = model.generation_config.clone().unwrap_or_default();
+    let temperature = args.temperature.or(generation.temperature).unwrap_or(0.8);
+    if !(temperature.is_finite() && (temperature == 0.0 || temperature >= 1e-3)) {
+        return Err(crate::Error::Usage(format!("--temperature {temperature}: expected 0 (greedy), or 0.001 and more")));
     }
-    let model = Model::shakespeare()?;
-    let prompt = model.prompt_ids(&args.prompt)?;
+    let prompt = model.prompt_ids(&args.prompt, args.model.on_unknown(&model)?)?;
+    let sequence = sequence(args, &model, generation.stop_strings.as_deref())?;
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
-    eprintln!("gatefold: {} on {}", model.name, device.name());
+    super::announce(&model, &args.device, &device);
     let seed = args.seed.unwrap_or_else(fresh_seed);
 
     let plan = generate::plan(model.shape, 0);
@@ -52,42 +80,54 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let mut executor = device.executor(&plan.plan, capacity, &generate::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
     let mut batch = Batch::new(plan, executor);
-    let request = Request {
-        prompt,
-        sequence: 0,
-        seed,
-        temperature: args.temperature,
-        max_tokens: args.max_tokens as usize,
-        stop: Vec::new(),
-    };
-    super::print(&args.prompt)?;
+    let max_tokens = args.max_tokens.or(generation.max_new_tokens).unwrap_or(MAX_TOKENS) as usize;
+    let stop = model.eos_ids().into_iter().take(4).collect();
+    let request = Request { prompt, sequence: 0, seed, temperature, max_tokens, stop };
     batch.start(std::slice::from_ref(&request))?;
-    stream(&mut batch, &model, seed)
+    stream(args, &mut batch, sequence, seed)
 }
 
-/// Prints tokens as they arrive, then how fast they came.
-fn stream(batch: &mut Batch, model: &Model, seed: u64) -> Result<ExitCode> {
+/// The sequence that tokens will be added to.
+fn sequence(args: &GenerateArgs, model: &Model, of_model: Option<&[String]>) -> Result<Sequence> {
+    let stops = if args.stop.is_empty() { of_model.unwrap_or_default() } else { &args.stop };
+    let stops = StopTexts::new(stops).map_err(|e| crate::Error::Usage(format!("--stop: {e}")))?;
+    Ok(Sequence::new(&model.tokenizer, stops, model.eos_ids()))
+}
+
+/// Takes tokens as they arrive and prints them, then says how fast they came.
+fn stream(args: &GenerateArgs, batch: &mut Batch, mut sequence: Sequence, seed: u64) -> Result<ExitCode> {
     let started = Instant::now();
     let clock = || started.elapsed().as_micros() as u64;
-    let mut decoder = Decoder::new(&model.tokenizer);
-    let mut tokens = 0;
-    while !batch.is_done() {
-        let events = batch.wait(&clock)?;
-        tokens += events.len();
-        let mut text = String::new();
-        for event in &events {
-            decoder.push(event.token, &mut text)?;
+    let mut read_on = args.json || super::print(&args.prompt)?;
+    let mut shown = 0;
+    while read_on && sequence.finish.is_none() && !batch.is_done() {
+        for event in batch.wait(&clock)? {
+            sequence.push(event.token, event.log_prob, event.finish)?;
         }
-        if !super::print(&text)? {
-            return Ok(ExitCode::SUCCESS);
+        if !args.json {
+            read_on = super::print(&sequence.text[shown..])?;
+            shown = sequence.text.len();
         }
     }
+    if !read_on {
+        return Ok(ExitCode::SUCCESS);
+    }
     let seconds = started.elapsed().as_secs_f64();
-    let mut text = String::new();
-    decoder.finish(&mut text);
-    super::print(&(text + "\n"))?;
-    eprintln!("gatefold: {tokens} tokens, {:.0} tokens/s, seed {seed}", tokens as f64 / seconds.max(1e-9));
+    super::print(&if args.json { json(&args.prompt, &sequence) } else { "\n".into() })?;
+    let tokens = sequence.tokens.len();
+    super::say(&format!("{tokens} tokens, {:.0} tokens/s, seed {seed}", tokens as f64 / seconds.max(1e-9)));
     Ok(ExitCode::SUCCESS)
+}
+
+fn json(prompt: &str, sequence: &Sequence) -> String {
+    let report = Report {
+        prompt,
+        text: &sequence.text,
+        tokens: &sequence.tokens,
+        finish_reason: sequence.finish.map_or("length", |reason| reason.word()),
+        log_probability: sequence.log_probability(),
+    };
+    serde_json::to_string(&report).expect("a report is JSON") + "\n"
 }
 
 /// A seed from the hasher's own randomness: short enough to be typed again.

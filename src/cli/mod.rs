@@ -1,8 +1,11 @@
 //! The command line: one file a command. What was typed becomes what it means here.
 
 mod check;
+mod completions;
 mod devices;
 mod generate;
+mod model;
+mod score;
 
 use std::process::ExitCode;
 
@@ -10,6 +13,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::gpu::Choice;
+use crate::host::Device;
+use crate::model::Model;
+use model::ModelArgs;
 
 /// Recurrent language models (LSTM, GRU) on any GPU, or on the CPU.
 #[derive(Parser)]
@@ -23,10 +29,14 @@ struct Cli {
 enum Command {
     /// Write text with a model
     Generate(generate::GenerateArgs),
+    /// Say how likely a text is to a model: nats per token, perplexity, bits per byte
+    Score(score::ScoreArgs),
     /// List the devices that models can run on
     Devices(devices::DevicesArgs),
     /// Compare the kernels of a device with the references
     Check(check::CheckArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(completions::CompletionsArgs),
 }
 
 /// Where to run.
@@ -59,14 +69,31 @@ impl DeviceArgs {
 pub fn run() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 
 /// 2 for a wrong command line, 1 for everything else.
 pub fn exit_status(error: &Error) -> u8 {
     if matches!(error, Error::Usage(_)) { 2 } else { 1 }
+}
+
+/// Says on standard error what is not part of the result.
+fn say(text: &str) {
+    eprintln!("gatefold: {text}");
+}
+
+/// Says which model runs where, and that no GPU was found if one was looked for.
+fn announce(model: &Model, args: &DeviceArgs, device: &Device) {
+    let (model, on) = (&model.name, device.name());
+    if args.choice() == Choice::Auto && matches!(device, Device::Cpu(_)) {
+        say(&format!("{model}: no GPU was found, so it runs on the {on}"));
+    } else {
+        say(&format!("{model} on {on}"));
+    }
 }
 
 /// Writes to standard output. `false` when nobody reads it any more: then the program ends, without an error.

@@ -53,7 +53,7 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     let mut encoder = Encoder::new(&model.tokenizer, args.model.on_unknown(&model)?)?;
     let (name, mut file) = open(&args.file)?;
-    super::say(&format!("{} on {}", model.name, device.name()));
+    super::announce(&model, &args.device, &device);
 
     let mut scorer = scorer(&model, &device)?;
     let started = Instant::now();

@@ -4,6 +4,7 @@
 //! back a submission at a time, while the next ones already run.
 
 mod pacer;
+mod sequence;
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,7 @@ use crate::ops::rows::{Finish, NO_TOKEN, ROW_WORDS, Row, halves};
 use crate::plan::network::{LanguageModel, Room, Shape, language_model};
 use crate::plan::{SectionId, Sizes};
 use pacer::Pacer;
+pub use sequence::{FinishReason, Sequence};
 
 /// Steps whose results are kept on the device: the most that one submission takes.
 pub const RING: usize = 256;

@@ -1,0 +1,50 @@
+//! Which model, and how it reads text, as it is typed.
+
+use clap::{Args, ValueEnum};
+
+use crate::error::{Error, Result};
+use crate::host::open_model;
+use crate::model::Model;
+use crate::text::OnUnknown;
+
+/// Which model.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ModelArgs {
+    /// A model's folder, or `builtin:shakespeare`
+    #[arg(long, short, value_name = "DIR", default_value = "builtin:shakespeare")]
+    model: String,
+
+    /// What to do with text that the vocabulary lacks: an error that says where it is, leave it out, or put the
+    /// model's unknown token there
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Unknown::Error)]
+    on_unknown: Unknown,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Unknown {
+    Error,
+    Skip,
+    Unk,
+}
+
+impl ModelArgs {
+    /// The model.
+    pub fn open(&self) -> Result<Model> {
+        open_model(&self.model)
+    }
+
+    /// What to do with unknown text.
+    pub fn on_unknown(&self, model: &Model) -> Result<OnUnknown> {
+        match self.on_unknown {
+            Unknown::Error => Ok(OnUnknown::Error),
+            Unknown::Skip => Ok(OnUnknown::Skip),
+            Unknown::Unk => match model.config.unk_token_id.or(model.tokenizer.unknown_id()) {
+                Some(id) => Ok(OnUnknown::Unk(id)),
+                None => Err(Error::Usage(format!(
+                    "--on-unknown unk: {} has no unk_token_id in config.json and no unknown token in tokenizer.json",
+                    model.name
+                ))),
+            },
+        }
+    }
+}
