@@ -37,12 +37,12 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn gatefold(arguments: &[&str]) -> Output {
+pub fn gatefold(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
     command.env_remove("GATEFOLD_DEVICE").args(arguments).output().expect("the program starts")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

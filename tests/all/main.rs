@@ -9,6 +9,7 @@ mod context;
 mod default_model;
 mod execution;
 mod limits;
+mod model_folders;
 mod reference_values;
 mod safetensor_file;
 mod stacks;
@@ -30,5 +31,6 @@ fn main() {
     trials.extend(bits::trials());
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
+    trials.extend(model_folders::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
