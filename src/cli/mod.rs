@@ -3,6 +3,7 @@
 mod check;
 mod devices;
 mod generate;
+mod inspect;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Write text with a model
     Generate(generate::GenerateArgs),
+    /// Show what a model or a .safetensors file holds
+    Inspect(inspect::InspectArgs),
     /// List the devices that models can run on
     Devices(devices::DevicesArgs),
     /// Compare the kernels of a device with the references
@@ -59,6 +62,7 @@ impl DeviceArgs {
 pub fn run() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Check(args) => check::run(&args),
     }

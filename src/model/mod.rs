@@ -17,6 +17,7 @@ use crate::plan::network::Shape;
 use crate::text::Characters;
 
 pub use config::{Config, FORMAT_VERSION};
+pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
 pub use safetensors::{Bytes, Dtype, Precision, Stored, read_header};
 pub use weights::Weights;

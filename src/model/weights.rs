@@ -66,7 +66,7 @@ impl Weights {
         let stored: BTreeMap<String, Stored> =
             read_header(file, bytes)?.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
         let expected = weight_shapes(&config.shape());
-        check_extras(&stored, &expected, config).map_err(wrong)?;
+        check_extras(file, &stored, &expected, config).map_err(wrong)?;
         let mut weights = Weights { tensors: BTreeMap::new(), tied: config.tie_word_embeddings };
         for (name, shape) in &expected {
             let Some(tensor) = stored.get(name) else {
@@ -133,6 +133,15 @@ impl Weights {
         dtypes.sort();
         dtypes.dedup();
         dtypes
+    }
+
+    /// Size of the file that the weights are in; 0 for weights from memory.
+    pub fn file_bytes(&self) -> usize {
+        let size = |source: &Source| match source {
+            Source::Values(_) => 0,
+            Source::Stored { bytes, .. } => bytes.len(),
+        };
+        self.tensors.values().map(size).max().unwrap_or(0)
     }
 
     /// Writes every weight of the executor's plan, one tensor after the other.
@@ -207,6 +216,7 @@ fn check_tensor(
 
 /// Tensors that the config does not ask for: recurrent weights among them contradict it, others do no harm.
 fn check_extras(
+    file: &str,
     stored: &BTreeMap<String, Stored>,
     expected: &[(String, Vec<usize>)],
     config: &Config,
@@ -220,7 +230,7 @@ fn check_extras(
                  layers, which is what config.json says (layers count from l0)"
             ));
         }
-        log::warn!("model.safetensors: tensor `{shown}` of shape {shape} is not used");
+        log::warn!("{file}: tensor `{shown}` of shape {shape} is not used");
     }
     Ok(())
 }
