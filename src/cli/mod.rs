@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod devices;
 mod generate;
+mod inspect;
 mod model;
 mod score;
 
@@ -31,6 +32,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Say how likely a text is to a model: nats per token, perplexity, bits per byte
     Score(score::ScoreArgs),
+    /// Show what a model or a .safetensors file holds
+    Inspect(inspect::InspectArgs),
     /// List the devices that models can run on
     Devices(devices::DevicesArgs),
     /// Compare the kernels of a device with the references
@@ -70,6 +73,7 @@ pub fn run() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -41,7 +41,7 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Model> {
     let missing: Vec<&str> =
         [CONFIG, WEIGHTS, TOKENIZER].into_iter().filter(|file| !path.join(file).exists()).collect();
     if !missing.is_empty() {
-        return Err(Error::Model(format!("{name} lacks {}; expected {expected}", missing.join(" and "))));
+        return Err(Error::Model(format!("{name} lacks {}; expected {expected}", missing.join(", "))));
     }
     let generation = path.join(GENERATION);
     let files = Files {
@@ -198,7 +198,7 @@ mod tests {
             none.contains("nowhere: there is no such folder; expected a model folder with config.json, "),
             "{none}"
         );
-        assert!(message(&folder.0).contains("lacks config.json and model.safetensors and tokenizer.json; expected a"));
+        assert!(message(&folder.0).contains("lacks config.json, model.safetensors, tokenizer.json; expected a"));
         save_model(&folder.0, &Model::shakespeare().unwrap(), Precision::F32).unwrap();
         let file = message(&folder.0.join(CONFIG));
         assert!(file.contains("config.json is a file; expected a model folder"), "{file}");

@@ -59,13 +59,23 @@ impl<'de, V: Entry> Deserialize<'de> for Entries<V> {
     }
 }
 
-/// The beginning of a text from a file, fit for one line of a message.
-pub(super) fn short(text: &str) -> String {
+/// The beginning of a text from a file, fit for one line of a message: 60 characters at most, none of them a control
+/// character.
+pub(crate) fn short(text: &str) -> String {
     const MOST: usize = 60;
+    const DOTS: &str = "...";
     let escape = |c: char| if matches!(c, '"' | '\'') { c.to_string() } else { c.escape_debug().to_string() };
-    let mut shown: String = text.chars().take(MOST).map(escape).collect();
-    if text.chars().nth(MOST).is_some() {
-        shown.push_str("...");
+    let (mut shown, mut kept, mut width) = (String::new(), 0, 0);
+    for escaped in text.chars().map(escape) {
+        width += escaped.chars().count();
+        shown += &escaped;
+        if width <= MOST - DOTS.len() {
+            kept = shown.len();
+        }
+        if width > MOST {
+            shown.truncate(kept);
+            return shown + DOTS;
+        }
     }
     shown
 }

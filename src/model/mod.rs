@@ -18,6 +18,7 @@ use crate::plan::network::Shape;
 use crate::text::{OnUnknown, Tokenizer};
 
 pub use config::{Config, FORMAT_VERSION};
+pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
 pub use init::initial_weights;
 pub use safetensors::{Bytes, Dtype, Precision, Stored, read_header};

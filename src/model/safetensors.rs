@@ -220,7 +220,7 @@ pub(super) fn header(tensors: &[(String, Vec<usize>)], precision: Precision) -> 
     }
     text.push('}');
     // The data begins at a multiple of 8, so that a map of the file is aligned for any element type.
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(' ');
     }
     [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()

@@ -141,7 +141,7 @@ fn tensors_that_are_not_as_expected_are_named() {
     for (broken, expected) in [
         (
             with_header(&files, "output.bias", "output.base"),
-            "m/model.safetensors: tensor `output.bias` is missing; the file has embedding.weight, output.base, ",
+            "m/model.safetensors: tensor `output.bias` is missing; the file has output.base, output.weight, ",
         ),
         (
             with_header(&files, "[5, 2]", "[2, 5]"),

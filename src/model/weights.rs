@@ -1,7 +1,7 @@
 //! Weights by name: in memory, or in a file's bytes and converted when they are asked for.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::config::Config;
@@ -66,7 +66,7 @@ impl Weights {
         let stored: BTreeMap<String, Stored> =
             read_header(file, bytes)?.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
         let expected = weight_shapes(&config.shape());
-        check_extras(&stored, &expected, config).map_err(wrong)?;
+        check_extras(file, &stored, &expected, config).map_err(wrong)?;
         let mut weights = Weights { tensors: BTreeMap::new(), tied: config.tie_word_embeddings };
         for (name, shape) in &expected {
             let Some(tensor) = stored.get(name) else {
@@ -133,6 +133,15 @@ impl Weights {
         dtypes.sort();
         dtypes.dedup();
         dtypes
+    }
+
+    /// Size of the file that the weights are in; 0 for weights from memory.
+    pub fn file_bytes(&self) -> usize {
+        let size = |source: &Source| match source {
+            Source::Values(_) => 0,
+            Source::Stored { bytes, .. } => bytes.len(),
+        };
+        self.tensors.values().map(size).max().unwrap_or(0)
     }
 
     /// Writes every weight of the executor's plan, one tensor after the other.
@@ -207,37 +216,46 @@ fn check_tensor(
 
 /// Tensors that the config does not ask for: recurrent weights among them contradict it, others do no harm.
 fn check_extras(
+    file: &str,
     stored: &BTreeMap<String, Stored>,
     expected: &[(String, Vec<usize>)],
     config: &Config,
 ) -> std::result::Result<(), String> {
-    for (name, tensor) in stored.iter().filter(|(name, _)| !expected.iter().any(|(e, _)| e == *name)) {
-        let (shown, shape) = (short(name), short(&format!("{:?}", tensor.shape)));
+    let expected: BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+    let mut unused = Vec::new();
+    for (name, tensor) in stored.iter().filter(|(name, _)| !expected.contains(name.as_str())) {
         if name.starts_with("rnn.") {
+            let (shown, shape) = (short(name), short(&format!("{:?}", tensor.shape)));
             let (layers, cell) = (config.num_layers, config.cell.name());
             return Err(format!(
                 "config against tensors: `{shown}` of shape {shape} is none of the weights of {layers} {cell} \
                  layers, which is what config.json says (layers count from l0)"
             ));
         }
-        log::warn!("model.safetensors: tensor `{shown}` of shape {shape} is not used");
+        unused.push(short(name));
+    }
+    if !unused.is_empty() {
+        log::warn!("{file}: not used: {}", listed(&unused));
     }
     Ok(())
 }
 
-/// The names that a file has, or those most like the wanted one.
-fn nearest(wanted: &str, stored: &BTreeMap<String, Stored>) -> String {
+/// Names of tensors for a message: the first few where there are many.
+fn listed(names: &[String]) -> String {
     const ALL: usize = 12;
-    const NEAREST: usize = 4;
-    let mut names: Vec<String> = stored.keys().map(|name| short(name)).collect();
+    const FIRST: usize = 4;
     match names.len() {
         0 => "no tensor".into(),
         count if count <= ALL => names.join(", "),
-        count => {
-            names.sort_by_cached_key(|name| distance(wanted, name));
-            format!("{} and {} more", names[..NEAREST].join(", "), count - NEAREST)
-        }
+        count => format!("{} and {} more", names[..FIRST].join(", "), count - FIRST),
     }
+}
+
+/// The names that a file has, those most like the wanted one first.
+fn nearest(wanted: &str, stored: &BTreeMap<String, Stored>) -> String {
+    let mut names: Vec<String> = stored.keys().map(|name| short(name)).collect();
+    names.sort_by_cached_key(|name| distance(wanted, name));
+    listed(&names)
 }
 
 /// Bytes to be inserted, removed or replaced to make one text from the other.

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::{Plan, Role, SectionId, Sizes};
 
 /// Bytes that sections of a plan need at some sizes, by what they are for. Executors add little: rounded rows, and
 /// one weight more while weights are loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MemoryNeed {
     /// Weights, 4 bytes each. A tied output layer has its own, in its own layout.
     pub weights: u64,

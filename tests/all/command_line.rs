@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use libtest_mimic::Trial;
 
-use crate::context::{DONE, Outcome, adapters, trial, trials_per_adapter};
+use crate::context::{DONE, Outcome, adapters, project, trial, trials_per_adapter};
 use crate::ensure;
 
 pub fn trials() -> Vec<Trial> {
@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         trial("command line: a closed pipe ends the program quietly", closed_pipe),
         trial("command line: check passes on the CPU and prints JSON", check_cpu),
         trial("command line: devices lists every adapter and the CPU", devices),
+        trial("command line: inspect shows models, folders and files", inspect),
     ];
     trials.extend(trials_per_adapter("command line: check --split on an adapter by index", |adapter| {
         let output = gatefold(&["check", "--split", "9", "--device", &adapter.to_string()]);
@@ -124,6 +125,29 @@ fn check_cpu() -> Outcome {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     ensure!(report["failed"] == 0 && report["passed"].as_u64() > Some(10), "{report}");
     ensure!(report["lines"][0]["op"] == "lstm_step", "{report}");
+    DONE
+}
+
+fn inspect() -> Outcome {
+    let folder = project("assets/shakespeare");
+    let folder = folder.to_str().expect("a path in UTF-8");
+    for (argument, shows) in [
+        ("builtin:shakespeare", "  parameters    1,903,105\n"),
+        (folder, "  start text    \"\\n\"\n"),
+        (&format!("{folder}/model.safetensors"), "rnn.weight_hh_l1  [1536, 384]\n"),
+    ] {
+        let output = gatefold(&["inspect", argument]);
+        let shown = text(&output.stdout);
+        ensure!(output.status.success() && shown.contains(shows), "{shown}{}", text(&output.stderr));
+        ensure!(shown.lines().all(|line| line.chars().count() <= 80), "wider than 80 columns:\n{shown}");
+        let json: serde_json::Value = serde_json::from_slice(&gatefold(&["inspect", "--json", argument]).stdout)?;
+        ensure!(json["parameters"] == 1_903_105, "{json}");
+    }
+    for (argument, message) in [("/no/where", "there is no such folder"), ("builtin:x", "builtin:shakespeare")] {
+        let output = gatefold(&["inspect", argument]);
+        ensure!(output.status.code() == Some(1), "status {:?}", output.status.code());
+        ensure!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
+    }
     DONE
 }
 

@@ -29,9 +29,11 @@ struct Format<'a> {
     names: &'static str,
 }
 
-/// Opens the good file, then broken ones. The allocator counts for the whole process: one format at a time.
+/// The allocator counts for the whole process.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Opens the good file, then broken ones.
 fn attack(format: &Format) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     (format.open)(&format.valid).unwrap_or_else(|e| panic!("{}: the good file: {e}", format.name));
     let (mut accepted, mut worst) = (0, 0);
@@ -39,20 +41,37 @@ fn attack(format: &Format) {
         let mut rng = Rng::new(seed);
         let blind = seed % 2 == 0;
         let bytes = if blind { mutations::blind } else { format.mutate }(&mut rng, &format.valid);
-        let case = format!("{}, seed {seed}, {} bytes", format.name, bytes.len());
-        let (outcome, peak) = allocator::peak_of(seed, || {
-            catch_unwind(AssertUnwindSafe(|| (format.open)(&bytes).map_err(|e| e.to_string())))
-        });
-        match outcome.unwrap_or_else(|_| panic!("{case}: a panic")) {
-            Ok(()) => accepted += 1,
-            Err(message) => assert!(message.contains(format.names), "{case}: no {:?} in {message:?}", format.names),
+        match hold_to_cap(format.name, seed, bytes.len(), || (format.open)(&bytes)) {
+            Ok(peak) => {
+                accepted += 1;
+                worst = worst.max(peak);
+            }
+            Err((message, peak)) => {
+                let names = format.names;
+                assert!(message.contains(names), "{}, seed {seed}: no {names:?} in {message:?}", format.name);
+                worst = worst.max(peak);
+            }
         }
-        let cap = CAP_BYTES + 4 * bytes.len();
-        assert!(peak <= cap, "{case}: {peak} bytes of memory; the cap is {cap}");
-        worst = worst.max(peak);
     }
     println!("{}: {CASES} cases, {accepted} accepted, at most {} KiB", format.name, worst >> 10);
     assert!(accepted < CASES / 2, "{}: {accepted} of {CASES} broken files were accepted", format.name);
+}
+
+/// Runs a case on a file of this size. Fails if it panics or takes more memory than the cap; gives the error's text,
+/// if any, and the peak of memory.
+fn hold_to_cap(
+    name: &str,
+    seed: u64,
+    size: usize,
+    run: impl FnOnce() -> Result<(), Error>,
+) -> Result<usize, (String, usize)> {
+    let case = format!("{name}, seed {seed}, {size} bytes");
+    let caught = || catch_unwind(AssertUnwindSafe(|| run().map_err(|e| e.to_string())));
+    let (outcome, peak) = allocator::peak_of(seed, caught);
+    let cap = CAP_BYTES + 4 * size;
+    assert!(peak <= cap, "{case}: {peak} bytes of memory; the cap is {cap}");
+    let outcome = outcome.unwrap_or_else(|_| panic!("{case}: a panic"));
+    outcome.map(|()| peak).map_err(|message| (message, peak))
 }
 
 const CONFIG: &[u8] = br#"{"format_version": 1, "cell": "gru", "vocab_size": 5, "embedding_size": 3, "hidden_size": 2,
@@ -84,6 +103,33 @@ fn weights() -> Vec<u8> {
     }
     let header = serde_json::Value::Object(header).to_string();
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}
+
+/// Files as large as they may be, made to take much more memory than text: under the same cap.
+#[test]
+fn large() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let tensors = (0..70_000).map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#));
+    let tensors = tensors.collect::<Vec<String>>().join(",");
+    let fields: Vec<String> = (0..80_000).map(|i| format!(r#""{i}":[]"#)).collect();
+    let zeros = |n: usize| "0,".repeat(n);
+    for header in [
+        format!(r#"{{"a":{{"dtype":"F32","shape":[{}0],"data_offsets":[0,0]}}}}"#, zeros(2_000_000)),
+        format!(r#"{{"a":{{"other":[{}0]}}}}"#, zeros(2_000_000)),
+        format!(r#"{{"a":{{"dtype":"{}"}}}}"#, "\\n".repeat(2_000_000)),
+        format!("{{{tensors}}}"),
+        " ".repeat(4 << 20),
+    ] {
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        let file = Files { weights: Bytes::new(bytes), ..files() };
+        hold_to_cap("large safetensors", 0, header.len(), || use_model(&file)).unwrap_err();
+    }
+    for json in [format!(r#"{{"a":[{}0]}}"#, zeros(520_000)), format!("{{{}}}", fields.join(",")), zeros(1 << 20)] {
+        let file = Files { config: Bytes::new(json.clone()), ..files() };
+        hold_to_cap("large config", 0, json.len(), || use_model(&file)).unwrap_err();
+        let read = || GenerationConfig::from_json("g", json.as_bytes(), 5).map(drop);
+        let _ = hold_to_cap("large generation_config", 0, json.len(), read);
+    }
 }
 
 /// A good model's files, named `broken` in messages; a case replaces one of them.

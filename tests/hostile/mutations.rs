@@ -221,7 +221,7 @@ fn lie_about_tensors(rng: &mut Rng, header: &[u8]) -> Vec<u8> {
                 // Each end moves by a little: gaps, overlaps, an end before the start.
                 for i in 0..2 {
                     let offset = info["data_offsets"][i].as_u64().unwrap_or(0) as i64;
-                    info["data_offsets"][i] = (offset + rng.below(17) as i64 - 8).into();
+                    info["data_offsets"][i] = offset.wrapping_add(rng.below(17) as i64 - 8).into();
                 }
             }
             4 => info["data_offsets"] = header[rng.pick(&names)]["data_offsets"].clone(),

@@ -1,0 +1,245 @@
+//! `gatefold inspect`: what a model or a safetensors file holds, and what a run of the model needs.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::generate::{self, PREFILL_WINDOW};
+use crate::host;
+use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
+use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
+
+/// Arguments of `inspect`.
+#[derive(Args)]
+pub(super) struct InspectArgs {
+    /// A model's folder, builtin:shakespeare, or a .safetensors file, whose tensors are listed
+    #[arg(value_name = "MODEL")]
+    model: String,
+
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tokens of the score window whose memory is shown.
+const SCORE_WINDOW: usize = 256;
+
+/// What is known of a model.
+#[derive(Serialize)]
+struct ModelReport {
+    name: String,
+    config: Config,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation_config: Option<GenerationConfig>,
+    parameters: usize,
+    dtypes: Vec<String>,
+    /// Size of model.safetensors.
+    file_bytes: usize,
+    tokenizer: &'static str,
+    tokens: usize,
+    memory: Vec<RunMemory>,
+}
+
+/// Bytes that one kind of run needs.
+#[derive(Serialize)]
+struct RunMemory {
+    run: String,
+    #[serde(flatten)]
+    need: MemoryNeed,
+    total: u64,
+}
+
+/// What is known of a safetensors file.
+#[derive(Serialize)]
+struct FileReport {
+    name: String,
+    file_bytes: usize,
+    parameters: u128,
+    tensors: Vec<TensorLine>,
+}
+
+#[derive(Serialize)]
+struct TensorLine {
+    name: String,
+    dtype: String,
+    shape: Vec<u64>,
+}
+
+pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
+    let path = Path::new(&args.model);
+    let (text, json) = if path.is_file() {
+        let bytes = host::map(path)?;
+        let report = FileReport::new(&args.model, bytes.len(), read_header(&args.model, &bytes)?);
+        (report.text(), serde_json::to_string_pretty(&report))
+    } else {
+        let report = ModelReport::new(&host::open_model(path)?);
+        (report.text(), serde_json::to_string_pretty(&report))
+    };
+    super::print(&if args.json { json.expect("a report is JSON") + "\n" } else { text })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl ModelReport {
+    fn new(model: &Model) -> ModelReport {
+        ModelReport {
+            name: model.name.clone(),
+            config: model.config.clone(),
+            generation_config: model.generation_config.clone(),
+            parameters: model.weights.parameters(),
+            dtypes: model.weights.dtypes().iter().map(ToString::to_string).collect(),
+            file_bytes: model.weights.file_bytes(),
+            tokenizer: "characters",
+            tokens: model.tokenizer.len(),
+            memory: memory(model),
+        }
+    }
+
+    fn text(&self) -> String {
+        let c = &self.config;
+        let yes_no = |yes| if yes { "yes" } else { "no" };
+        let mut lines = vec![
+            ("cell", c.cell.name().to_string()),
+            ("layers", c.num_layers.to_string()),
+            ("vocabulary", grouped(c.vocab_size as u128)),
+            ("embedding", grouped(c.embedding_size as u128)),
+            ("hidden", grouped(c.hidden_size as u128)),
+            ("tied output", yes_no(c.tie_word_embeddings).into()),
+            ("dropout", c.dropout.to_string()),
+            ("parameters", grouped(self.parameters as u128)),
+            ("weights", format!("{}, {} on disk", self.dtypes.join(" and "), bytes_in_words(self.file_bytes as u64))),
+            ("tokenizer", format!("{}, {} tokens", self.tokenizer, grouped(self.tokens as u128))),
+            ("special ids", special_ids(c)),
+            ("start text", c.start_text.as_ref().map_or("none".into(), |text| format!("\"{}\"", short(text)))),
+        ];
+        if let Some(generation) = &self.generation_config {
+            let json = serde_json::to_string(generation).expect("it came from JSON");
+            lines.push(("generation", short(&json)));
+        }
+        let mut text = format!("{}\n\n", short(&self.name));
+        for (label, value) in lines {
+            text += &format!("  {label:<12}  {value}\n");
+        }
+        text + &memory_table(&self.memory)
+    }
+}
+
+/// What generating and scoring need.
+fn memory(model: &Model) -> Vec<RunMemory> {
+    let plan = generate::plan(model.shape, 0);
+    let run = |run: String, sections: &[_], rows, time| {
+        let need = plan.plan.memory(sections, Sizes { rows, time });
+        RunMemory { run, need, total: need.total() }
+    };
+    let generating = generate::sections(&plan);
+    vec![
+        run("generate 1".into(), &generating, 1, PREFILL_WINDOW),
+        run("generate 256".into(), &generating, 256, PREFILL_WINDOW),
+        run(format!("score 1 x {SCORE_WINDOW}"), &[plan.score, plan.reset], 1, SCORE_WINDOW),
+    ]
+}
+
+/// Runs side by side, a line for each role.
+fn memory_table(runs: &[RunMemory]) -> String {
+    let row = |label: &str, cells: Vec<String>| {
+        let cells: String = cells.iter().map(|cell| format!("{cell:>15}")).collect();
+        format!("  {label:<12}{cells}\n")
+    };
+    let bytes =
+        |of: &dyn Fn(&RunMemory) -> u64| runs.iter().map(|run| bytes_in_words(of(run))).collect::<Vec<String>>();
+    let mut text = "\n".to_string();
+    text += &row("memory for", runs.iter().map(|run| run.run.clone()).collect());
+    text += &row("  weights", bytes(&|run| run.need.weights));
+    text += &row("  states", bytes(&|run| run.need.states));
+    text += &row("  scratch", bytes(&|run| run.need.scratch));
+    text += &row("  io", bytes(&|run| run.need.io));
+    text + &row("  in all", bytes(&|run| run.total))
+}
+
+fn special_ids(config: &Config) -> String {
+    let one = |name: &str, id: Option<u32>| id.map(|id| format!("{name} {id}"));
+    let eos: Vec<String> = config.eos_token_id.iter().map(u32::to_string).collect();
+    let eos = (!eos.is_empty()).then(|| format!("eos {}", eos.join(" or ")));
+    let (bos, pad) = (one("bos", config.bos_token_id), one("pad", config.pad_token_id));
+    let ids: Vec<String> = [bos, eos, pad, one("unk", config.unk_token_id)].into_iter().flatten().collect();
+    if ids.is_empty() { "none".into() } else { short(&ids.join(", ")) }
+}
+
+impl FileReport {
+    fn new(name: &str, file_bytes: usize, tensors: Vec<Stored>) -> FileReport {
+        FileReport {
+            name: name.into(),
+            file_bytes,
+            parameters: tensors.iter().map(Stored::elements).fold(0, u128::saturating_add),
+            tensors: (tensors.into_iter())
+                .map(|tensor| TensorLine { dtype: tensor.dtype.to_string(), name: tensor.name, shape: tensor.shape })
+                .collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let size = bytes_in_words(self.file_bytes as u64);
+        let mut text = format!("{}\n\n", short(&self.name));
+        let names: Vec<String> = self.tensors.iter().map(|tensor| short(&tensor.name)).collect();
+        // A column as wide as the names, but for the few that leave no room for a shape on their line.
+        let width = names.iter().map(|name| name.chars().count()).filter(|n| *n <= 48).max().unwrap_or(0);
+        for (name, tensor) in names.iter().zip(&self.tensors) {
+            let shape = short(&format!("{:?}", tensor.shape));
+            let fits = name.chars().count() <= width && width + shape.len() <= 69;
+            let gap = if fits { " ".repeat(width + 2 - name.chars().count()) } else { format!("\n{:9}", "") };
+            text += &format!("  {:<5}  {name}{gap}{shape}\n", tensor.dtype.chars().take(5).collect::<String>());
+        }
+        let (count, parameters) = (grouped(self.tensors.len() as u128), grouped(self.parameters));
+        text + &format!("\n  {count} tensors, {parameters} parameters, {size}\n")
+    }
+}
+
+/// A number with a comma between each three digits.
+fn grouped(n: u128) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn nothing_is_wider_than_a_terminal() {
+        let mut model = Model::shakespeare().unwrap();
+        model.name = "x".repeat(200);
+        model.config.start_text = Some("\n\u{202e}".repeat(50));
+        model.config.eos_token_id = (0..40).collect();
+        model.config.pad_token_id = Some(3);
+        model.generation_config = Some(GenerationConfig {
+            stop_strings: Some(vec!["\u{7}".repeat(90)]),
+            temperature: Some(0.8),
+            ..Default::default()
+        });
+        let text = ModelReport::new(&model).text();
+        let wide = |line: &&str| line.chars().count() > 80 || line.chars().any(char::is_control);
+        assert_eq!(text.lines().find(wide), None, "{text}");
+        let tensor = |name: &str, rank: usize| TensorLine {
+            name: name.into(),
+            dtype: "BF16".into(),
+            shape: vec![1_000_000; rank],
+        };
+        let tensors = vec![tensor("a", 2), tensor(&"b".repeat(48), 2), tensor(&"c".repeat(90), 1), tensor("d", 20)];
+        let text = FileReport { name: "f".into(), file_bytes: 1, parameters: 5, tensors }.text();
+        assert_eq!(text.lines().find(wide), None, "{text}");
+    }
+}
