@@ -1,12 +1,16 @@
-//! What the core does not use by itself: threads, and the one place that blocks on futures.
+//! What the core does not use by itself: threads, files, and the one place that blocks on futures.
+
+mod files;
 
 use std::sync::Arc;
 
 use crate::cpu::{CpuExecutor, Functions, Pool};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
-use crate::plan::{Plan, SectionId, Sizes};
+use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+
+pub use files::{available_memory, map, open_model, save_model};
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -86,11 +90,44 @@ impl Device {
     pub fn executor(&self, plan: &Plan, capacity: Sizes, sections: &[SectionId]) -> Result<Box<dyn Executor>> {
         Ok(match self {
             Device::Cpu(threads) => {
+                check_memory(plan, capacity, sections, available_memory())?;
                 Box::new(CpuExecutor::new(plan.clone(), capacity, sections, Functions::Fast, threads.clone()))
             }
             Device::Gpu(gpu) => {
                 Box::new(GpuExecutor::new(gpu.clone(), plan.clone(), capacity, sections, &GpuOptions::default())?)
             }
         })
+    }
+}
+
+/// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise
+/// grant it all, and end the process when it is used. GPUs answer for themselves when buffers are made.
+fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available: Option<u64>) -> Result<()> {
+    let need = plan.memory(sections, capacity);
+    match available {
+        Some(available) if need.total() > available => Err(Error::Limit(format!(
+            "{} rows need {need}, but this machine has {} of memory available; fewer rows need less",
+            capacity.rows,
+            bytes_in_words(available)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::network::{Cell, Shape};
+
+    #[test]
+    fn a_model_beyond_the_memory_is_refused_with_the_numbers() {
+        let shape = Shape { cell: Cell::Gru, vocab: 1 << 20, embedding: 1024, hidden: 1024, layers: 1 };
+        let lm = crate::generate::plan(shape, 0);
+        let (sizes, sections) = (Sizes { rows: 1, time: 64 }, crate::generate::sections(&lm));
+        let message = check_memory(&lm.plan, sizes, &sections, Some(5 << 30)).unwrap_err().to_string();
+        assert!(message.contains("1 rows need 8.0 GiB (weights 8.0 GiB, states"), "{message}");
+        assert!(message.contains("this machine has 5.0 GiB of memory available"), "{message}");
+        assert!(check_memory(&lm.plan, sizes, &sections, Some(9 << 30)).is_ok());
+        assert!(check_memory(&lm.plan, sizes, &sections, None).is_ok());
     }
 }

@@ -1,28 +1,43 @@
-//! Models: what config.json says, and the weights of model.safetensors under PyTorch's names.
+//! Models: what config.json says, the weights of model.safetensors under PyTorch's names, a tokenizer.
+//!
+//! All of it is read from bytes; [`crate::host`] knows folders.
 
+mod config;
+mod fields;
+mod generation_config;
+mod safetensors;
+#[cfg(test)]
+mod tests;
 mod weights;
 
-use serde::Deserialize;
+use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::plan::network::{Cell, Shape};
+use crate::plan::network::Shape;
 use crate::text::{OnUnknown, Tokenizer};
 
+pub use config::{Config, FORMAT_VERSION};
+pub use generation_config::GenerationConfig;
+pub use safetensors::{Bytes, Dtype, Precision, Stored, read_header};
 pub use weights::Weights;
 
-/// config.json.
-#[derive(Clone, Debug, Deserialize)]
-struct ConfigFile {
-    format_version: u32,
-    cell: String,
-    vocab_size: usize,
-    embedding_size: usize,
-    hidden_size: usize,
-    num_layers: usize,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    start_text: Option<String>,
+/// The models in the program, under the names that stand for their folders.
+pub const BUILTIN: [&str; 1] = ["builtin:shakespeare"];
+
+/// What begins the name of a model in the program.
+pub const BUILTIN_PREFIX: &str = "builtin:";
+
+/// The files of a model.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// config.json.
+    pub config: Bytes,
+    /// model.safetensors.
+    pub weights: Bytes,
+    /// tokenizer.json.
+    pub tokenizer: Bytes,
+    /// generation_config.json, where there is one.
+    pub generation_config: Option<Bytes>,
 }
 
 /// A language model: sizes, weights and tokenizer.
@@ -30,69 +45,69 @@ struct ConfigFile {
 pub struct Model {
     /// Where it came from, for messages.
     pub name: String,
-    /// The sizes.
+    /// config.json.
+    pub config: Config,
+    /// The sizes, as the config has them.
     pub shape: Shape,
-    /// What a sequence without a prompt begins with.
-    pub start_text: Option<String>,
-    /// Weights by name, as f32.
+    /// generation_config.json, where there is one.
+    pub generation_config: Option<GenerationConfig>,
+    /// Weights by name.
     pub weights: Weights,
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
+    /// tokenizer.json, as it will be written again.
+    pub tokenizer_json: Bytes,
 }
 
 impl Model {
     /// The default model: characters of Shakespeare's plays, embedded in the program.
+    ///
+    /// # Errors
+    /// None that a test would not have found.
     pub fn shakespeare() -> Result<Model> {
-        Model::from_bytes(
-            "builtin:shakespeare",
-            include_bytes!("../../assets/shakespeare/config.json"),
-            include_bytes!("../../assets/shakespeare/model.safetensors"),
-            include_bytes!("../../assets/shakespeare/tokenizer.json"),
-        )
+        let file = |bytes: &'static [u8]| Bytes::new(bytes);
+        let files = Files {
+            config: file(include_bytes!("../../assets/shakespeare/config.json")),
+            weights: file(include_bytes!("../../assets/shakespeare/model.safetensors")),
+            tokenizer: file(include_bytes!("../../assets/shakespeare/tokenizer.json")),
+            generation_config: None,
+        };
+        Model::from_files(BUILTIN[0], &files)
     }
 
-    /// A model from the bytes of its three files; `name` stands for the folder in messages.
+    /// The model in the program that is called `name`, one of [`BUILTIN`].
+    ///
+    /// # Errors
+    /// No such model: with the names that there are.
+    pub fn builtin(name: &str) -> Result<Model> {
+        if name == BUILTIN[0] {
+            return Model::shakespeare();
+        }
+        Err(Error::Model(format!("no model in the program is called {name:?}; there are {}", BUILTIN.join(", "))))
+    }
+
+    /// A model from the bytes of its files; `name` stands for the folder in messages.
     ///
     /// # Errors
     /// Any file that cannot be read as what it should be, or that contradicts another: named with the tensor or
     /// field, what was found and what was expected.
-    pub fn from_bytes(name: &str, config: &[u8], safetensors: &[u8], tokenizer: &[u8]) -> Result<Model> {
-        let file = format!("{name}/config.json");
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
-        let config: ConfigFile = serde_json::from_slice(config).map_err(|e| wrong(e.to_string()))?;
-        if config.format_version != 1 {
-            return Err(wrong(format!("format_version {}; this version reads 1", config.format_version)));
-        }
-        let cell = match config.cell.as_str() {
-            "lstm" => Cell::Lstm,
-            "gru" => Cell::Gru,
-            other => return Err(wrong(format!("cell {other:?}; expected \"lstm\" or \"gru\""))),
+    pub fn from_files(name: &str, files: &Files) -> Result<Model> {
+        let config = Config::from_json(&format!("{name}/config.json"), &files.config)?;
+        let read_generation = |json: &Bytes| {
+            GenerationConfig::from_json(&format!("{name}/generation_config.json"), json, config.vocab_size)
         };
-        let shape = Shape {
-            cell,
-            vocab: config.vocab_size,
-            embedding: config.embedding_size,
-            hidden: config.hidden_size,
-            layers: config.num_layers,
-        };
-        for (field, size) in [
-            ("vocab_size", shape.vocab),
-            ("embedding_size", shape.embedding),
-            ("hidden_size", shape.hidden),
-            ("num_layers", shape.layers),
-        ] {
-            if size == 0 || size > 1 << 24 {
-                return Err(wrong(format!("{field} is {size}; expected 1 to {}", 1 << 24)));
-            }
+        let generation_config = files.generation_config.as_ref().map(read_generation).transpose()?;
+        let tokenizer = read_tokenizer(&format!("{name}/tokenizer.json"), &files.tokenizer)?;
+        if tokenizer.len() > config.vocab_size {
+            return Err(Error::Model(format!(
+                "{name}/tokenizer.json: {} tokens; config.json has vocab_size {}, expected at least as many",
+                tokenizer.len(),
+                config.vocab_size
+            )));
         }
-        let tokenizer = Tokenizer::from_json(tokenizer, &format!("{name}/tokenizer.json"))?;
-        if tokenizer.len() != shape.vocab {
-            let (found, expected) = (tokenizer.len(), shape.vocab);
-            return Err(wrong(format!("vocab_size is {expected}, but tokenizer.json has {found} entries")));
-        }
-        let file = format!("{name}/model.safetensors");
-        let weights = Weights::read(&file, safetensors, &weight_shapes(&shape), config.tie_word_embeddings)?;
-        Ok(Model { name: name.into(), shape, start_text: config.start_text, weights, tokenizer })
+        let weights = Weights::read(&format!("{name}/model.safetensors"), &files.weights, &config)?;
+        let (shape, tokenizer_json) = (config.shape(), files.tokenizer.clone());
+        Ok(Model { name: name.into(), config, shape, generation_config, weights, tokenizer, tokenizer_json })
     }
 
     /// Ids of a prompt; without one, of `start_text`.
@@ -100,7 +115,7 @@ impl Model {
     /// # Errors
     /// An unknown character; no prompt and no start text.
     pub fn prompt_ids(&self, prompt: &str) -> Result<Vec<u32>> {
-        let text = if prompt.is_empty() { self.start_text.as_deref().unwrap_or("") } else { prompt };
+        let text = if prompt.is_empty() { self.config.start_text.as_deref().unwrap_or("") } else { prompt };
         if text.is_empty() {
             return Err(Error::Usage(format!(
                 "{}: the model has no start_text, so a sequence needs a prompt (--prompt)",
@@ -108,6 +123,22 @@ impl Model {
             )));
         }
         self.tokenizer.encode(text, OnUnknown::Error)
+    }
+}
+
+/// The one place where a model's tokenizer is chosen and read.
+fn read_tokenizer(file: &str, json: &[u8]) -> Result<Tokenizer> {
+    Tokenizer::from_json(json, file)
+}
+
+/// A value as the text of a JSON file, if `reads_back` finds the same value in it.
+fn checked_json(value: &impl Serialize, reads_back: impl FnOnce(&[u8]) -> Result<bool>) -> Result<String> {
+    let json = serde_json::to_string_pretty(value).map_err(|e| Error::Model(e.to_string()))? + "\n";
+    if reads_back(json.as_bytes())? {
+        Ok(json)
+    } else {
+        // JSON writes a number that is not finite as null.
+        Err(Error::Model(format!("JSON cannot hold what is to be written: {json}")))
     }
 }
 

@@ -1,64 +1,141 @@
-//! Weights by name, read from safetensors.
+//! Weights by name: in memory, or in a file's bytes and converted when they are asked for.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Write;
 
-use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
-
+use super::config::Config;
+use super::fields::short;
+use super::safetensors::{Bytes, Dtype, Precision, Stored, decode, encode, first_not_finite, header, read_header};
+use super::weight_shapes;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Values};
 use crate::plan::Role;
 
-/// Weights under PyTorch's names, as f32, row major.
+/// The embedding: what a tied output layer uses as its weight.
+const EMBEDDING: &str = "embedding.weight";
+/// The output layer's weight.
+const OUTPUT: &str = "output.weight";
+
+/// Weights under PyTorch's names, row major.
 #[derive(Clone, Debug, Default)]
 pub struct Weights {
-    tensors: BTreeMap<String, Vec<f32>>,
+    tensors: BTreeMap<String, Source>,
+    /// Whether the embedding is the output layer's weight too; then it is here once.
+    tied: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Values(Vec<f32>),
+    Stored { bytes: Bytes, tensor: Stored },
+}
+
+impl Source {
+    fn values(&self) -> Cow<'_, [f32]> {
+        match self {
+            Source::Values(values) => Cow::Borrowed(values),
+            Source::Stored { bytes, tensor } => {
+                let data = &bytes[tensor.range.clone()];
+                // An aligned map of little-endian floats is read where it lies.
+                match bytemuck::try_cast_slice(data) {
+                    Ok(values) if tensor.dtype == Dtype::F32 && cfg!(target_endian = "little") => Cow::Borrowed(values),
+                    _ => Cow::Owned(decode(&tensor.dtype, data).expect("checked when the file was read")),
+                }
+            }
+        }
+    }
+
+    fn elements(&self) -> usize {
+        match self {
+            Source::Values(values) => values.len(),
+            Source::Stored { tensor, .. } => tensor.elements() as usize,
+        }
+    }
 }
 
 impl Weights {
-    /// Reads tensors of the expected names and shapes; `tied` takes the output weight from the embedding.
+    /// Finds and checks a model's tensors in a safetensors file; `file` is its name in messages. Nothing is copied:
+    /// [`Weights::get`] converts one tensor at a time.
     ///
     /// # Errors
-    /// A file that is not safetensors, a missing tensor, another shape or type, a number that is not finite.
-    pub fn read(file: &str, bytes: &[u8], expected: &[(String, Vec<usize>)], tied: bool) -> Result<Weights> {
+    /// A file that is not safetensors or was cut off; a missing tensor, another shape or type than the config says,
+    /// a number that is not finite; recurrent weights that the config does not explain.
+    pub fn read(file: &str, bytes: &Bytes, config: &Config) -> Result<Weights> {
         let wrong = |what: String| Error::Model(format!("{file}: {what}"));
-        let parsed = SafeTensors::deserialize(bytes).map_err(|e| wrong(format!("not a safetensors file: {e}")))?;
-        let mut tensors = BTreeMap::new();
-        for (name, shape) in expected {
-            let source = if tied && name == "output.weight" { "embedding.weight" } else { name.as_str() };
-            let view = parsed.tensor(source).map_err(|_| {
-                let found: Vec<_> = parsed.names().into_iter().map(|n| n.to_string()).collect();
-                wrong(format!("tensor `{source}` is missing; the file has {}", found.join(", ")))
-            })?;
-            if view.shape() != shape {
-                return Err(wrong(format!("tensor `{source}` has shape {:?}; expected {shape:?}", view.shape())));
-            }
-            let values = to_f32(view.dtype(), view.data())
-                .ok_or_else(|| wrong(format!("tensor `{source}` is {:?}; expected F32, F16 or BF16", view.dtype())))?;
-            if let Some(at) = values.iter().position(|x| !x.is_finite()) {
-                return Err(wrong(format!("tensor `{source}` has {} at element {at}", values[at])));
-            }
-            tensors.insert(name.clone(), values);
+        let stored: BTreeMap<String, Stored> =
+            read_header(file, bytes)?.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        let expected = weight_shapes(&config.shape());
+        check_extras(&stored, &expected, config).map_err(wrong)?;
+        let mut weights = Weights { tensors: BTreeMap::new(), tied: config.tie_word_embeddings };
+        for (name, shape) in &expected {
+            let Some(tensor) = stored.get(name) else {
+                if weights.tied && name == OUTPUT {
+                    continue;
+                }
+                return Err(wrong(format!("tensor `{name}` is missing; the file has {}", nearest(name, &stored))));
+            };
+            check_tensor(tensor, shape, bytes, config).map_err(wrong)?;
+            let source = Source::Stored { bytes: bytes.clone(), tensor: tensor.clone() };
+            weights.tensors.insert(name.clone(), source);
         }
-        Ok(Weights { tensors })
+        weights.check_tie().map_err(wrong)?;
+        Ok(weights)
     }
 
-    /// Weights from memory, for tests and networks that are not language models.
+    /// A tied model's file may hold the output weight too, if it is the embedding. One of them is kept.
+    fn check_tie(&mut self) -> std::result::Result<(), String> {
+        if !self.tied {
+            return Ok(());
+        }
+        let Some(output) = self.tensors.remove(OUTPUT) else { return Ok(()) };
+        let (output, embedding) = (output.values(), self.tensors[EMBEDDING].values());
+        match output.iter().zip(&*embedding).position(|(a, b)| a != b) {
+            None => Ok(()),
+            Some(at) => Err(format!(
+                "tensor `{OUTPUT}` is {} at element {at}, where `{EMBEDDING}` is {}; config.json says that they are \
+                 one (tie_word_embeddings)",
+                output[at], embedding[at]
+            )),
+        }
+    }
+
+    /// Weights from memory.
     pub fn from_tensors(tensors: BTreeMap<String, Vec<f32>>) -> Weights {
-        Weights { tensors }
+        let tensors = tensors.into_iter().map(|(name, values)| (name, Source::Values(values))).collect();
+        Weights { tensors, tied: false }
     }
 
-    /// A weight.
-    pub fn get(&self, name: &str) -> Option<&[f32]> {
-        self.tensors.get(name).map(Vec::as_slice)
+    /// Weights from memory whose embedding is the output layer's weight; an `output.weight` is dropped.
+    pub fn tied_from_tensors(mut tensors: BTreeMap<String, Vec<f32>>) -> Weights {
+        tensors.remove(OUTPUT);
+        Weights { tied: true, ..Weights::from_tensors(tensors) }
     }
 
-    /// Number of parameters.
+    /// A weight, row major; converted each time it is asked for, unless the file holds it as f32.
+    pub fn get(&self, name: &str) -> Option<Cow<'_, [f32]>> {
+        let name = if self.tied && name == OUTPUT { EMBEDDING } else { name };
+        self.tensors.get(name).map(Source::values)
+    }
+
+    /// Number of parameters; the weight of a tied model's output layer is none of its own.
     pub fn parameters(&self) -> usize {
-        self.tensors.values().map(Vec::len).sum()
+        self.tensors.values().map(Source::elements).sum()
     }
 
-    /// Writes every weight of the executor's plan.
+    /// The types of the weights in their file, each once; none for weights from memory.
+    pub fn dtypes(&self) -> Vec<Dtype> {
+        let dtype = |source: &Source| match source {
+            Source::Values(_) => None,
+            Source::Stored { tensor, .. } => Some(tensor.dtype.clone()),
+        };
+        let mut dtypes: Vec<Dtype> = self.tensors.values().filter_map(dtype).collect();
+        dtypes.sort();
+        dtypes.dedup();
+        dtypes
+    }
+
+    /// Writes every weight of the executor's plan, one tensor after the other.
     ///
     /// # Errors
     /// A weight of the plan that is not here; what [`Executor::write`] says.
@@ -69,18 +146,110 @@ impl Weights {
         for (id, name) in named {
             let values =
                 self.get(&name).ok_or_else(|| Error::Model(format!("the plan's weight `{name}` is not there")))?;
-            executor.write(id, 0, Values::F32(values))?;
+            executor.write(id, 0, Values::F32(&values))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a model.safetensors, one tensor after the other; a tied model's has no `output.weight`.
+    ///
+    /// # Errors
+    /// A weight that the config asks for and that is not here or has another size; one that is not finite, as it is
+    /// or in this precision, with its element; whatever `out` says.
+    pub fn write(&self, out: &mut dyn Write, config: &Config, precision: Precision) -> Result<()> {
+        let wrong = |what: String| Error::Model(format!("model.safetensors: {what}"));
+        let io = |source| Error::Io { context: "model.safetensors".into(), source };
+        let mut shapes = weight_shapes(&config.shape());
+        if config.tie_word_embeddings {
+            shapes.retain(|(name, _)| name != OUTPUT);
+        }
+        out.write_all(&header(&shapes, precision)).map_err(io)?;
+        for (name, shape) in &shapes {
+            let values = self.get(name).ok_or_else(|| wrong(format!("there is no weight `{name}` to write")))?;
+            if values.len() != shape.iter().product::<usize>() {
+                return Err(wrong(format!("`{name}` has {} elements; expected shape {shape:?}", values.len())));
+            }
+            let bytes = encode(&values, precision).map_err(|at| {
+                let value = values[at];
+                wrong(format!("tensor `{name}` is {value} at element {at}, which {precision:?} cannot hold"))
+            })?;
+            out.write_all(&bytes).map_err(io)?;
         }
         Ok(())
     }
 }
 
-fn to_f32(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
-    let pairs = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
-    match dtype {
-        Dtype::F32 => Some(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-        Dtype::F16 => Some(pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect()),
-        Dtype::BF16 => Some(pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect()),
-        _ => None,
+/// A tensor against the shape that the config gives it; all its elements.
+fn check_tensor(
+    tensor: &Stored,
+    expected: &[usize],
+    bytes: &Bytes,
+    config: &Config,
+) -> std::result::Result<(), String> {
+    let Stored { name, dtype, shape, range } = tensor;
+    if !shape.iter().copied().eq(expected.iter().map(|n| *n as u64)) {
+        let Config { vocab_size, embedding_size, hidden_size, .. } = config;
+        return Err(format!(
+            "tensor `{name}` has shape {}; expected {expected:?} (config.json: cell {}, vocab_size {vocab_size}, \
+             embedding_size {embedding_size}, hidden_size {hidden_size})",
+            short(&format!("{shape:?}")),
+            config.cell.name()
+        ));
     }
+    if matches!(dtype, Dtype::Other(_)) {
+        return Err(format!("tensor `{name}` is {dtype}; expected F32, F16 or BF16"));
+    }
+    match first_not_finite(dtype, &bytes[range.clone()]) {
+        None => Ok(()),
+        Some(at) => Err(format!("tensor `{name}` is NaN or infinite at element {at}")),
+    }
+}
+
+/// Tensors that the config does not ask for: recurrent weights among them contradict it, others do no harm.
+fn check_extras(
+    stored: &BTreeMap<String, Stored>,
+    expected: &[(String, Vec<usize>)],
+    config: &Config,
+) -> std::result::Result<(), String> {
+    for (name, tensor) in stored.iter().filter(|(name, _)| !expected.iter().any(|(e, _)| e == *name)) {
+        let (shown, shape) = (short(name), short(&format!("{:?}", tensor.shape)));
+        if name.starts_with("rnn.") {
+            let (layers, cell) = (config.num_layers, config.cell.name());
+            return Err(format!(
+                "config against tensors: `{shown}` of shape {shape} is none of the weights of {layers} {cell} \
+                 layers, which is what config.json says (layers count from l0)"
+            ));
+        }
+        log::warn!("model.safetensors: tensor `{shown}` of shape {shape} is not used");
+    }
+    Ok(())
+}
+
+/// The names that a file has, or those most like the wanted one.
+fn nearest(wanted: &str, stored: &BTreeMap<String, Stored>) -> String {
+    const ALL: usize = 12;
+    const NEAREST: usize = 4;
+    let mut names: Vec<String> = stored.keys().map(|name| short(name)).collect();
+    match names.len() {
+        0 => "no tensor".into(),
+        count if count <= ALL => names.join(", "),
+        count => {
+            names.sort_by_cached_key(|name| distance(wanted, name));
+            format!("{} and {} more", names[..NEAREST].join(", "), count - NEAREST)
+        }
+    }
+}
+
+/// Bytes to be inserted, removed or replaced to make one text from the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
 }

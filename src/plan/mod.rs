@@ -5,11 +5,13 @@
 
 mod builder;
 mod dim;
+mod memory;
 pub mod network;
 mod tensor;
 
 pub use builder::Builder;
 pub use dim::{Affine, Dim, Index, Sizes};
+pub use memory::{MemoryNeed, bytes_in_words};
 pub use tensor::{Element, Layout, Role, Split, SplitGroup, Tensor, TensorId};
 
 use crate::ops::OpRow;

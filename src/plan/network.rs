@@ -26,6 +26,14 @@ impl Cell {
             Cell::Gru => 3,
         }
     }
+
+    /// The name in config.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cell::Lstm => "lstm",
+            Cell::Gru => "gru",
+        }
+    }
 }
 
 /// Weights and states of one recurrent layer.

@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use gatefold::Error;
-use gatefold::model::Model;
+use gatefold::model::{Bytes, Config, Files, GenerationConfig, Model, weight_shapes};
+use gatefold::plan::Sizes;
 use mutations::Rng;
 
 /// Cases of each format, half of them blind.
@@ -85,24 +86,50 @@ fn weights() -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
 }
 
+/// A good model's files, named `broken` in messages; a case replaces one of them.
+fn files() -> Files {
+    Files {
+        config: Bytes::new(CONFIG),
+        weights: Bytes::new(weights()),
+        tokenizer: Bytes::new(TOKENIZER),
+        generation_config: None,
+    }
+}
+
+/// Opens a model and does with it what comes next: converts weights, plans and measures runs.
+fn use_model(files: &Files) -> Result<(), Error> {
+    let model = Model::from_files("broken", files)?;
+    for (name, _) in weight_shapes(&model.shape) {
+        assert!(model.weights.get(&name).expect("checked").iter().all(|x| x.is_finite()));
+    }
+    let plan = gatefold::generate::plan(model.shape, 0);
+    plan.plan.memory(&gatefold::generate::sections(&plan), Sizes { rows: 256, time: 64 });
+    Ok(())
+}
+
 #[test]
-#[ignore = "num_layers has no sensible limit yet"]
 fn config() {
-    let weights = weights();
-    let open = |bytes: &[u8]| Model::from_bytes("broken", bytes, &weights, TOKENIZER).map(drop);
+    let good = files();
+    let open = |bytes: &[u8]| {
+        Config::from_json("alone/config.json", bytes)
+            .inspect_err(|e| assert!(e.to_string().contains("alone/config.json"), "{e}"))
+            .ok();
+        use_model(&Files { config: Bytes::new(bytes.to_vec()), ..good.clone() })
+    };
     attack(&Format {
         name: "config.json",
         valid: CONFIG.to_vec(),
         mutate: mutations::json,
         open: &open,
+        // A config that is well by itself may contradict another file, which is named then.
         names: "broken/",
     });
 }
 
 #[test]
-#[ignore = "sizes that overflow panic in the header's reader"]
 fn safetensors() {
-    let open = |bytes: &[u8]| Model::from_bytes("broken", CONFIG, bytes, TOKENIZER).map(drop);
+    let good = files();
+    let open = |bytes: &[u8]| use_model(&Files { weights: Bytes::new(bytes.to_vec()), ..good.clone() });
     attack(&Format {
         name: "model.safetensors",
         valid: weights(),
@@ -113,14 +140,29 @@ fn safetensors() {
 }
 
 #[test]
+fn generation_config() {
+    let valid = br#"{"max_new_tokens": 200, "temperature": 0.8, "do_sample": true, "top_k": 40, "top_p": 0.95,
+        "min_p": 0.05, "repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": 0.5,
+        "eos_token_id": [3, 4], "stop_strings": ["a", "bc"]}"#;
+    let open = |bytes: &[u8]| GenerationConfig::from_json("broken/generation_config.json", bytes, 5).map(drop);
+    attack(&Format {
+        name: "generation_config.json",
+        valid: valid.to_vec(),
+        mutate: mutations::json,
+        open: &open,
+        names: "broken/generation_config.json",
+    });
+}
+
+#[test]
 fn tokenizer() {
-    let weights = weights();
-    let open = |bytes: &[u8]| Model::from_bytes("broken", CONFIG, &weights, bytes).map(drop);
+    let good = files();
+    let open = |bytes: &[u8]| use_model(&Files { tokenizer: Bytes::new(bytes.to_vec()), ..good.clone() });
     attack(&Format {
         name: "tokenizer.json",
         valid: TOKENIZER.to_vec(),
         mutate: mutations::json,
         open: &open,
-        names: "broken/",
+        names: "broken/tokenizer.json",
     });
 }

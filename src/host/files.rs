@@ -1,0 +1,222 @@
+//! Model folders: memory-mapped when read, written file by file under another name and then renamed.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::error::{Error, Result};
+use crate::model::{BUILTIN, BUILTIN_PREFIX, Bytes, Files, Model, Precision};
+
+/// The sizes.
+const CONFIG: &str = "config.json";
+/// The weights.
+const WEIGHTS: &str = "model.safetensors";
+/// The tokenizer.
+const TOKENIZER: &str = "tokenizer.json";
+/// Sampling, optional.
+const GENERATION: &str = "generation_config.json";
+/// Bytes of a JSON file at most.
+const MAX_JSON: u64 = 256 << 20;
+
+/// Opens a model: a folder, or a name such as `builtin:shakespeare`. Weights stay in the file until they are loaded
+/// into an executor; nobody may change the file meanwhile, but it may be replaced or deleted.
+///
+/// # Errors
+/// No such folder or builtin model, a file in its place, a file that is missing; what [`Model::from_files`] says.
+pub fn open_model(path: impl AsRef<Path>) -> Result<Model> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    if name.starts_with(BUILTIN_PREFIX) {
+        return Model::builtin(&name);
+    }
+    let expected = format!("a model folder with {CONFIG}, {WEIGHTS} and {TOKENIZER}, or {}", BUILTIN.join(", "));
+    let found = fs::metadata(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => Error::Model(format!("{name}: there is no such folder; expected {expected}")),
+        _ => Error::Io { context: name.clone(), source: e },
+    })?;
+    if !found.is_dir() {
+        return Err(Error::Model(format!("{name} is a file; expected {expected}")));
+    }
+    let missing: Vec<&str> =
+        [CONFIG, WEIGHTS, TOKENIZER].into_iter().filter(|file| !path.join(file).exists()).collect();
+    if !missing.is_empty() {
+        return Err(Error::Model(format!("{name} lacks {}; expected {expected}", missing.join(" and "))));
+    }
+    let generation = path.join(GENERATION);
+    let files = Files {
+        config: read(&path.join(CONFIG))?,
+        weights: map(&path.join(WEIGHTS))?,
+        tokenizer: read(&path.join(TOKENIZER))?,
+        generation_config: if generation.exists() { Some(read(&generation)?) } else { None },
+    };
+    Model::from_files(name.trim_end_matches(std::path::is_separator), &files)
+}
+
+/// The bytes of a file that is small.
+fn read(path: &Path) -> Result<Bytes> {
+    let (file, size) = open(path)?;
+    if size > MAX_JSON {
+        return Err(Error::Model(format!("{}: {size} bytes; expected at most {MAX_JSON}", path.display())));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_JSON).read_to_end(&mut bytes).map_err(context(path))?;
+    Ok(Bytes::new(bytes))
+}
+
+/// The bytes of a file, mapped: they are read from the disk when they are looked at.
+///
+/// # Errors
+/// A file that cannot be opened, or that is none.
+pub fn map(path: &Path) -> Result<Bytes> {
+    let (file, size) = open(path)?;
+    if size == 0 {
+        return Ok(Bytes::new([]));
+    }
+    // SAFETY: the bytes are only read. Were another program to change the file meanwhile, numbers would change, and
+    // to shorten it would end this process; `save_model` renames new files into place, which leaves this one alone.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(context(path))?;
+    Ok(Bytes::new(map))
+}
+
+/// An ordinary file and its size.
+fn open(path: &Path) -> Result<(File, u64)> {
+    // Asked before it is opened: opening a pipe would wait for a writer.
+    if !fs::metadata(path).map_err(context(path))?.is_file() {
+        return Err(Error::Model(format!("{} is not a file", path.display())));
+    }
+    let file = File::open(path).map_err(context(path))?;
+    let size = file.metadata().map_err(context(path))?.len();
+    Ok((file, size))
+}
+
+/// Writes a model's folder, which is made if it is not there. Each file appears under its name when it is whole,
+/// config.json last; a program that has the old files open keeps them.
+///
+/// # Errors
+/// Weights that are not finite or do not fit the precision or the config; whatever the file system says.
+pub fn save_model(folder: impl AsRef<Path>, model: &Model, precision: Precision) -> Result<()> {
+    let folder = folder.as_ref();
+    fs::create_dir_all(folder).map_err(context(folder))?;
+    let config = model.config.to_json()?;
+    let generation = model.generation_config.as_ref().map(|g| g.to_json(model.config.vocab_size)).transpose()?;
+    let text = |text: &[u8], out: &mut dyn Write| out.write_all(text).map_err(context(folder));
+    replace(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
+    replace(&folder.join(TOKENIZER), |out| text(&model.tokenizer_json, out))?;
+    match generation {
+        Some(json) => replace(&folder.join(GENERATION), |out| text(json.as_bytes(), out))?,
+        // One that another model left would be taken for this one's.
+        None => match fs::remove_file(folder.join(GENERATION)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(context(&folder.join(GENERATION))(e)),
+            _ => {}
+        },
+    }
+    replace(&folder.join(CONFIG), |out| text(config.as_bytes(), out))
+}
+
+/// Writes a file beside the one that it replaces, and renames it once it is on the disk.
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Relaxed)));
+    let partial = std::path::PathBuf::from(partial);
+    let written = (|| {
+        let mut out = BufWriter::new(File::create_new(&partial).map_err(context(&partial))?);
+        write(&mut out)?;
+        let file = out.into_inner().map_err(|e| context(&partial)(e.into_error()))?;
+        file.sync_all().map_err(context(&partial))?;
+        fs::rename(&partial, path).map_err(context(path))
+    })();
+    if written.is_err() {
+        // The first error matters; that nothing could be removed either does not.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
+    let context = path.display().to_string();
+    move |source| Error::Io { context: context.clone(), source }
+}
+
+/// Memory that programs can still have, in bytes, where the system says it (Linux).
+pub fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of this process that vanishes with the test.
+    struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("gatefold-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn message(path: &Path) -> String {
+        open_model(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_saved_opens_again() {
+        let folder = Folder::new("saved");
+        let model = open_model("builtin:shakespeare").unwrap();
+        save_model(&folder.0, &model, Precision::F32).unwrap();
+        let opened = open_model(&folder.0).unwrap();
+        assert_eq!(opened.config, model.config);
+        assert_eq!(opened.weights.get("rnn.weight_hh_l1"), model.weights.get("rnn.weight_hh_l1"));
+        // Over the files that `opened` still reads, at half the size.
+        save_model(&folder.0, &opened, Precision::F16).unwrap();
+        let halves = open_model(&folder.0).unwrap();
+        let (f16, f32) = (halves.weights.get("output.bias").unwrap(), opened.weights.get("output.bias").unwrap());
+        assert!(f16.iter().zip(&*f32).all(|(a, b)| (a - b).abs() <= b.abs() / 1024.0 + 1e-7));
+        let mut names: Vec<_> =
+            fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [CONFIG, WEIGHTS, TOKENIZER], "nothing partial is left");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let folder = Folder::new("missing");
+        let none = message(&folder.0.join("nowhere"));
+        assert!(
+            none.contains("nowhere: there is no such folder; expected a model folder with config.json, "),
+            "{none}"
+        );
+        assert!(message(&folder.0).contains("lacks config.json and model.safetensors and tokenizer.json; expected a"));
+        save_model(&folder.0, &Model::shakespeare().unwrap(), Precision::F32).unwrap();
+        let file = message(&folder.0.join(CONFIG));
+        assert!(file.contains("config.json is a file; expected a model folder"), "{file}");
+        fs::remove_file(folder.0.join(TOKENIZER)).unwrap();
+        assert!(message(&folder.0).contains("missing lacks tokenizer.json; expected"), "{}", message(&folder.0));
+        fs::create_dir(folder.0.join(TOKENIZER)).unwrap();
+        assert!(message(&folder.0).contains("tokenizer.json is not a file"), "{}", message(&folder.0));
+        assert!(message(Path::new("builtin:x")).contains("there are builtin:shakespeare"));
+    }
+
+    #[test]
+    fn a_failed_save_leaves_the_old_files() {
+        let folder = Folder::new("failed");
+        let model = Model::shakespeare().unwrap();
+        save_model(&folder.0, &model, Precision::F32).unwrap();
+        let broken = Model { weights: Default::default(), ..model };
+        assert!(save_model(&folder.0, &broken, Precision::F32).is_err());
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 3);
+        open_model(&folder.0).unwrap();
+    }
+}

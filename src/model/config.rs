@@ -1,0 +1,234 @@
+//! config.json: the sizes of a model, its special tokens, and what it was trained with.
+
+use serde::{Serialize, Serializer};
+
+use super::fields::{Fields, write_ids};
+use super::weight_shapes;
+use crate::error::{Error, Result};
+use crate::plan::network::{Cell, Shape};
+
+/// The format that this version reads and writes.
+pub const FORMAT_VERSION: u64 = 1;
+/// Tokens of a vocabulary at most.
+const MAX_VOCAB: u64 = 1 << 24;
+/// Length of an embedding or a hidden state at most.
+const MAX_WIDTH: u64 = 1 << 16;
+/// Layers at most; a recurrent model has a handful.
+const MAX_LAYERS: u64 = 256;
+
+/// config.json. Unknown fields are allowed in a file, as Hugging Face's tools allow them; they are not kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// The cell of every layer.
+    #[serde(serialize_with = "write_cell")]
+    pub cell: Cell,
+    /// V: rows of the embedding and of the output layer. The tokenizer may have fewer tokens.
+    pub vocab_size: usize,
+    /// E: length of a token's embedding.
+    pub embedding_size: usize,
+    /// H: length of each layer's hidden state.
+    pub hidden_size: usize,
+    /// L: number of recurrent layers.
+    pub num_layers: usize,
+    /// Whether the output layer's weight is the embedding; then E = H.
+    pub tie_word_embeddings: bool,
+    /// The share of values that training zeroed between layers, in [0, 1); without effect when text is generated.
+    pub dropout: f32,
+    /// The token that begins a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bos_token_id: Option<u32>,
+    /// Tokens that end a text; in the file one id or a list.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write_ids")]
+    pub eos_token_id: Vec<u32>,
+    /// The token that fills rows of a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pad_token_id: Option<u32>,
+    /// The token of what the vocabulary lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unk_token_id: Option<u32>,
+    /// What a text without a prompt begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_text: Option<String>,
+}
+
+impl Config {
+    /// A config of these sizes without special tokens: untied, no dropout, no start text.
+    pub fn new(shape: Shape) -> Config {
+        Config {
+            cell: shape.cell,
+            vocab_size: shape.vocab,
+            embedding_size: shape.embedding,
+            hidden_size: shape.hidden,
+            num_layers: shape.layers,
+            tie_word_embeddings: false,
+            dropout: 0.0,
+            bos_token_id: None,
+            eos_token_id: Vec::new(),
+            pad_token_id: None,
+            unk_token_id: None,
+            start_text: None,
+        }
+    }
+
+    /// Reads a file; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// Not a JSON object, a field that is missing, of another type or out of range, fields that contradict each
+    /// other: with the file, the field, what was found and what was expected.
+    pub fn from_json(file: &str, json: &[u8]) -> Result<Config> {
+        let fields = Fields::parse(file, json)?;
+        fields.size("format_version", FORMAT_VERSION..=FORMAT_VERSION).map_err(|_| {
+            fields.wrong("format_version", &format!("{FORMAT_VERSION}, the format that this version reads"))
+        })?;
+        let cells = [Cell::Lstm, Cell::Gru];
+        let name = fields.text("cell")?;
+        let cell = cells.into_iter().find(|cell| name.as_deref() == Some(cell.name()));
+        let vocab_size = fields.size("vocab_size", 1..=MAX_VOCAB)?;
+        let config = Config {
+            cell: cell.ok_or_else(|| fields.wrong("cell", "\"lstm\" or \"gru\""))?,
+            vocab_size,
+            embedding_size: fields.size("embedding_size", 1..=MAX_WIDTH)?,
+            hidden_size: fields.size("hidden_size", 1..=MAX_WIDTH)?,
+            num_layers: fields.size("num_layers", 1..=MAX_LAYERS)?,
+            tie_word_embeddings: fields.flag("tie_word_embeddings")?.unwrap_or(false),
+            dropout: fields
+                .real("dropout", "a number from 0 to less than 1", |x| (0.0..1.0).contains(&x))?
+                .unwrap_or(0.0),
+            bos_token_id: fields.id("bos_token_id", vocab_size)?,
+            eos_token_id: fields.ids("eos_token_id", vocab_size)?,
+            pad_token_id: fields.id("pad_token_id", vocab_size)?,
+            unk_token_id: fields.id("unk_token_id", vocab_size)?,
+            start_text: fields.text("start_text")?,
+        };
+        config.check(file)?;
+        Ok(config)
+    }
+
+    /// What no field says alone.
+    fn check(&self, file: &str) -> Result<()> {
+        let Config { embedding_size, hidden_size, .. } = *self;
+        if self.tie_word_embeddings && embedding_size != hidden_size {
+            return Err(Error::Model(format!(
+                "{file}: tie_word_embeddings is true, but embedding_size is {embedding_size} and hidden_size is \
+                 {hidden_size}; expected equal sizes"
+            )));
+        }
+        for (name, shape) in weight_shapes(&self.shape()) {
+            let elements: u128 = shape.iter().map(|n| *n as u128).product();
+            if elements > u128::from(u32::MAX) {
+                return Err(Error::Model(format!(
+                    "{file}: tensor `{name}` of shape {shape:?} would have {elements} elements; expected at most {}",
+                    u32::MAX
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The file's text.
+    ///
+    /// # Errors
+    /// Values that [`Config::from_json`] would refuse.
+    pub fn to_json(&self) -> Result<String> {
+        #[derive(Serialize)]
+        struct File<'a> {
+            format_version: u64,
+            #[serde(flatten)]
+            config: &'a Config,
+        }
+        let file = File { format_version: FORMAT_VERSION, config: self };
+        super::checked_json(&file, |json| Ok(Config::from_json("config.json", json)? == *self))
+    }
+
+    /// The sizes that a plan is written for.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            cell: self.cell,
+            vocab: self.vocab_size,
+            embedding: self.embedding_size,
+            hidden: self.hidden_size,
+            layers: self.num_layers,
+        }
+    }
+}
+
+fn write_cell<S: Serializer>(cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(cell.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = r#"{"format_version": 1, "cell": "lstm", "vocab_size": 10, "embedding_size": 4,
+        "hidden_size": 6, "num_layers": 2, "model_type": "unknown fields are allowed", "pad_token_id": null}"#;
+
+    fn message(from: &str, to: &str) -> String {
+        let json = VALID.replace(from, to);
+        assert_ne!(json, VALID);
+        Config::from_json("m/config.json", json.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn absent_fields_have_defaults() {
+        let config = Config::from_json("config.json", VALID.as_bytes()).unwrap();
+        let shape = Shape { cell: Cell::Lstm, vocab: 10, embedding: 4, hidden: 6, layers: 2 };
+        assert_eq!(config, Config::new(shape));
+        assert_eq!(config.shape(), shape);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let shape = Shape { cell: Cell::Gru, vocab: 10, embedding: 6, hidden: 6, layers: 1 };
+        for eos_token_id in [vec![], vec![3], vec![9, 0]] {
+            let config = Config {
+                tie_word_embeddings: true,
+                dropout: 0.1,
+                bos_token_id: Some(1),
+                eos_token_id,
+                unk_token_id: Some(2),
+                start_text: Some("\n\"诗".into()),
+                ..Config::new(shape)
+            };
+            assert_eq!(Config::from_json("config.json", config.to_json().unwrap().as_bytes()).unwrap(), config);
+        }
+        assert!(Config { dropout: f32::NAN, ..Config::new(shape) }.to_json().is_err());
+        assert!(Config { pad_token_id: Some(10), ..Config::new(shape) }.to_json().is_err());
+    }
+
+    #[test]
+    fn errors_name_file_field_found_and_expected() {
+        for (from, to, expected) in [
+            ("\"lstm\"", "\"rnn\"", "m/config.json: field `cell` is \"rnn\"; expected \"lstm\" or \"gru\""),
+            ("\"cell\"", "\"cello\"", "field `cell` is missing; expected \"lstm\" or \"gru\""),
+            ("1, \"cell\"", "2, \"cell\"", "field `format_version` is 2; expected 1"),
+            ("\"format_version\": 1, ", "", "field `format_version` is missing; expected 1"),
+            ("\"hidden_size\": 6", "\"hidden_size\": \"6\"", "field `hidden_size` is \"6\"; expected a whole number"),
+            ("\"hidden_size\": 6", "\"hidden_size\": 6.5", "field `hidden_size` is 6.5; expected a whole number"),
+            ("\"hidden_size\": 6", "\"hidden_size\": 0", "is 0; expected a whole number from 1 to 65536"),
+            ("\"hidden_size\": 6", "\"hidden_size\": null", "field `hidden_size` is null; expected"),
+            ("\"num_layers\": 2", "\"num_layers\": -2", "field `num_layers` is -2; expected"),
+            ("\"num_layers\": 2", "\"num_layers\": 257", "from 1 to 256"),
+            ("\"num_layers\"", "\"cell\"", "m/config.json: `cell` stands there twice at line 2"),
+            ("null", "10", "field `pad_token_id` is 10; expected a token id below vocab_size 10"),
+            ("\"pad_token_id\": null", "\"eos_token_id\": [9, 10]", "field `eos_token_id` is [9,10]; expected"),
+            ("\"pad_token_id\": null", "\"dropout\": 1.0", "field `dropout` is 1.0; expected a number from 0 to"),
+            ("\"pad_token_id\": null", "\"tie_word_embeddings\": 1", "field `tie_word_embeddings` is 1; expected true"),
+            ("\"pad_token_id\": null", "\"start_text\": 5", "field `start_text` is 5; expected a text"),
+            ("null}", "null", "m/config.json: EOF"),
+        ] {
+            let message = message(from, to);
+            assert!(message.contains(expected), "{message}\nlacks {expected}");
+        }
+        let message = Config::from_json("m/config.json", b"[1]").unwrap_err().to_string();
+        assert!(message.contains("m/config.json: invalid type: sequence, expected a JSON object"), "{message}");
+    }
+
+    #[test]
+    fn contradictions_carry_both_numbers() {
+        let tied = message("null", "null, \"tie_word_embeddings\": true");
+        assert!(tied.contains("embedding_size is 4 and hidden_size is 6"), "{tied}");
+        let huge = message("\"hidden_size\": 6", "\"hidden_size\": 40000");
+        assert!(huge.contains("tensor `rnn.weight_hh_l0` of shape [160000, 40000] would have 6400000000"), "{huge}");
+    }
+}
