@@ -33,7 +33,7 @@ pub(super) fn check(map: &[u8]) -> Result<usize, String> {
     let wrong = |what: &str| format!("precompiled_charsmap: {what}");
     let (size, rest) = map.split_first_chunk().ok_or_else(|| wrong("shorter than its size field"))?;
     let size = u32::from_le_bytes(*size) as usize;
-    if size == 0 || size % 4 != 0 || size > rest.len() {
+    if size == 0 || !size.is_multiple_of(4) || size > rest.len() {
         return Err(wrong("its trie does not fit in"));
     }
     let (trie, texts) = rest.split_at(size);

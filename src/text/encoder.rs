@@ -182,11 +182,10 @@ impl Encoder {
         // Behind a cut there must be enough text to see what begins there.
         let enough = text.len().saturating_sub(sticky.max(4));
         let end = enough.min(self.longest);
-        let bytes = text.as_bytes();
-        for at in self.searched.max(self.piece)..end {
-            if bytes[at] == b'\n' && between_words(text, at + 1, model.sticky()) {
-                return Some(at + 1);
-            }
+        let from = self.searched.max(self.piece).min(end);
+        let line_ends = (from..).zip(&text.as_bytes()[from..end]).filter(|(_, byte)| **byte == b'\n');
+        if let Some(cut) = line_ends.map(|(at, _)| at + 1).find(|at| between_words(text, *at, model.sticky())) {
+            return Some(cut);
         }
         self.searched = end;
         if enough < self.longest {

@@ -154,6 +154,31 @@ impl HuggingFace {
         ids: &mut Vec<u32>,
         mut unknown: impl FnMut(Unknown<'_>) -> Result<Option<u32>, E>,
     ) -> Result<(), E> {
+        // Behind an added token a later piece is treated as the first one is: what stood before makes no difference.
+        let added = if place.first || self.fronts.len() == 1 { None } else { self.first_added(text) };
+        let (lead, rest) = text.split_at(added.unwrap_or(0));
+        let first = place.first || added.is_some();
+        if !lead.is_empty() {
+            self.encode_part(lead, Place { first: false, last: true }, ids, &mut unknown)?;
+        }
+        let mut behind = |it: Unknown<'_>| unknown(Unknown { at: it.at + lead.len(), ..it });
+        self.encode_part(rest, Place { first, ..place }, ids, &mut behind)
+    }
+
+    /// Where the first added token begins, with the blanks that it takes along.
+    fn first_added(&self, text: &str) -> Option<usize> {
+        let splits = self.added.extract_and_normalize(None::<&NormalizerWrapper>, text);
+        let splits = splits.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        splits.into_iter().find(|(_, _, tokens)| tokens.is_some()).map(|(_, (start, _), _)| start)
+    }
+
+    fn encode_part<E>(
+        &self,
+        text: &str,
+        place: Place,
+        ids: &mut Vec<u32>,
+        unknown: &mut dyn FnMut(Unknown<'_>) -> Result<Option<u32>, E>,
+    ) -> Result<(), E> {
         let front = match &self.fronts[..] {
             [front] => front,
             fronts => &fronts[usize::from(!place.first) + 2 * usize::from(!place.last)],

@@ -45,7 +45,7 @@ pub struct Tokenizer {
 }
 
 enum Kind {
-    Characters(Characters),
+    Characters(Box<Characters>),
     /// Ids 0 to 255 are the bytes, then come the special entries.
     Bytes(Special),
     List(List),
@@ -88,7 +88,7 @@ impl Tokenizer {
         let special = std::mem::take(&mut parsed.model.special);
         let kind = match parsed.model.kind.as_deref() {
             Some("characters") => {
-                Kind::Characters(Characters::new(strings(parsed.model.vocab)?, special).map_err(wrong)?)
+                Kind::Characters(Box::new(Characters::new(strings(parsed.model.vocab)?, special).map_err(wrong)?))
             }
             Some("bytes") => Kind::Bytes(Special::new(special, 256, |_| None).map_err(wrong)?),
             Some("list") => Kind::List(List::new(strings(parsed.model.vocab)?, special).map_err(wrong)?),
@@ -123,7 +123,7 @@ impl Tokenizer {
     pub fn characters(characters: impl IntoIterator<Item = char>) -> Result<Tokenizer> {
         let vocab = characters.into_iter().map(String::from).collect();
         let characters = Characters::new(vocab, Default::default()).map_err(Error::Model)?;
-        Ok(Tokenizer::of(Kind::Characters(characters)))
+        Ok(Tokenizer::of(Kind::Characters(Box::new(characters))))
     }
 
     fn of(kind: Kind) -> Tokenizer {

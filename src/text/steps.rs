@@ -229,22 +229,7 @@ impl Step {
                 out(text);
             }
             Step::Strip { content, start, stop, whole: true } => {
-                let mut text = token;
-                while !memory.inside && !text.is_empty() {
-                    match text.strip_prefix(*content) {
-                        Some(rest) if memory.stripped < *start => {
-                            memory.stripped += 1;
-                            text = rest;
-                        }
-                        _ => memory.inside = true,
-                    }
-                }
-                memory.held.push_str(text);
-                let end = memory.held.trim_end_matches(*content).len();
-                let hold = (memory.held.len() - end).min(content.len_utf8().saturating_mul(*stop));
-                let cut = memory.held.len() - hold;
-                out(&memory.held[..cut]);
-                memory.held.drain(..cut);
+                strip_whole(memory, *content, *start, *stop, token, out)
             }
         }
     }
@@ -262,6 +247,27 @@ impl Step {
         }
         *memory = Memory::default();
     }
+}
+
+/// Strips a text that comes in parts: up to `start` characters at its beginning, up to `stop` at its end. What may be
+/// stripped from the end is held back.
+fn strip_whole(memory: &mut Memory, content: char, start: usize, stop: usize, part: &str, out: &mut dyn FnMut(&str)) {
+    let mut text = part;
+    while !memory.inside && !text.is_empty() {
+        match text.strip_prefix(content) {
+            Some(rest) if memory.stripped < start => {
+                memory.stripped += 1;
+                text = rest;
+            }
+            _ => memory.inside = true,
+        }
+    }
+    memory.held.push_str(text);
+    let end = memory.held.trim_end_matches(content).len();
+    let hold = (memory.held.len() - end).min(content.len_utf8().saturating_mul(stop));
+    let cut = memory.held.len() - hold;
+    out(&memory.held[..cut]);
+    memory.held.drain(..cut);
 }
 
 /// Adds a byte; gives out a character as soon as it is whole, U+FFFD for each byte that cannot belong to one.

@@ -83,8 +83,8 @@ impl StopTexts {
 impl Stop {
     fn new(text: &[u8]) -> Stop {
         let mut stop = Stop { text: text.into(), shorter: vec![0; text.len() + 1].into() };
-        for end in 1..text.len() {
-            stop.shorter[end + 1] = stop.advance(stop.shorter[end], text[end]);
+        for (end, byte) in text.iter().enumerate().skip(1) {
+            stop.shorter[end + 1] = stop.advance(stop.shorter[end], *byte);
         }
         stop
     }

@@ -71,7 +71,17 @@ fn byte_level_bpe() {
 
 #[test]
 fn split_bpe() {
-    attack_json("BPE with a regular expression", include_str!("../tokenizers/split.json"), mutate_strings);
+    // GPT's expression takes ten milliseconds to compile, so a simple one with a look-ahead stands in for it.
+    let json = include_str!("../tokenizers/split.json");
+    let (start, end) = pattern(json);
+    let json = format!(r"{} ?[a-z]+|\\s+(?!\\S)|\\s+|[^\\s]{}", &json[..start], &json[end..]);
+    attack_json("BPE with a regular expression", &json, mutate_strings);
+}
+
+/// Where the regular expression of a file stands.
+fn pattern(json: &str) -> (usize, usize) {
+    let start = json.find(r#""Regex":""#).map_or(0, |at| at + 9);
+    (start, start + json[start..].find(r#""},"#).expect("its end"))
 }
 
 #[test]
@@ -111,7 +121,7 @@ fn json_list() {
     );
 }
 
-/// As [`mutations::json`]; every other time, regular expressions, patterns and suffixes become harder ones.
+/// As [`mutations::json`]; one time in eight (they are slow to compile), regular expressions, patterns and suffixes become harder ones.
 fn mutate_strings(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
     const PATTERNS: [&str; 16] = [
         "(",
@@ -131,17 +141,16 @@ fn mutate_strings(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
         "(?i)\\\\pL{500}",
         ".*.*.*.*.*.*(?=x)y",
     ];
-    if rng.below(2) == 0 {
+    if rng.below(8) > 0 {
         return mutations::json(rng, valid);
     }
     let text = std::str::from_utf8(valid).expect("JSON");
-    let start = text.find(r#""Regex":""#).expect("a pattern") + 9;
-    let end = start + text[start..].find(r#""},"#).expect("its end");
+    let (start, end) = pattern(text);
     // Several together, so that not only each alone is tried.
     let patterns: Vec<&str> = (0..=rng.below(3)).map(|_| *rng.pick(&PATTERNS)).collect();
     let behaviors = ["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"];
     let text = format!("{}{}{}", &text[..start], patterns.join("|"), &text[end..]);
-    text.replacen("Isolated", *rng.pick::<&str>(&behaviors), 1).into_bytes()
+    text.replacen("Isolated", rng.pick::<&str>(&behaviors), 1).into_bytes()
 }
 
 /// As [`mutations::json`]; every other time, units of the charsmap's trie change, so that it leads elsewhere.

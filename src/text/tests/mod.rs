@@ -73,7 +73,10 @@ impl Rng {
     }
 }
 
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 25] = [
+    "<mask>",
+    "<|endoftext|>",
+    "<s>",
     "the",
     " cat",
     " then",
