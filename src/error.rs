@@ -30,3 +30,18 @@ pub enum Error {
 
 /// A result with the library's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The same error with the place in front of its text, where it has one.
+    pub(crate) fn within(self, place: &str) -> Error {
+        let at = |text: String| format!("{place}: {text}");
+        match self {
+            Error::Usage(text) => Error::Usage(at(text)),
+            Error::Device(text) => Error::Device(at(text)),
+            Error::Limit(text) => Error::Limit(at(text)),
+            Error::Model(text) => Error::Model(at(text)),
+            Error::Text(text) => Error::Text(at(text)),
+            Error::Io { context, source } => Error::Io { context: at(context), source },
+        }
+    }
+}

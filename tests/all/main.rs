@@ -11,6 +11,7 @@ mod execution;
 mod limits;
 mod reference_values;
 mod safetensor_file;
+mod sampling;
 mod stacks;
 mod structure;
 mod translation;
@@ -27,6 +28,7 @@ fn main() {
     trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
+    trials.extend(sampling::trials());
     trials.extend(bits::trials());
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
