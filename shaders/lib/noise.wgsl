@@ -1,15 +1,6 @@
 // Philox4x32-10 and Gumbel variates in integers only: the twin of src/ops/noise.rs, bit for bit. The formulas,
 // units and error bounds stand there.
-
-fn mul_hi(a: u32, b: u32) -> u32 {
-    let a0 = a & 0xffffu;
-    let a1 = a >> 16u;
-    let b0 = b & 0xffffu;
-    let b1 = b >> 16u;
-    let middle = a1 * b0 + ((a0 * b0) >> 16u);
-    let low = (middle & 0xffffu) + a0 * b1;
-    return a1 * b1 + (middle >> 16u) + (low >> 16u);
-}
+// import: wide
 
 fn philox(counter: vec4<u32>, seed: vec2<u32>) -> vec4<u32> {
     var c = counter;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::sampling::SamplingArgs;
 use super::{DeviceArgs, ModelArgs};
 use crate::error::Result;
 use crate::generate::{self, Batch, PREFILL_WINDOW, Request, Sequence};
@@ -40,9 +41,8 @@ pub(super) struct GenerateArgs {
     #[arg(long)]
     json: bool,
 
-    /// Divides the logits: below 1 bolder, above 1 wilder, 0 always the most likely token [default: 0.8]
-    #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
-    temperature: Option<f32>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
 
     #[command(flatten)]
     device: DeviceArgs,
@@ -64,25 +64,24 @@ struct Report<'a> {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
+    let vocab = model.config.vocab_size;
     let generation = model.generation_config.clone().unwrap_or_default();
-    let temperature = args.temperature.or(generation.temperature).unwrap_or(0.8);
-    if !(temperature.is_finite() && (temperature == 0.0 || temperature >= 1e-3)) {
-        return Err(crate::Error::Usage(format!("--temperature {temperature}: expected 0 (greedy), or 0.001 and more")));
-    }
+    let options = args.sampling.options(&generation, vocab)?;
     let prompt = model.prompt_ids(&args.prompt, args.model.on_unknown(&model)?)?;
     let sequence = sequence(args, &model, generation.stop_strings.as_deref())?;
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     super::announce(&model, &args.device, &device);
     let seed = args.seed.unwrap_or_else(fresh_seed);
 
-    let plan = generate::plan(model.shape, 0);
+    let planned = if options.need_filters() { generate::plan_with_filters } else { generate::plan };
+    let plan = planned(model.shape, 0);
     let capacity = Sizes { rows: 1, time: PREFILL_WINDOW };
     let mut executor = device.executor(&plan.plan, capacity, &generate::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
     let mut batch = Batch::new(plan, executor);
     let max_tokens = args.max_tokens.or(generation.max_new_tokens).unwrap_or(MAX_TOKENS) as usize;
     let stop = model.eos_ids().into_iter().take(4).collect();
-    let request = Request { prompt, sequence: 0, seed, temperature, max_tokens, stop };
+    let request = Request { prompt, sequence: 0, seed, options, max_tokens, stop };
     batch.start(std::slice::from_ref(&request))?;
     stream(args, &mut batch, sequence, seed)
 }

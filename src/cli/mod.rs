@@ -6,6 +6,7 @@ mod devices;
 mod generate;
 mod inspect;
 mod model;
+mod sampling;
 mod score;
 
 use std::process::ExitCode;

@@ -62,12 +62,8 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     loop {
         let read = file.read(&mut piece).map_err(|source| Error::Io { context: name.clone(), source })?;
         total.bytes += read as u64;
-        if read == 0 {
-            encoder.finish(&mut ids)
-        } else {
-            encoder.push_bytes(&piece[..read], &mut ids)
-        }
-        .map_err(|e| e.within(&name))?;
+        if read == 0 { encoder.finish(&mut ids) } else { encoder.push_bytes(&piece[..read], &mut ids) }
+            .map_err(|e| e.within(&name))?;
         scorer.push(&ids, &mut log_probs)?;
         ids.clear();
         total.add(&mut log_probs);

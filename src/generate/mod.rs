@@ -3,6 +3,7 @@
 //! The host only schedules. States, drawn tokens and the loop stay on the device; ids and log-probabilities come
 //! back a submission at a time, while the next ones already run.
 
+mod options;
 mod pacer;
 mod sequence;
 
@@ -13,6 +14,7 @@ use crate::executor::{Executor, Run, Ticket, Values};
 use crate::ops::rows::{Finish, NO_TOKEN, ROW_WORDS, Row, halves};
 use crate::plan::network::{LanguageModel, Room, Shape, language_model};
 use crate::plan::{SectionId, Sizes};
+pub use options::Options;
 use pacer::Pacer;
 pub use sequence::{FinishReason, Sequence};
 
@@ -32,8 +34,8 @@ pub struct Request {
     pub sequence: u64,
     /// The seed.
     pub seed: u64,
-    /// Divides the logits; 0 takes the most likely token.
-    pub temperature: f32,
+    /// How its tokens are chosen.
+    pub options: Options,
     /// Tokens after the prompt at most.
     pub max_tokens: usize,
     /// Up to four ids that end the sequence.
@@ -59,14 +61,19 @@ struct Flight {
     submitted_us: u64,
 }
 
-/// The plan that batches of a model run.
+/// The plan that batches of a model run, with a temperature for each row and no filters.
 pub fn plan(shape: Shape, forced: usize) -> LanguageModel {
-    language_model(shape, Room { ring: RING, forced })
+    language_model(shape, Room { ring: RING, forced, filters: false })
+}
+
+/// The plan of batches whose rows may have all of [`Options`]: they keep a word for each row and token.
+pub fn plan_with_filters(shape: Shape, forced: usize) -> LanguageModel {
+    language_model(shape, Room { ring: RING, forced, filters: true })
 }
 
 /// The sections that a [`Batch`] runs.
-pub fn sections(model: &LanguageModel) -> [SectionId; 3] {
-    [model.prefill, model.step, model.reset]
+pub fn sections(model: &LanguageModel) -> Vec<SectionId> {
+    [model.prefill, model.step, model.reset].into_iter().chain(model.step_filtered).collect()
 }
 
 /// Sequences in flight on one executor.
@@ -100,7 +107,8 @@ impl Batch {
     /// What all prompts have in length is read as matrix products, the rest token by token inside the steps.
     ///
     /// # Errors
-    /// More requests than rows, an empty prompt, an id outside the vocabulary, prompts too long for the room.
+    /// More requests than rows, an empty prompt, an id outside the vocabulary, prompts too long for the room, options
+    /// out of their ranges, filters where the plan has no room for them.
     pub fn start(&mut self, requests: &[Request]) -> Result<()> {
         let capacity = self.executor.capacity();
         self.check(requests)?;
@@ -119,8 +127,10 @@ impl Batch {
             tokens[m] = request.prompt[read];
             let forced_next = forced.len() as u32;
             forced.extend_from_slice(&request.prompt[read + 1..]);
-            self.rows[m] = Row { forced_next, forced_end: forced.len() as u32, ..row_of(request, read) };
+            let forced_end = forced.len() as u32;
+            self.rows[m] = Row { forced_next, forced_end, ..row_of(request, read, self.model.shape.vocab) };
         }
+        self.write_marks(requests, read)?;
         if !forced.is_empty() {
             self.executor.write(self.model.forced, 0, Values::U32(&forced))?;
         }
@@ -128,6 +138,19 @@ impl Batch {
         debug_assert_eq!(words.len(), capacity.rows * ROW_WORDS);
         self.executor.write(self.model.table, 0, Values::U32(&words))?;
         self.executor.write(self.model.tokens, 0, Values::U32(&tokens))
+    }
+
+    /// The marks of requests of whose prompts `read` tokens were read; steps count the others when they read them.
+    fn write_marks(&mut self, requests: &[Request], read: usize) -> Result<()> {
+        let Some(marks) = self.model.marks.filter(|_| requests.iter().any(|r| r.options.need_filters())) else {
+            return Ok(());
+        };
+        let vocab = self.model.shape.vocab;
+        let mut words = vec![0; self.rows.len() * vocab];
+        for (request, words) in requests.iter().zip(words.chunks_exact_mut(vocab)) {
+            request.options.mark(&request.prompt[..read], words);
+        }
+        self.executor.write(marks, 0, Values::U32(&words))
     }
 
     fn check(&self, requests: &[Request]) -> Result<()> {
@@ -145,6 +168,12 @@ impl Batch {
             )));
         }
         for (i, request) in requests.iter().enumerate() {
+            request.options.check(vocab).map_err(|e| e.within(&format!("request {i}")))?;
+            if request.options.need_filters() && self.model.step_filtered.is_none() {
+                return Err(Error::Limit(format!(
+                    "request {i}: this batch has no room for filters; it was planned for temperatures only"
+                )));
+            }
             if request.prompt.is_empty() {
                 return Err(Error::Text(format!("request {i}: the prompt has no token")));
             }
@@ -230,12 +259,18 @@ impl Batch {
             }
             let steps = self.step..self.step + self.pacer.steps().min(left);
             let sizes = Sizes { rows: self.rows.len(), time: 1 };
-            let run = Run::new(self.model.step, sizes, steps.clone());
+            let run = Run::new(self.step_section(), sizes, steps.clone());
             let ticket = self.executor.submit(&[run], &[self.model.ids, self.model.log_probs])?;
             self.step = steps.end;
             self.flights.push_back(Flight { ticket, steps, submitted_us: now_us });
         }
         Ok(())
+    }
+
+    /// The cheaper step where no running row has filters: a row without them has the same bits in both.
+    fn step_section(&self) -> SectionId {
+        let any = self.rows.iter().any(|row| row.active == 1 && row.filters != 0);
+        self.model.step_filtered.filter(|_| any).unwrap_or(self.model.step)
     }
 
     /// Steps until the last row must have ended.
@@ -257,7 +292,7 @@ impl Batch {
             for (m, row) in self.rows.iter_mut().enumerate().filter(|(_, row)| row.active == 1) {
                 let (token, log_prob) = (ids[slot + m], log_probs[slot + m]);
                 debug_assert_ne!(token, NO_TOKEN, "the host's row table runs with the device's");
-                let is_forced = row.forced_next < row.forced_end;
+                let is_forced = row.is_forced();
                 row.advance(token, is_forced);
                 if !is_forced {
                     events.push(Event { row: m, token, log_prob, finish: row.finished() });
@@ -269,7 +304,7 @@ impl Batch {
 }
 
 /// The table's record of a request of whose prompt tokens 0 to `read` were read or are read next.
-fn row_of(request: &Request, read: usize) -> Row {
+fn row_of(request: &Request, read: usize, vocab: usize) -> Row {
     let mut stop = [NO_TOKEN; 4];
     stop[..request.stop.len()].copy_from_slice(&request.stop);
     Row {
@@ -277,9 +312,8 @@ fn row_of(request: &Request, read: usize) -> Row {
         position: read as u32 + 1,
         sequence: halves(request.sequence),
         seed: halves(request.seed),
-        inverse_temperature: if request.temperature == 0.0 { 0.0 } else { 1.0 / request.temperature },
         end_position: (request.prompt.len() + request.max_tokens) as u32,
         stop,
-        ..Row::IDLE
+        ..request.options.row(vocab)
     }
 }

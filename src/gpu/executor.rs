@@ -10,7 +10,7 @@ use super::readback::{Callback, Readback};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::{Buffer, pack_weight};
-use crate::plan::{Builder, Dim, Index, Layout, Plan, Role, SectionId, Sizes, TensorId};
+use crate::plan::{Builder, Dim, Index, Instance, Layout, Plan, Role, SectionId, Sizes, TensorId};
 
 /// How an executor is made; the default is what users get.
 #[derive(Clone, Debug, Default)]
@@ -406,6 +406,7 @@ impl Executor for GpuExecutor {
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {
         let instances = self.plan.instances(section, sizes, 0);
-        instances.iter().map(|at| self.sections[&section][at.node].count()).sum()
+        let dispatches = |at: &Instance| self.sections[&section][at.node].dispatches(sizes, at.index).count();
+        instances.iter().map(dispatches).sum()
     }
 }

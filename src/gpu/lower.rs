@@ -44,11 +44,6 @@ impl Lowered {
             (!groups.contains(&0)).then_some(Dispatch { bind_group: &part.bind_group, words, groups })
         })
     }
-
-    /// How many dispatches one run takes.
-    pub fn count(&self) -> usize {
-        self.parts.len()
-    }
 }
 
 /// The variant for an op: the forced one, else the first that suits the parameters and that the device supports.
@@ -192,13 +187,13 @@ fn output_is_cut(plan: &Plan, memory: &Memory, node: &OpNode) -> bool {
     written.map(|(id, _)| *id).any(|id| plan.tensor(id).split.is_some() && memory.ranges(id).len() > 1)
 }
 
-/// What a kernel carries from part to part; a small stand-in where there is one part only.
+/// What a kernel carries from part to part; one row as a stand-in where there is one part only.
 fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Result<Option<Part>> {
     if node.op.carry_words == 0 {
         return Ok(None);
     }
-    let rows = if parts > 1 { node.words(capacity, Index::default())[0] as u64 } else { 0 };
-    let bytes = (4 * rows * node.op.carry_words as u64).max(64);
+    let rows = if parts > 1 { node.words(capacity, Index::default())[0] as u64 } else { 1 };
+    let bytes = 4 * rows * node.op.carry_words as u64;
     if bytes > gpu.max_binding_bytes {
         return Err(Error::Limit(format!(
             "`{}` on {rows} rows carries {bytes} bytes from part to part, but this device binds at most {}",

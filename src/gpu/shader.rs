@@ -4,6 +4,9 @@ use super::device::ParamsBy;
 
 /// What kernels share, by name.
 const LIBRARY: &[(&str, &str)] = &[
+    ("advance", crate::wgsl!("lib/advance")),
+    ("digits", crate::wgsl!("lib/digits")),
+    ("filters", crate::wgsl!("lib/filters")),
     ("gru", crate::wgsl!("lib/gru")),
     ("gru_recurrent", crate::wgsl!("lib/gru_recurrent")),
     ("gru_slices", crate::wgsl!("lib/gru_slices")),
@@ -15,10 +18,12 @@ const LIBRARY: &[(&str, &str)] = &[
     ("math", crate::wgsl!("lib/math")),
     ("noise", crate::wgsl!("lib/noise")),
     ("product", crate::wgsl!("lib/product")),
+    ("row", crate::wgsl!("lib/row")),
     ("slices", crate::wgsl!("lib/slices")),
     ("softmax", crate::wgsl!("lib/softmax")),
     ("state_row", crate::wgsl!("lib/state_row")),
     ("state_rows", crate::wgsl!("lib/state_rows")),
+    ("wide", crate::wgsl!("lib/wide")),
 ];
 
 /// The WGSL of a kernel file, complete.

@@ -7,7 +7,10 @@
 
 mod args;
 pub mod case;
+pub mod count_token;
 pub mod embed;
+pub mod filter;
+pub mod filters;
 pub mod gather_rows;
 pub mod gru_decode;
 pub mod gru_step;
@@ -42,6 +45,8 @@ pub static TABLE: &[&OpRow] = &[
     &logsumexp::ROW,
     &softmax::ROW,
     &target_log_prob::ROW,
+    &count_token::ROW,
+    &filter::ROW,
     &sample::ROW,
     &gather_rows::ROW,
     &reset_rows::ROW,

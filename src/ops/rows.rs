@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 pub const NO_TOKEN: u32 = u32::MAX;
 
 /// 32-bit words of a record.
-pub const ROW_WORDS: usize = 16;
+pub const ROW_WORDS: usize = 32;
 
 /// Why a row is not active any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,27 @@ pub struct Row {
     pub stop: [u32; 4],
     /// 0 while running, 1 after a stop id, 2 at the last position.
     pub finish: u32,
+    /// Which of the following options the row has: bits of [`super::filters`]. A greedy row has no use for a limit,
+    /// and has none of [`super::filters::LIMITS`].
+    pub filters: u32,
+    /// Tokens that are kept: the likeliest ones.
+    pub top_k: u32,
+    /// Mass that is kept, in units of 2^-32.
+    pub top_p: u32,
+    /// Logarithm of the smallest probability that is kept, in terms of the largest.
+    pub ln_min_p: f32,
+    /// Multiplies negative logits of tokens that occurred.
+    pub repetition: f32,
+    /// Its reciprocal multiplies positive ones: a device's division may be inexact, its products are not.
+    pub inverse_repetition: f32,
+    /// Subtracted from the logits of tokens that occurred.
+    pub presence: f32,
+    /// Subtracted from a logit for each time that its token occurred.
+    pub frequency: f32,
+    /// The key of the last token that is kept, low word first: see [`super::filters::key`]. Written by `filter`.
+    pub limit: [u32; 2],
     /// Zero.
-    pub reserved: u32,
+    pub reserved: [u32; 7],
 }
 
 impl Row {
@@ -58,7 +77,16 @@ impl Row {
         forced_end: 0,
         stop: [NO_TOKEN; 4],
         finish: 0,
-        reserved: 0,
+        filters: 0,
+        top_k: 0,
+        top_p: 0,
+        ln_min_p: 0.0,
+        repetition: 1.0,
+        inverse_repetition: 1.0,
+        presence: 0.0,
+        frequency: 0.0,
+        limit: [0; 2],
+        reserved: [0; 7],
     };
 
     /// The record as it lies in the table.
@@ -71,7 +99,7 @@ impl Row {
         bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words[..ROW_WORDS]))
     }
 
-    /// Moves on by the token that was drawn or forced; the twin of `advance` in `shaders/sample.wgsl`.
+    /// Moves on by the token that was drawn or forced; the twin of `advance` in `shaders/lib/advance.wgsl`.
     pub fn advance(&mut self, token: u32, forced: bool) {
         self.position += 1;
         self.forced_next += u32::from(forced);
@@ -81,6 +109,11 @@ impl Row {
             self.finish = 2;
         }
         self.active = u32::from(self.finish == 0);
+    }
+
+    /// Whether the token that is drawn next is one of its prompt.
+    pub fn is_forced(&self) -> bool {
+        self.forced_next < self.forced_end
     }
 
     /// Why the row ended, if it did.

@@ -1,17 +1,23 @@
 //! The next token of every row: greedy or a draw by Gumbel-max, or the next token of its prompt.
 //!
 //! ```text
-//! score[m, n] = logits[m, n] / temperature + gumbel(seed, sequence, position, n)     temperature 0: logits[m, n]
+//! kept[m, n]  = adjusted[m, n] of the row's penalties and bans (see filters) where filtered = 1, else logits[m, n];
+//!               -infinity where the token's key is below the row's limit (see filter)
+//! score[m, n] = kept[m, n] / temperature + gumbel(seed, sequence, position, n)       temperature 0: kept[m, n]
 //! token       = forced[forced_next] while the prompt lasts, else argmax_n score[m, n]   (ties: the lower id)
 //! ids[slot, m] = token,  log_probs[slot, m] = logits[m, token] - logsumexp_n logits[m, n]
 //! table[m]    moves on: position, forced_next, finish, active;   tokens[m] = token
-//! logits [M, 1, V], table [M, 16] u32 (see rows),
-//! tokens [M] u32, forced [F] u32, ids [S, M] u32, log_probs [S, M]
+//! logits [M, 1, V], table [M, 32] u32 (see rows),
+//! tokens [M] u32, forced [F] u32, ids [S, M] u32, log_probs [S, M], marks [M, V] u32, or [1] where filtered = 0
 //! ```
-//! Rows that are not active write NO_TOKEN and 0 and stay as they are. Flops: about 5 M V (and 250 M V integer
-//! operations for the noise). Bytes: 4 M V.
+//! Rows that are not active write NO_TOKEN and 0 and stay as they are. A row without filters has the same bits with
+//! filtered = 1 as with 0. The log-probability is the model's own: no filter or temperature changes it. Where no
+//! score is above minus infinity (only a model's own logits can bring that about: a batch refuses to ban every
+//! token) the token is 0. Flops: about 5 M V (and
+//! 250 M V integer operations for the noise). Bytes: 4 M V, and as many of marks where a row looks at them.
 
 use super::case::{Case, Fill};
+use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
@@ -25,7 +31,7 @@ use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 pub struct Sample {
     /// `[M, 1, V]`.
     pub logits: TensorId,
-    /// `[M, 16]` u32, records of [`Row`].
+    /// `[M, 32]` u32, records of [`Row`].
     pub table: TensorId,
     /// `[M]` u32: the token that each row's next step reads.
     pub tokens: TensorId,
@@ -35,14 +41,30 @@ pub struct Sample {
     pub ids: TensorId,
     /// `[S, M]`: their log-probabilities under the unfiltered model.
     pub log_probs: TensorId,
+    /// What filters know of tokens, or that there are none.
+    pub marks: Marks,
+}
+
+/// Whether rows may have filters.
+#[derive(Clone, Copy, Debug)]
+pub enum Marks {
+    /// No row has any. The tensor is `[1]` u32, to be bound.
+    Unfiltered(TensorId),
+    /// `[M, V]` u32, cut where the logits are.
+    Filtered(TensorId),
 }
 
 /// Records the op on `rows` rows; results go into slot `slot` of `ids` and `log_probs`.
 pub fn record(b: &mut Builder, op: Sample, rows: Dim, slot: Affine) {
     let vocab = *b.tensor(op.logits).shape.last().expect("logits is [M, 1, V]");
     b.expect_shape("sample", op.table, &[rows, ROW_WORDS.into()]);
-    let operands = [op.logits, op.table, op.tokens, op.forced, op.ids, op.log_probs];
-    b.push(&ROW, &operands, &[rows.into(), vocab.into(), slot]);
+    let (marks, filtered, shape) = match op.marks {
+        Marks::Unfiltered(marks) => (marks, 0, vec![1.into()]),
+        Marks::Filtered(marks) => (marks, 1, vec![rows, vocab]),
+    };
+    b.expect_shape("sample", marks, &shape);
+    let operands = [op.logits, op.table, op.tokens, op.forced, op.ids, op.log_probs, marks];
+    b.push(&ROW, &operands, &[rows.into(), vocab.into(), slot, filtered.into()]);
 }
 
 /// The table row.
@@ -55,9 +77,10 @@ pub static ROW: OpRow = OpRow {
         Operand::read_u32("forced"),
         Operand::write_u32("ids"),
         Operand::write("log_probs"),
+        Operand::read_u32("marks"),
     ],
-    params: &["rows", "vocab", "slot"],
-    cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
+    params: &["rows", "vocab", "slot", "filtered"],
+    cuts: &[Cut { name: "n", axes: &[(0, 2), (6, 1)], multiple: 4 }],
     carry_words: 6 * 256,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
@@ -81,8 +104,8 @@ pub static ROW: OpRow = OpRow {
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [rows, vocab, slot] = args.sizes();
-    let [logits, table, tokens, forced, ids, log_probs] = args.all();
+    let [rows, vocab, slot, filtered] = args.sizes();
+    let [logits, table, tokens, forced, ids, log_probs, marks] = args.all();
     for m in 0..rows {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
         let mut row = Row::from_words(record);
@@ -93,14 +116,24 @@ fn reference<F: Real>(args: &mut Args<F>) {
             continue;
         }
         let logits = &logits.real()[m * vocab..][..vocab];
-        let is_forced = row.forced_next < row.forced_end;
-        let token = if is_forced { forced.word()[row.forced_next as usize] } else { draw(logits, &row) };
+        let is_forced = row.is_forced();
+        let token = match (is_forced, filtered) {
+            (true, _) => forced.word()[row.forced_next as usize],
+            (false, 0) => draw(logits, &row),
+            (false, _) => draw(&kept_of(logits, &marks.word()[m * vocab..][..vocab], &row), &row),
+        };
         ids.word_mut()[out] = token;
         log_probs.real_mut()[out] = logits[token as usize] - of_row(logits);
         tokens.word_mut()[m] = token;
         row.advance(token, is_forced);
         record.copy_from_slice(&row.to_words());
     }
+}
+
+/// What filters leave of a row: adjusted logits, and minus infinities.
+fn kept_of<F: Real>(logits: &[F], marks: &[u32], row: &Row) -> Vec<F> {
+    let kept = |((logit, mark), id): ((&F, &u32), u32)| F::of(row.kept(logit.to_f64() as f32, *mark, id));
+    logits.iter().zip(marks).zip(0..).map(kept).collect()
 }
 
 /// The token with the highest score; the first of equals.
@@ -137,7 +170,39 @@ fn cases() -> Vec<Case> {
     let rows = vec![sampled_row(0, 0.0), sampled_row(1, 1.0), sampled_row(2, 0.1)];
     cases.push(case("one token left".into(), 300, Fill::Floats(masked), rows));
     cases.push(case("mixed rows".into(), 65, Fill::Normal(2.0), mixed_rows()));
+    for vocab in [1, 65, 1000, 50_257] {
+        let logits = Fill::Normal(2.0);
+        cases.push(filtered_case(format!("filtered vocab={vocab}"), vocab, logits, filtered_rows(vocab)));
+    }
+    let flat = Fill::Floats(vec![1.5; 7 * 300]);
+    cases.push(filtered_case("filtered, all equal".into(), 300, flat, filtered_rows(300)));
     cases
+}
+
+/// Each filter alone, all together, greedy with penalties and bans, a forced token, and a row without filters.
+fn filtered_rows(vocab: usize) -> Vec<Row> {
+    let limit = |m: usize, filters: u32, id: u32, scaled: f32| {
+        // The only token of a vocabulary stays.
+        let key = key(if vocab == 1 { -9.0 } else { scaled }, id);
+        Row { filters, limit: halves(key), ..sampled_row(m, 0.8) }
+    };
+    let marked = |row: Row| Row {
+        filters: row.filters | MARKS,
+        repetition: 1.25,
+        inverse_repetition: 0.8,
+        presence: 0.5,
+        frequency: 0.3,
+        ..row
+    };
+    vec![
+        limit(0, TOP_K, vocab as u32 / 2, 1.875),
+        limit(1, MIN_P, u32::MAX, -1.0),
+        marked(limit(2, LIMITS, 7, 0.5)),
+        marked(sampled_row(3, 1.3)),
+        marked(sampled_row(4, 0.0)),
+        marked(Row { forced_end: 2, ..limit(5, TOP_P, 0, 2.0) }),
+        sampled_row(6, 1.0),
+    ]
 }
 
 /// A running row with its own seed, sequence number and position, all of them beyond 16 and 32 bits.
@@ -167,7 +232,25 @@ fn mixed_rows() -> Vec<Row> {
     ]
 }
 
-fn case(name: String, vocab: usize, logits_fill: Fill, table_rows: Vec<Row>) -> Case {
+fn case(name: String, vocab: usize, logits: Fill, rows: Vec<Row>) -> Case {
+    case_of(name, vocab, logits, rows, None)
+}
+
+/// A case with marks: in each row some tokens occurred, some are banned, and some of these occurred too.
+fn filtered_case(name: String, vocab: usize, logits: Fill, rows: Vec<Row>) -> Case {
+    let mark = |i: usize| match i * 2_654_435_769 % 1_000_003 % 7 {
+        // One token of a row stays.
+        0 if i % vocab > 0 => BANNED,
+        1 if i % vocab > 0 => BANNED | 3,
+        2 => 1,
+        3 => 4,
+        _ => 0,
+    };
+    let marks = (0..rows.len() * vocab).map(mark).collect();
+    case_of(name, vocab, logits, rows, Some(marks))
+}
+
+fn case_of(name: String, vocab: usize, logits_fill: Fill, table_rows: Vec<Row>, marked: Option<Vec<u32>>) -> Case {
     let rows = table_rows.len();
     Case::new(
         name,
@@ -180,9 +263,18 @@ fn case(name: String, vocab: usize, logits_fill: Fill, table_rows: Vec<Row>) -> 
             let log_probs = b.f32(Role::Io, "log_probs", &[3.into(), rows.into()]);
             let group = b.split_group();
             b.split(logits, 2, group);
+            let marks = match marked {
+                None => Marks::Unfiltered(b.u32(Role::State, "marks", &[1.into()])),
+                Some(words) => {
+                    let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
+                    b.split(marks, 1, group);
+                    fills.push((marks, Fill::Words(words)));
+                    Marks::Filtered(marks)
+                }
+            };
             let words = table_rows.iter().flat_map(|row| row.to_words()).collect();
             fills.extend([(logits, logits_fill), (table, Fill::Words(words)), (forced, Fill::Ids(vocab as u32))]);
-            Sample { logits, table, tokens, forced, ids, log_probs }
+            Sample { logits, table, tokens, forced, ids, log_probs, marks }
         },
         |b, op| record(b, op, rows.into(), 1.into()),
     )

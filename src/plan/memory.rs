@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_step_needs_its_weights_and_states() {
         let shape = Shape { cell: Cell::Lstm, vocab: 10, embedding: 3, hidden: 5, layers: 1 };
-        let lm = language_model(shape, Room { ring: 4, forced: 0 });
+        let lm = language_model(shape, Room { ring: 4, forced: 0, filters: false });
         let need = lm.plan.memory(&[lm.step], Sizes { rows: 2, time: 1 });
         assert_eq!(need.weights, 4 * (10 * 3 + 20 * 3 + 20 * 5 + 40 + 10 * 5 + 10));
         // h in two slots, c, the row table, the token of each row.

@@ -5,8 +5,8 @@ use super::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
 use crate::ops::lstm_decode::Input;
 use crate::ops::rows::ROW_WORDS;
 use crate::ops::{
-    embed, gather_rows, gru_decode, gru_step, logsumexp, lstm_decode, lstm_step, matmul, reset_rows, sample, softmax,
-    target_log_prob,
+    count_token, embed, filter, gather_rows, gru_decode, gru_step, logsumexp, lstm_decode, lstm_step, matmul,
+    reset_rows, sample, softmax, target_log_prob,
 };
 
 /// The recurrent cell.
@@ -225,6 +225,13 @@ impl Head {
         logits
     }
 
+    /// Declares a tensor of words [rows, V] that is cut where the weight is.
+    pub fn marks(&self, b: &mut Builder, name: &str, rows: Dim) -> TensorId {
+        let marks = b.u32(Role::State, name, &[rows, self.vocab.into()]);
+        b.split(marks, 1, self.group);
+        marks
+    }
+
     /// Records logits = W x + b.
     pub fn record(&self, b: &mut Builder, x: Rows, logits: TensorId, rows: Dim) {
         let op = matmul::Matmul { x: x.tensor, w: self.weight, bias: self.bias, y: logits };
@@ -254,12 +261,14 @@ pub struct Room {
     pub ring: usize,
     /// Prompt tokens that rows can hold in all to be forced.
     pub forced: usize,
+    /// Whether rows may have filters: marks `[B, V]`, and the section `step_filtered`.
+    pub filters: bool,
 }
 
 /// A language model's plan and the names of what the host touches.
 ///
 /// Sections: `prefill` (read T tokens a row, keep the states), `step` (one token for every row, drawn and fed back),
-/// `score` (as prefill, with the log-probability of each next token), `logits` (as prefill, with all
+/// `step_filtered` (the same for rows that may have filters, if there is room for them), `score` (as prefill, with the log-probability of each next token), `logits` (as prefill, with all
 /// log-probabilities), `reset` (zero states of some rows), `permute` (rows change places).
 #[derive(Clone, Debug)]
 pub struct LanguageModel {
@@ -277,7 +286,7 @@ pub struct LanguageModel {
     pub target_log_probs: TensorId,
     /// `[T, B, 1, V]` log-probabilities, of `logits`.
     pub all_log_probs: TensorId,
-    /// `[B, 16]` u32: the row table.
+    /// `[B, 32]` u32: the row table.
     pub table: TensorId,
     /// `[B]` u32: the token that each row reads next.
     pub tokens: TensorId,
@@ -287,6 +296,8 @@ pub struct LanguageModel {
     pub ids: TensorId,
     /// `[ring, B]`: their log-probabilities.
     pub log_probs: TensorId,
+    /// `[B, V]` u32: how often tokens occurred, and which are banned; see [`crate::ops::filters`].
+    pub marks: Option<TensorId>,
     /// `[B]` u32: flags of `reset`.
     pub reset_flags: TensorId,
     /// `[B]` u32: where each row of `permute` comes from.
@@ -295,6 +306,8 @@ pub struct LanguageModel {
     pub prefill: SectionId,
     /// Section `step`.
     pub step: SectionId,
+    /// Section `step_filtered`.
+    pub step_filtered: Option<SectionId>,
     /// Section `score`.
     pub score: SectionId,
     /// Section `logits`.
@@ -325,6 +338,8 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     let forced = b.u32(Role::Io, "forced", &[room.forced.max(1).into()]);
     let ids = b.u32(Role::Io, "ids", &[room.ring.into(), Dim::ROWS]);
     let log_probs = b.f32(Role::Io, "log_probs", &[room.ring.into(), Dim::ROWS]);
+    let no_marks = b.u32(Role::State, "no_marks", &[1.into()]);
+    let marks = room.filters.then(|| head.marks(b, "marks", Dim::ROWS));
     let target_log_probs = b.f32(Role::Io, "target_log_probs", &[window]);
     let reset_flags = b.u32(Role::Io, "reset_flags", &[Dim::ROWS]);
     let row_source = b.u32(Role::Io, "row_source", &[Dim::ROWS]);
@@ -349,11 +364,23 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     let prefill = b.section("prefill", |b| {
         read_window(b);
     });
+    let draw = |b: &mut Builder, marks| {
+        let op = sample::Sample { logits: step_logits, table, tokens, forced, ids, log_probs, marks };
+        sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(room.ring));
+    };
     let step = b.section("step", |b| {
         let y = decode_stack(b, &layers, table_e, tokens);
         head.record(b, y, step_logits, Dim::ROWS);
-        let op = sample::Sample { logits: step_logits, table, tokens, forced, ids, log_probs };
-        sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(room.ring));
+        draw(b, sample::Marks::Unfiltered(no_marks));
+    });
+    let step_filtered = marks.map(|marks| {
+        b.section("step_filtered", |b| {
+            count_token::record(b, table, tokens, marks, Dim::ROWS);
+            let y = decode_stack(b, &layers, table_e, tokens);
+            head.record(b, y, step_logits, Dim::ROWS);
+            filter::record(b, step_logits, table, marks, Dim::ROWS);
+            draw(b, sample::Marks::Filtered(marks));
+        })
     });
     let score = b.section("score", |b| {
         window_lse(b);
@@ -387,10 +414,12 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
         forced,
         ids,
         log_probs,
+        marks,
         reset_flags,
         row_source,
         prefill,
         step,
+        step_filtered,
         score,
         logits,
         reset,

@@ -2,7 +2,7 @@
 
 use gatefold::cpu::Functions;
 use gatefold::executor::Executor;
-use gatefold::generate::{Batch, Request};
+use gatefold::generate::{Batch, Options, Request};
 use gatefold::model::Model;
 use gatefold::plan::{SectionId, Sizes};
 use gatefold::text::OnUnknown;
@@ -15,30 +15,52 @@ use crate::ensure;
 const SEQUENCES: usize = 7;
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials = vec![trial("bits: batch, slot and threads on the CPU", || {
-        let make = |threads: usize| {
-            move |lm: &Lm, sizes: Sizes, sections: &[SectionId]| {
-                cpu_executor(&lm.plan, sizes, sections, Functions::Fast, threads)
-            }
-        };
-        same_bits(&[&make(1), &make(2)])
-    })];
-    trials.extend(trials_per_adapter("bits: batch and slot", |adapter| {
-        let make = |opened: Opened| {
-            move |lm: &Lm, sizes: Sizes, sections: &[SectionId]| {
-                gpu_executor(&gpu(adapter, opened), &lm.plan, sizes, sections)
-            }
-        };
-        // Parameters by uniform and bindings of 1 MiB must not change a bit either.
-        same_bits(&[&make(Opened::Fully), &make(Opened::Uniform), &make(Opened::OneMiB)])
-    }));
+    let mut trials = Vec::new();
+    for (name, options) in [("", plain as fn(usize) -> Options), (", with filters", filtered)] {
+        trials.push(trial(format!("bits: batch, slot and threads{name} on the CPU"), move || {
+            let make = |threads: usize| {
+                move |lm: &Lm, sizes: Sizes, sections: &[SectionId]| {
+                    cpu_executor(&lm.plan, sizes, sections, Functions::Fast, threads)
+                }
+            };
+            same_bits(&[&make(1), &make(2)], options)
+        }));
+        trials.extend(trials_per_adapter(&format!("bits: batch and slot{name}"), move |adapter| {
+            let make = |opened: Opened| {
+                move |lm: &Lm, sizes: Sizes, sections: &[SectionId]| {
+                    gpu_executor(&gpu(adapter, opened), &lm.plan, sizes, sections)
+                }
+            };
+            // Parameters by uniform and bindings of 1 MiB must not change a bit either.
+            same_bits(&[&make(Opened::Fully), &make(Opened::Uniform), &make(Opened::OneMiB)], options)
+        }));
+    }
     trials
 }
 
 type Lm = gatefold::plan::network::LanguageModel;
 type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[SectionId]) -> Box<dyn Executor>;
 
-fn request(model: &Model, sequence: usize) -> Request {
+/// A temperature only.
+fn plain(sequence: usize) -> Options {
+    Options::at(if sequence == 3 { 0.0 } else { 0.8 })
+}
+
+/// Every filter. Sequence 2, which fills up the large batch, has none: alone it takes the step without filters.
+fn filtered(sequence: usize) -> Options {
+    let plain = plain(sequence);
+    match sequence {
+        0 => Options { top_k: 5, ..plain },
+        1 => Options { top_p: 0.8, repetition_penalty: 1.3, ..plain },
+        3 => Options { frequency_penalty: 0.4, banned: vec![0, 1, 7], ..plain },
+        4 => Options { min_p: 0.05, ..plain },
+        5 => Options { top_k: 20, top_p: 0.9, min_p: 0.01, presence_penalty: 0.7, ..plain },
+        6 => Options { banned: (10..30).collect(), ..plain },
+        _ => plain,
+    }
+}
+
+fn request(model: &Model, sequence: usize, options: Options) -> Request {
     Request {
         prompt: model
             .tokenizer
@@ -46,15 +68,15 @@ fn request(model: &Model, sequence: usize) -> Request {
             .expect("known characters"),
         sequence: 1 << 33 | sequence as u64,
         seed: 0x5eed_0123_4567,
-        temperature: if sequence == 3 { 0.0 } else { 0.8 },
+        options,
         max_tokens: 40,
         stop: Vec::new(),
     }
 }
 
-fn same_bits(makers: &[Make<'_>]) -> Outcome {
+fn same_bits(makers: &[Make<'_>], options: fn(usize) -> Options) -> Outcome {
     let model = Model::shakespeare()?;
-    let requests: Vec<Request> = (0..SEQUENCES).map(|i| request(&model, i)).collect();
+    let requests: Vec<Request> = (0..SEQUENCES).map(|i| request(&model, i, options(i))).collect();
     let mut expected: Option<Vec<u64>> = None;
     for (way, make) in makers.iter().enumerate() {
         // Alone; seven in order; sixty-four with the seven spread among fillers, last first.
@@ -78,7 +100,9 @@ fn same_bits(makers: &[Make<'_>]) -> Outcome {
 
 /// FNV-1a over the ids and the bits of the log-probabilities of each sequence.
 fn hashes(model: &Model, make: Make<'_>, requests: &[Request]) -> Result<Vec<u64>, String> {
-    let lm = gatefold::generate::plan(model.shape, 64 * SEQUENCES);
+    let any = requests.iter().any(|r| r.options.need_filters());
+    let plan = if any { gatefold::generate::plan_with_filters } else { gatefold::generate::plan };
+    let lm = plan(model.shape, 64 * SEQUENCES);
     let sizes = Sizes { rows: requests.len(), time: 2 };
     let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
     model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;

@@ -2,7 +2,7 @@
 
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{Batch, Request};
+use gatefold::generate::{Batch, Options, Request};
 use gatefold::model::Model;
 use gatefold::plan::Sizes;
 use gatefold::plan::network::LanguageModel;
@@ -65,8 +65,9 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
     let prompt = model.tokenizer.encode("ROMEO:", OnUnknown::Error)?;
     for temperature in [0.0, 0.8] {
+        let options = Options::at(temperature);
         let request =
-            Request { prompt: prompt.clone(), sequence: 0, seed: 42, temperature, max_tokens: 500, stop: Vec::new() };
+            Request { prompt: prompt.clone(), sequence: 0, seed: 42, options, max_tokens: 500, stop: Vec::new() };
         let lm = gatefold::generate::plan(model.shape, 0);
         let sizes = Sizes { rows: 1, time: WINDOW };
         let sections = [lm.prefill, lm.step, lm.reset, lm.logits];
@@ -93,7 +94,7 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
 /// How far the best score of a token is above the second best.
 fn margin(log_probs: &[f32], request: &Request, position: usize) -> f32 {
     use gatefold::ops::{noise::token_noise, rows::halves};
-    let score = |(n, p): (usize, &f32)| match request.temperature {
+    let score = |(n, p): (usize, &f32)| match request.options.temperature {
         0.0 => *p,
         t => p / t + token_noise(halves(request.seed), halves(request.sequence), position as u32, n as u32),
     };

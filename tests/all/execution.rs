@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{Batch, Request};
+use gatefold::generate::{Batch, Options, Request};
 use gatefold::gpu::{GpuExecutor, GpuOptions};
 use gatefold::model::Model;
 use gatefold::ops::rows::Finish;
@@ -122,7 +122,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
             prompt: model.tokenizer.encode(prompt, OnUnknown::Error).expect("known characters"),
             sequence: i as u64,
             seed: 9,
-            temperature: if i == 1 { 0.0 } else { 0.9 },
+            options: Options::at(if i == 1 { 0.0 } else { 0.9 }),
             max_tokens: 12 + i,
             stop: Vec::new(),
         })
@@ -159,7 +159,8 @@ fn bad_requests() -> Outcome {
     let sizes = Sizes { rows: 2, time: 4 };
     let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
     let mut batch = Batch::new(lm, executor);
-    let good = Request { prompt: vec![1], sequence: 0, seed: 0, temperature: 1.0, max_tokens: 1, stop: Vec::new() };
+    let options = Options::default();
+    let good = Request { prompt: vec![1], sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
     let mut refused = |requests: &[Request], what: &str| -> Result<(), String> {
         match batch.start(requests) {
             Ok(()) => Err(format!("accepted: {what}")),

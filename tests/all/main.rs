@@ -12,6 +12,7 @@ mod limits;
 mod model_folders;
 mod reference_values;
 mod safetensor_file;
+mod sampling;
 mod stacks;
 mod structure;
 mod translation;
@@ -28,6 +29,7 @@ fn main() {
     trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
+    trials.extend(sampling::trials());
     trials.extend(bits::trials());
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());

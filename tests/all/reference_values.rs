@@ -3,7 +3,7 @@
 //! `assets/reference/make.py` made the models and numbers, and says what the files hold.
 
 use gatefold::executor::Values;
-use gatefold::generate::{self, Batch, Request};
+use gatefold::generate::{self, Batch, Options, Request};
 use gatefold::plan::Sizes;
 use gatefold::plan::network::{Cell, Shape};
 use libtest_mimic::Trial;
@@ -84,7 +84,7 @@ fn check_greedy(recorded: &Recorded<Case>, on: On) -> Outcome {
         prompt: prompt.clone(),
         sequence: i as u64,
         seed: 0,
-        temperature: 0.0,
+        options: Options::at(0.0),
         max_tokens: tokens.len(),
         stop: Vec::new(),
     });

@@ -8,17 +8,19 @@ use crate::ops::noise::{gumbel, token_noise};
 use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row};
 
 /// Draws, scores and moves rows on; logits `[M, V]`,
-/// table `[M, 16]`, tokens `[M]`, forced `[F]`, ids and log_probs `[S, M]`.
+/// table `[M, 32]`, tokens `[M]`, forced `[F]`, ids and log_probs `[S, M]`, marks `[M, V]` where filtered = 1.
 pub fn sample(args: &mut FastArgs<'_>) {
     sample_at(Level::best(), args);
 }
 
 pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
-    let [rows, vocab, slot] = args.sizes();
-    let [logits, table, tokens, forced, ids, log_probs] = &mut args.operands[..] else {
-        unreachable!("sample has six operands")
+    let [rows, vocab, slot, filtered] = args.sizes();
+    let [logits, table, tokens, forced, ids, log_probs, marks] = &mut args.operands[..] else {
+        unreachable!("sample has seven operands")
     };
-    let (logits, forced) = (logits.real(), forced.word());
+    let (logits, forced, marks) = (logits.real(), forced.word(), marks.word());
+    args.scratch.resize(args.scratch.len().max(filtered * rows * vocab), 0.0);
+    let kept = Shared::new(&mut args.scratch[..]);
     let (table, tokens) = (Shared::new(table.word_mut()), Shared::new(tokens.word_mut()));
     let (ids, log_probs) = (Shared::new(ids.word_mut()), Shared::new(log_probs.real_mut()));
     for_rows(args.pool, rows, vocab, |m| {
@@ -35,8 +37,17 @@ pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
         }
         let logits = &logits[m * vocab..][..vocab];
         let max = level.run(Max(logits));
-        let is_forced = row.forced_next < row.forced_end;
-        let token = if is_forced { forced[row.forced_next as usize] } else { draw(level, logits, max, &row) };
+        let is_forced = row.is_forced();
+        let token = if is_forced {
+            forced[row.forced_next as usize]
+        } else if filtered == 0 || row.filters == 0 {
+            draw(level, logits, max, &row)
+        } else {
+            // SAFETY: each row has its own part of the scratch memory.
+            let kept = unsafe { kept.part(m * vocab, vocab) };
+            level.run(Keep { logits, marks: &marks[m * vocab..][..vocab], row: &row, kept });
+            draw(level, kept, level.run(Max(kept)), &row)
+        };
         (*id, *next) = (token, token);
         *log_prob = logits[token as usize] - of_row(level, logits, max);
         row.advance(token, is_forced);
@@ -48,6 +59,26 @@ pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
 fn draw(level: Level, logits: &[f32], max: f32, row: &Row) -> u32 {
     let likeliest = level.run(FirstOf { logits, value: max }).unwrap_or(0);
     if row.inverse_temperature == 0.0 { likeliest } else { level.run(Draw { logits, likeliest, row }) }
+}
+
+/// What filters leave of a row: adjusted logits, minus infinity for tokens that are not kept.
+struct Keep<'a> {
+    logits: &'a [f32],
+    marks: &'a [u32],
+    row: &'a Row,
+    kept: &'a mut [f32],
+}
+
+impl Kernel for Keep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let row = *self.row;
+        for (((kept, logit), mark), id) in self.kept.iter_mut().zip(self.logits).zip(self.marks).zip(0..) {
+            *kept = row.kept(*logit, *mark, id);
+        }
+    }
 }
 
 /// The first element that equals a value.

@@ -1,7 +1,7 @@
 //! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
 
 use super::simd::Level;
-use super::{gru, lstm, matmul, sample, softmax};
+use super::{filter, gru, lstm, matmul, sample, softmax};
 use crate::cpu::{FastArgs, Pool, Serial};
 use crate::ops::Buffer;
 use crate::ops::noise::philox;
@@ -166,13 +166,41 @@ fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
         forced_end: u32::from(m == 1),
         ..Row::IDLE
     };
-    Problem::new(sample::sample_at, &[rows, vocab, 1], &[])
+    Problem::new(sample::sample_at, &[rows, vocab, 1, 0], &[])
         .real(rows * vocab, 6.0)
         .word((0..rows as u64).flat_map(|m| row(m).to_words()).collect())
         .word(vec![0; rows])
         .word(vec![0])
         .word(vec![0; 2 * rows])
         .real(2 * rows, 1.0)
+        .word(vec![0])
+}
+
+/// The same rows with filters, their limits found in advance or not.
+fn filtered_of(run: Function, rows: usize, vocab: usize) -> Problem {
+    let row = |m: u32| Row {
+        active: 1,
+        end_position: 9,
+        inverse_temperature: 1.3,
+        filters: m * 5 % 16,
+        top_k: vocab as u32 / 2 + 1,
+        top_p: 0xa000_0000,
+        ln_min_p: -2.5,
+        presence: 0.7,
+        frequency: 0.2,
+        limit: [0, 0x9000_0000],
+        ..Row::IDLE
+    };
+    let table = (0..rows as u32).flat_map(|m| row(m).to_words()).collect();
+    let marks: Vec<u32> = (0..(rows * vocab) as u32).map(|i| i % 3).collect();
+    if run as usize == filter::filter_at as usize {
+        return Problem::new(run, &[rows, vocab, 0], &[]).real(rows * vocab, 6.0).word(table).word(marks);
+    }
+    let mut problem = sample_of(rows, vocab, 1.0);
+    problem.words[3] = 1;
+    problem.operands[1] = Buffer::Word(table);
+    problem.operands[6] = Buffer::Word(marks);
+    problem
 }
 
 #[test]
@@ -205,6 +233,9 @@ fn softmax_and_sample_bits() {
         }
         for temperature in [f32::INFINITY, 1.0, 0.1] {
             sample_of(rows, vocab, temperature).check("sample");
+        }
+        for run in [filter::filter_at, sample::sample_at] {
+            filtered_of(run, rows, vocab).check("filter and sample");
         }
     }
 }

@@ -1,0 +1,132 @@
+// The limits of rows, by a search for their digits; src/ops/filter.rs has the equations and the rounds. A workgroup
+// takes a row. Sums are whole numbers, so no order of them matters. One dispatch runs all rounds where the logits are
+// in one part; else each round comes part by part, and what is known goes along in `carry`.
+// import: index, row, filters, digits
+
+struct Params {
+    rows: u32,
+    vocab: u32,
+    round: u32,
+    n_first: u32,
+    n_len: u32,
+    flags: u32,
+}
+
+/// What a row takes from part to part and from round to round.
+struct Carried {
+    low: array<u32, 256>,
+    high: array<u32, 256>,
+    search: Search,
+}
+
+@group(0) @binding(0) var<storage, read> logits: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> table: array<Row>;
+@group(0) @binding(2) var<storage, read> marks: array<u32>;
+@group(0) @binding(3) var<storage, read_write> carry: array<Carried>;
+
+/// The row's filters, for decisions that all lanes take together.
+var<workgroup> filters: u32;
+
+/// Whether a row with these filters has anything to do in a round.
+fn works(wanted: u32, round: u32) -> bool {
+    let needs = select(select(TOP_P, TOP_K, round < levels()), LIMITS, round == 0u);
+    return (wanted & needs) != 0u;
+}
+
+/// Takes the tokens of this part in.
+fn look(row: Row, m: u32, lane: u32, round: u32) {
+    let width = quads(params.n_len);
+    for (var i = lane; i < width; i += 256u) {
+        let four = logits[m * width + i];
+        let left = params.n_len - i * 4u;
+        let mark = four_marks(row.filters, m * params.n_len + i * 4u, left);
+        let low = ~(params.n_first + i * 4u);
+        take(vec2(low, key_high(row, four.x, mark.x)), round);
+        if left > 1u { take(vec2(low - 1u, key_high(row, four.y, mark.y)), round); }
+        if left > 2u { take(vec2(low - 2u, key_high(row, four.z, mark.z)), round); }
+        if left > 3u { take(vec2(low - 3u, key_high(row, four.w, mark.w)), round); }
+    }
+    give_up_pending();
+    atomicMax(&most, largest);
+}
+
+/// The limit, once the last digits are known.
+fn limit_of(row: Row) -> vec2<u32> {
+    var limit = vec2(0u);
+    if (row.filters & (TOP_K | TOP_P)) != 0u {
+        limit = search.found;
+    }
+    let least = ordered(unordered(search.most) + row.ln_min_p);
+    if (row.filters & MIN_P) != 0u && least > limit.y {
+        limit = vec2(0u, least);
+    }
+    return limit;
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let m = fold(group);
+    if m >= params.rows {
+        return;
+    }
+    let row = table[m];
+    if lane == 0u {
+        filters = select(0u, row.filters & LIMITS, row.running != 0u && !row_is_forced(row));
+    }
+    let wanted = workgroupUniformLoad(&filters);
+    if wanted == 0u {
+        return;
+    }
+    let is_first = (params.flags & 1u) != 0u;
+    let is_last = (params.flags & 2u) != 0u;
+    let is_whole = is_first && is_last;
+    let rounds = 2u * levels();
+    let end = select(params.round + 1u, rounds, is_whole);
+    if lane == 0u && params.round == 0u && is_first {
+        search = Search(vec2(0u), vec2(0u), vec2(0u), 0u, 0u);
+    } else if lane == 0u && !is_whole {
+        search = carry[m].search;
+    }
+    for (var round = params.round; round < end; round++) {
+        if !works(wanted, round) {
+            continue;
+        }
+        workgroupBarrier();
+        if is_first {
+            atomicStore(&bins_low[lane], 0u);
+            atomicStore(&bins_high[lane], 0u);
+        } else {
+            atomicStore(&bins_low[lane], carry[m].low[lane]);
+            atomicStore(&bins_high[lane], carry[m].high[lane]);
+        }
+        if lane == 0u {
+            atomicStore(&most, search.most);
+            if is_first && round % levels() == 0u {
+                begin_search(select(vec2(0u), search.found, round > 0u && (wanted & TOP_K) != 0u));
+            }
+        }
+        workgroupBarrier();
+        look(row, m, lane, round);
+        workgroupBarrier();
+        if lane == 0u {
+            search.most = atomicLoad(&most);
+        }
+        if is_last {
+            settle(lane, round, row.top_k, row.top_p);
+        } else {
+            carry[m].low[lane] = atomicLoad(&bins_low[lane]);
+            carry[m].high[lane] = atomicLoad(&bins_high[lane]);
+        }
+    }
+    workgroupBarrier();
+    if lane == 0u {
+        if end == rounds && is_last {
+            let limit = limit_of(row);
+            table[m].limit_low = limit.x;
+            table[m].limit_high = limit.y;
+        }
+        if !is_whole {
+            carry[m].search = search;
+        }
+    }
+}

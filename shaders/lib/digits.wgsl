@@ -1,0 +1,145 @@
+// The search for a key digit by digit: in each round the tokens that agree with the digits found so far go into 256
+// bins, by their next digit, and the bin in which the wanted count or mass is reached is the digit.
+// import: wide
+
+/// What is known of a row between rounds.
+struct Search {
+    /// The digits of this search, low word first.
+    found: vec2<u32>,
+    /// Count or mass that is still to be reached, below the tokens that lie above the digits found.
+    rest: vec2<u32>,
+    /// What the search by counts found: the search by masses is among the tokens from there up.
+    kept: vec2<u32>,
+    /// The largest high word of a key.
+    most: u32,
+    reserved: u32,
+}
+
+var<workgroup> search: Search;
+var<workgroup> most: atomic<u32>;
+var<workgroup> bins_low: array<atomic<u32>, 256>;
+var<workgroup> bins_high: array<atomic<u32>, 256>;
+var<workgroup> from_bin_up: array<vec2<u32>, 256>;
+
+/// What a lane has for one bin and has not given up yet: neighbours often fall into one, and atomics take turns.
+var<private> pending_bin: u32;
+var<private> pending: vec2<u32>;
+/// The largest high word that a lane has seen.
+var<private> largest: u32;
+
+/// Digits of 8 bits that tell the ids of a vocabulary apart.
+fn id_digits() -> u32 {
+    return (39u - countLeadingZeros((params.vocab - 1u) | 1u)) / 8u;
+}
+
+/// Digits of a key: four of the scaled logit, then the id's.
+fn levels() -> u32 {
+    return 4u + id_digits();
+}
+
+/// Where the digit of a level begins in its word.
+fn shift_of(level: u32) -> u32 {
+    return select(8u * (3u - level), 8u * (levels() - 1u - level), level >= 4u);
+}
+
+/// The bits above a digit.
+fn above(shift: u32) -> u32 {
+    return select(0xffffff00u << (shift & 31u), 0u, shift == 24u);
+}
+
+/// e^(scaled - largest scaled) in units of 2^-40.
+fn weight(high: u32) -> vec2<u32> {
+    if high == search.most {
+        return vec2(0u, 256u);
+    }
+    let x = unordered(high) - unordered(search.most);
+    if !(x > -27.8) {
+        return vec2(0u);
+    }
+    let e = exp(x) * 256.0;
+    let whole = floor(e);
+    return vec2(u32((e - whole) * 4294967296.0), u32(whole));
+}
+
+fn give_up_pending() {
+    if pending.x != 0u || pending.y != 0u {
+        let before = atomicAdd(&bins_low[pending_bin], pending.x);
+        let high = pending.y + select(0u, 1u, before + pending.x < before);
+        if high != 0u {
+            atomicAdd(&bins_high[pending_bin], high);
+        }
+    }
+    pending = vec2(0u);
+}
+
+/// Counts a token in this round, or weighs it.
+fn take(key: vec2<u32>, round: u32) {
+    let level = round % levels();
+    largest = max(largest, key.y);
+    let shift = shift_of(level);
+    let in_low = level >= 4u;
+    let word = select(key.y, key.x, in_low);
+    let known = select(search.found.y, search.found.x, in_low);
+    if ((word ^ known) & above(shift)) != 0u || (in_low && key.y != search.found.y) {
+        return;
+    }
+    var amount = vec2(1u, 0u);
+    if round >= levels() {
+        if !at_least(key, search.kept) {
+            return;
+        }
+        amount = weight(key.y);
+    }
+    let bin = (word >> shift) & 255u;
+    if bin != pending_bin {
+        give_up_pending();
+        pending_bin = bin;
+    }
+    pending = wide_add(pending, amount);
+}
+
+/// The share of a total, in units of 2^-32, that is to be reached: something of it at least.
+fn share(total: vec2<u32>, fraction: u32) -> vec2<u32> {
+    let whole = vec2(total.y * fraction, mul_hi(total.y, fraction));
+    let reached = wide_add(whole, vec2(mul_hi(total.x, fraction), 0u));
+    return select(reached, vec2(1u, 0u), reached.x == 0u && reached.y == 0u);
+}
+
+/// Begins a search, by counts or among what one by counts has kept: one lane calls it, in a search's first round.
+fn begin_search(kept: vec2<u32>) {
+    let id_bits = 8u * id_digits();
+    search.kept = kept;
+    search.found = vec2(select(0xffffffffu << (id_bits & 31u), 0u, id_bits == 32u), 0u);
+}
+
+/// Finds the digit of a round: all lanes call it. `top_k` and `top_p` say what a search has to reach.
+fn settle(lane: u32, round: u32, top_k: u32, top_p: u32) {
+    let level = round % levels();
+    var rest = search.rest;
+    from_bin_up[lane] = vec2(atomicLoad(&bins_low[lane]), atomicLoad(&bins_high[lane]));
+    workgroupBarrier();
+    for (var step = 1u; step < 256u; step *= 2u) {
+        var more = vec2(0u);
+        if lane + step < 256u {
+            more = from_bin_up[lane + step];
+        }
+        workgroupBarrier();
+        from_bin_up[lane] = wide_add(from_bin_up[lane], more);
+        workgroupBarrier();
+    }
+    if level == 0u {
+        rest = vec2(top_k, 0u);
+        if round >= levels() {
+            rest = share(from_bin_up[0], top_p);
+        }
+    }
+    var higher = vec2(0u);
+    if lane < 255u {
+        higher = from_bin_up[lane + 1u];
+    }
+    if at_least(from_bin_up[lane], rest) && !at_least(higher, rest) {
+        let digit = lane << shift_of(level);
+        search.rest = wide_sub(rest, higher);
+        search.found |= select(vec2(0u, digit), vec2(digit, 0u), level >= 4u);
+    }
+}

@@ -1,0 +1,80 @@
+//! Counts, for penalties, the token that each row reads in this step.
+//!
+//! ```text
+//! marks[m, tokens[m]] += 1     where row m is active
+//! table [M, 32] u32 (see rows), tokens [M] u32, marks [M, V] u32 (see filters)
+//! ```
+//! Each token is counted when it is read, not when it is drawn: then the op that counts sees every part of a cut
+//! tensor, and a prompt's forced tokens are counted as drawn ones are. Bytes: 12 M.
+
+use super::case::{Caps, Case, Fill};
+use super::filters::BANNED;
+use super::rows::{ROW_WORDS, Row};
+use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::{Args, Cost, Cut, OpRow, Operand, Real};
+use crate::plan::{Builder, Dim, Role, TensorId};
+
+/// Records the op on `rows` rows.
+pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, marks: TensorId, rows: Dim) {
+    let vocab = *b.tensor(marks).shape.last().expect("marks is [M, V]");
+    b.expect_shape("count_token", table, &[rows, ROW_WORDS.into()]);
+    b.expect_shape("count_token", tokens, &[rows]);
+    b.expect_shape("count_token", marks, &[rows, vocab]);
+    b.push(&ROW, &[table, tokens, marks], &[rows.into(), vocab.into()]);
+}
+
+/// The table row.
+pub static ROW: OpRow = OpRow {
+    name: "count_token",
+    operands: &[Operand::read_u32("table"), Operand::read_u32("tokens"), Operand::write_u32("marks")],
+    params: &["rows", "vocab"],
+    cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 4 }],
+    carry_words: 0,
+    reference_f32: reference::<f32>,
+    reference_f64: reference::<f64>,
+    fast: None,
+    variants: &[Variant {
+        name: "count_token",
+        source: crate::wgsl!("count_token"),
+        overrides: &[],
+        requires: Requires::invocations(64),
+        layouts: &[],
+        class: OrderClass::None,
+        suits: always,
+        needs_gpu: false,
+        groups: |w| folded(w[0].div_ceil(64)),
+    }],
+    cases,
+    cost: |w| Cost { flops: 0.0, bytes: 12.0 * f64::from(w[0]) },
+};
+
+fn reference<F: Real>(args: &mut Args<F>) {
+    let [rows, vocab] = args.sizes();
+    let [table, tokens, marks] = args.all();
+    for m in (0..rows).filter(|m| Row::from_words(&table.word()[m * ROW_WORDS..]).active == 1) {
+        marks.word_mut()[m * vocab + tokens.word()[m] as usize] += 1;
+    }
+}
+
+fn cases() -> Vec<Case> {
+    [(1, 1), (3, 65), (67, 1000), (130, 3), (6, 50_257)].into_iter().map(|(rows, vocab)| case(rows, vocab)).collect()
+}
+
+/// Every fifth row is idle; every seventh mark is a ban.
+fn case(rows: usize, vocab: usize) -> Case {
+    let name = format!("rows={rows} vocab={vocab}");
+    let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
+        let table = b.u32(Role::State, "table", &[rows.into(), ROW_WORDS.into()]);
+        let tokens = b.u32(Role::State, "tokens", &[rows.into()]);
+        let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
+        let group = b.split_group();
+        b.split(marks, 1, group);
+        let row = |m: usize| Row { active: u32::from(m % 5 != 3), ..Row::IDLE };
+        let mark = |i: usize| i as u32 % 3 | if i.is_multiple_of(7) { BANNED } else { 0 };
+        fills.push((table, Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())));
+        fills.push((tokens, Fill::Ids(vocab as u32)));
+        fills.push((marks, Fill::Words((0..rows * vocab).map(mark).collect())));
+        (table, tokens, marks)
+    };
+    Case::new(name, declare, |b, (table, tokens, marks)| record(b, table, tokens, marks, rows.into())).caps(Caps::EXACT)
+}

@@ -1,0 +1,203 @@
+//! Which tokens each row keeps: top-k, then top-p, then min-p, as one limit of keys that `sample` compares with.
+//!
+//! ```text
+//! key[m, n]   of scaled[m, n] and n: see filters; penalties and bans come first, then the temperature
+//! top-k       the k largest keys
+//! top-p       of these, the fewest largest keys whose mass is top_p of their whole mass at least;
+//!             mass[n] = exp(scaled[n] - max scaled)
+//! min-p       scaled[n] >= max scaled + ln min_p                          in f32: exact
+//! limit[m]    = the largest of the three filters' smallest keys; a word each of table[m]
+//! logits [M, 1, V], table [M, 32] u32 (see rows), marks [M, V] u32 (see filters)
+//! ```
+//! Rows that are idle, forced, or without any of these options keep their limit as it is; a filter that a row does not
+//! have keeps all. top-k and min-p are exact. top-p sums masses of units of 2^-40 as whole numbers, in any order: what
+//! it keeps has mass top_p - 1e-5 at least, and less than top_p + 1e-5 without its last token.
+//!
+//! A device finds a limit by its digits, 8 bits a round: four rounds for the scaled logit, one to four for the id, by
+//! counts (top-k); then as many by masses (top-p). The plan repeats the op once a round, because logits that are cut
+//! into parts have to be looked at part by part in every round. Where they are whole, round 0 does everything, and the
+//! other rounds have no workgroups and cost nothing.
+//! Bytes: 4 M V a round, 8 M V where a row looks at its marks; from caches, where a row is whole.
+
+use super::case::{Caps, Case, Fill};
+use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
+use super::rows::{ROW_WORDS, Row, halves};
+use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::{Args, Cost, Cut, FIRST_PART, LAST_PART, OpRow, Operand, Real};
+use crate::cpu::{Fast, fast};
+use crate::plan::{Affine, Builder, Dim, Direction, Role, TensorId};
+
+/// Records all rounds of the op on `rows` rows.
+pub fn record(b: &mut Builder, logits: TensorId, table: TensorId, marks: TensorId, rows: Dim) {
+    let vocab = *b.tensor(logits).shape.last().expect("logits is [M, 1, V]");
+    b.expect_shape("filter", table, &[rows, ROW_WORDS.into()]);
+    b.expect_shape("filter", marks, &[rows, vocab]);
+    let rounds = rounds(vocab.as_fixed().expect("a vocabulary is fixed"));
+    b.repeat(rounds.into(), Direction::Forward, |b| {
+        b.push(&ROW, &[logits, table, marks], &[rows.into(), vocab.into(), Affine::REPEAT]);
+    });
+}
+
+/// Rounds of a search by counts and one by masses: `levels` of `shaders/lib/digits.wgsl`, twice.
+fn rounds(vocab: usize) -> usize {
+    let id_bits = usize::BITS - (vocab - 1).leading_zeros();
+    2 * (4 + id_bits.div_ceil(8).max(1) as usize)
+}
+
+/// The table row.
+pub static ROW: OpRow = OpRow {
+    name: "filter",
+    operands: &[Operand::read("logits"), Operand::write_u32("table"), Operand::read_u32("marks")],
+    params: &["rows", "vocab", "round"],
+    cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
+    carry_words: 2 * 256 + 8,
+    reference_f32: reference::<f32>,
+    reference_f64: reference::<f64>,
+    fast: Some(Fast { run: fast::filter, layouts: &[], class: OrderClass::None }),
+    variants: &[Variant {
+        name: "filter",
+        source: crate::wgsl!("filter"),
+        overrides: &[],
+        requires: Requires::invocations(256).with_memory(4136),
+        layouts: &[],
+        class: OrderClass::None,
+        suits: always,
+        needs_gpu: false,
+        groups: |w| {
+            let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
+            folded(if is_whole && w[2] > 0 { 0 } else { w[0] })
+        },
+    }],
+    cases,
+    cost: |w| {
+        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        Cost { flops: 2.0 * m * v, bytes: 4.0 * m * v }
+    },
+};
+
+fn reference<F: Real>(args: &mut Args<F>) {
+    let [rows, vocab, round] = args.sizes();
+    if round > 0 {
+        return;
+    }
+    let [logits, table, marks] = args.all();
+    for m in 0..rows {
+        let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
+        let mut row = Row::from_words(record);
+        if row.is_limited() {
+            let here = m * vocab..(m + 1) * vocab;
+            row.limit = halves(limit(&logits.real()[here.clone()], &marks.word()[here], &row));
+            record.copy_from_slice(&row.to_words());
+        }
+    }
+}
+
+/// The limit of one row, from all its tokens in order.
+fn limit<F: Real>(logits: &[F], marks: &[u32], row: &Row) -> u64 {
+    let scaled = |n: usize| {
+        let logit = logits[n].to_f64() as f32;
+        row.scaled(if row.filters & MARKS != 0 { adjusted(row, logit, marks[n]) } else { logit })
+    };
+    let mut tokens: Vec<(u64, f32)> = (0..logits.len()).map(|n| (key(scaled(n), n as u32), scaled(n))).collect();
+    tokens.sort_by(|a, b| b.0.cmp(&a.0));
+    let most = tokens[0].1;
+    let mut limit = 0;
+    if row.filters & TOP_K != 0 {
+        tokens.truncate(row.top_k as usize);
+        limit = tokens.last().expect("k is 1 at least").0;
+    }
+    if row.filters & TOP_P != 0 {
+        let mass = |token: &(u64, f32)| (f64::from(token.1) - f64::from(most)).exp();
+        let wanted = tokens.iter().map(mass).sum::<f64>() * f64::from(row.top_p) / 4_294_967_296.0;
+        let mut reached = 0.0;
+        let last = tokens.iter().find(|token| {
+            reached += mass(token);
+            reached >= wanted
+        });
+        limit = last.unwrap_or(&tokens[tokens.len() - 1]).0;
+    }
+    if row.filters & MIN_P != 0 {
+        limit = limit.max(u64::from(ordered(most + row.ln_min_p)) << 32);
+    }
+    limit
+}
+
+/// A row with these options, drawn at a temperature.
+fn limited(filters: u32, top_k: u32, top_p: f64, min_p: f64, temperature: f32) -> Row {
+    Row {
+        active: 1,
+        end_position: 9,
+        inverse_temperature: 1.0 / temperature,
+        filters,
+        top_k,
+        top_p: (top_p * 4_294_967_296.0) as u32,
+        ln_min_p: min_p.ln() as f32,
+        repetition: 1.25,
+        inverse_repetition: 0.8,
+        presence: 0.5,
+        frequency: 0.25,
+        ..Row::IDLE
+    }
+}
+
+/// Each filter alone and with others, at the ends of its range; idle, forced and unfiltered rows between them. Where
+/// `masses` is false, top-p is left out: with many tokens of small masses, rounding decides which is the last.
+fn all_kinds(vocab: usize, masses: bool) -> Vec<Row> {
+    let k = (vocab as u32 / 3).max(1);
+    let by_mass = if masses { TOP_P } else { 0 };
+    vec![
+        limited(TOP_K, 1, 0.0, 1.0, 0.7),
+        limited(TOP_K | MARKS, k, 0.0, 1.0, 1.3),
+        Row { active: 0, ..limited(TOP_K, 1, 0.0, 1.0, 1.0) },
+        limited(TOP_K, vocab as u32, 0.0, 1.0, 1.0),
+        limited(by_mass, 0, 0.63, 1.0, 0.9),
+        limited(TOP_P, 0, 1e-9, 1.0, 1.0),
+        limited(MIN_P, 0, 0.0, 0.043, 1.1),
+        limited(MIN_P, 0, 0.0, 1.0, 1.0),
+        Row { forced_end: 1, ..limited(MIN_P, 0, 0.0, 1.0, 1.0) },
+        limited(TOP_K | by_mass | MARKS, k, 0.77, 1.0, 2.0),
+        limited(MARKS, 0, 0.0, 1.0, 1.0),
+        limited(TOP_K | MIN_P | by_mass | MARKS, k, 0.93, 0.011, 1.7),
+    ]
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = [1, 3, 65, 256, 257, 1000]
+        .into_iter()
+        .map(|vocab| case(format!("vocab={vocab}"), Fill::Normal(2.0), vocab, all_kinds(vocab, true)))
+        .collect();
+    cases.push(case("vocab=50257".into(), Fill::Normal(3.0), 50_257, all_kinds(50_257, false)));
+    let rows = |n| all_kinds(n, true);
+    let flat = Fill::Floats(vec![-2.5; 12 * 300]);
+    cases.push(case("all equal".into(), flat, 300, rows(300)));
+    let two: Vec<f32> = (0..12 * 300).map(|i| if i % 3 == 0 { 1.0 } else { -0.0 }).collect();
+    cases.push(case("ties".into(), Fill::Floats(two), 300, rows(300)));
+    let one = (0..12 * 300).map(|i| if i % 300 == 150 { 0.5 } else { f32::NEG_INFINITY }).collect();
+    cases.push(case("one token left".into(), Fill::Floats(one), 300, rows(300)));
+    cases.push(case("extreme".into(), Fill::Extreme(&[1e2, 1e30, -1e30, 0.0]), 300, rows(300)));
+    cases.push(case("extreme, close".into(), Fill::Extreme(&[1e4, 1.0]), 300, rows(300)));
+    cases
+}
+
+fn case(name: String, logits_fill: Fill, vocab: usize, table_rows: Vec<Row>) -> Case {
+    let rows = table_rows.len();
+    let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
+        let logits = b.f32(Role::Scratch, "logits", &[rows.into(), 1.into(), vocab.into()]);
+        let table = b.u32(Role::State, "table", &[rows.into(), ROW_WORDS.into()]);
+        let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
+        let group = b.split_group();
+        b.split(logits, 2, group);
+        b.split(marks, 1, group);
+        let mark = |i: usize| match i * 2_654_435_769 % 1_000_003 % 5 {
+            // One token of a row stays.
+            0 if i % vocab != vocab / 2 => BANNED | 1,
+            1 => 2,
+            _ => 0,
+        };
+        fills.push((logits, logits_fill));
+        fills.push((table, Fill::Words(table_rows.iter().flat_map(|row| row.to_words()).collect())));
+        fills.push((marks, Fill::Words((0..rows * vocab).map(mark).collect())));
+        (logits, table, marks)
+    };
+    Case::new(name, declare, |b, (logits, table, marks)| record(b, logits, table, marks, rows.into())).caps(Caps::EXACT)
+}
