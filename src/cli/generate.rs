@@ -42,10 +42,10 @@ pub(super) struct GenerateArgs {
     json: bool,
 
     #[command(flatten)]
-    sampling: SamplingArgs,
+    device: DeviceArgs,
 
     #[command(flatten)]
-    device: DeviceArgs,
+    sampling: SamplingArgs,
 }
 
 /// Tokens at most, where neither the command line nor the model says.

@@ -29,6 +29,8 @@ impl FinishReason {
 /// A sequence that is being generated, without its prompt.
 pub struct Sequence {
     decoder: Decoder,
+    /// Ids from here on pad the vocabulary: they are no tokens and have no text.
+    padding: usize,
     stops: StopTexts,
     eos: Vec<u32>,
     /// The text, as far as it is certain: neither an end token nor a stop text is part of it.
@@ -44,15 +46,23 @@ pub struct Sequence {
 impl Sequence {
     /// A sequence without tokens that ends at one of the ids `eos` or of the texts `stops`.
     pub fn new(tokenizer: &Tokenizer, stops: StopTexts, eos: Vec<u32>) -> Sequence {
-        let (tokens, log_probs) = (Vec::new(), Vec::new());
-        Sequence { decoder: Decoder::new(tokenizer), stops, eos, text: String::new(), tokens, log_probs, finish: None }
+        Sequence {
+            decoder: Decoder::new(tokenizer),
+            padding: tokenizer.len(),
+            stops,
+            eos,
+            text: String::new(),
+            tokens: Vec::new(),
+            log_probs: Vec::new(),
+            finish: None,
+        }
     }
 
     /// Takes a token in; `finish` says whether the device let the row end with it. After its end a sequence takes
     /// nothing more.
     ///
     /// # Errors
-    /// An id that is no token of the tokenizer.
+    /// An id that the tokenizer skipped.
     pub fn push(&mut self, token: u32, log_prob: f32, finish: Option<Finish>) -> Result<()> {
         if self.finish.is_some() {
             return Ok(());
@@ -63,7 +73,9 @@ impl Sequence {
         if self.eos.contains(&token) {
             self.finish = Some(FinishReason::Eos);
         } else {
-            self.decoder.push(token, &mut piece)?;
+            if (token as usize) < self.padding {
+                self.decoder.push(token, &mut piece)?;
+            }
             self.finish = finish.map(|_| FinishReason::Length);
         }
         if self.finish.is_some() {
