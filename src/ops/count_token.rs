@@ -70,7 +70,7 @@ fn case(rows: usize, vocab: usize) -> Case {
         let group = b.split_group();
         b.split(marks, 1, group);
         let row = |m: usize| Row { active: u32::from(m % 5 != 3), ..Row::IDLE };
-        let mark = |i: usize| i as u32 % 3 | if i.is_multiple_of(7) { BANNED } else { 0 };
+        let mark = |i: usize| (i as u32 % 3) | if i.is_multiple_of(7) { BANNED } else { 0 };
         fills.push((table, Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())));
         fills.push((tokens, Fill::Ids(vocab as u32)));
         fills.push((marks, Fill::Words((0..rows * vocab).map(mark).collect())));

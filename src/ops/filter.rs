@@ -99,7 +99,7 @@ fn limit<F: Real>(logits: &[F], marks: &[u32], row: &Row) -> u64 {
         row.scaled(if row.filters & MARKS != 0 { adjusted(row, logit, marks[n]) } else { logit })
     };
     let mut tokens: Vec<(u64, f32)> = (0..logits.len()).map(|n| (key(scaled(n), n as u32), scaled(n))).collect();
-    tokens.sort_by(|a, b| b.0.cmp(&a.0));
+    tokens.sort_by_key(|token| std::cmp::Reverse(token.0));
     let most = tokens[0].1;
     let mut limit = 0;
     if row.filters & TOP_K != 0 {

@@ -14,13 +14,12 @@ use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, tri
 use crate::ensure;
 
 pub fn trials() -> Vec<Trial> {
-    let on_cpu = |run: fn(Make<'_>) -> Outcome| {
-        move || run(&|bench, sections| cpu_executor(&bench.plan, ONE, sections, Functions::Fast, 2))
-    };
-    let on_gpu = |run: fn(Make<'_>) -> Outcome| {
+    let on_cpu =
+        |run: Kind| move || run(&|bench, sections| cpu_executor(&bench.plan, ONE, sections, Functions::Fast, 2));
+    let on_gpu = |run: Kind| {
         move |adapter| run(&|bench, sections| gpu_executor(&gpu(adapter, Opened::Fully), &bench.plan, ONE, sections))
     };
-    let kinds: [(&str, fn(Make<'_>) -> Outcome); 2] =
+    let kinds: [(&str, Kind); 2] =
         [("sampling: draws have the exact probabilities", draws), ("sampling: top-p keeps its mass", masses)];
     let mut trials = Vec::new();
     for (name, run) in kinds {
@@ -29,6 +28,8 @@ pub fn trials() -> Vec<Trial> {
     }
     trials
 }
+
+type Kind = fn(Make<'_>) -> Outcome;
 
 type Make<'a> = &'a dyn Fn(&Bench, &[SectionId]) -> Box<dyn Executor>;
 
@@ -261,7 +262,7 @@ fn kept_mass(row: &Row, logits: &[f32]) -> [f64; 2] {
     let mut tokens: Vec<(u64, f64)> = (logits.iter().zip(0..))
         .map(|(logit, id)| (key(row.scaled(*logit), id), f64::from(row.scaled(*logit))))
         .collect();
-    tokens.sort_by(|a, b| b.0.cmp(&a.0));
+    tokens.sort_by_key(|token| std::cmp::Reverse(token.0));
     if row.filters & TOP_K != 0 {
         tokens.truncate(row.top_k as usize);
     }

@@ -93,7 +93,7 @@ fn search(mut tokens: Vec<Token>, wanted: impl Fn(u64) -> u64) -> u64 {
         }
         tokens.retain(|t| digit(t) == bin);
     }
-    tokens.sort_unstable_by(|a, b| b.key.cmp(&a.key));
+    tokens.sort_unstable_by_key(|token| std::cmp::Reverse(token.key));
     for token in &tokens {
         if token.amount >= rest {
             return token.key;
