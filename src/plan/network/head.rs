@@ -1,0 +1,48 @@
+//! The output layer.
+
+use super::Rows;
+use crate::ops::matmul;
+use crate::plan::{Builder, Dim, Role, SplitGroup, TensorId};
+
+/// The output layer: weight `[1, V, H]`, bias `[1, V]`, and what is cut with them.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// `[1, V, H]`.
+    pub weight: TensorId,
+    /// `[1, V]`.
+    pub bias: TensorId,
+    /// V.
+    pub vocab: usize,
+    group: SplitGroup,
+}
+
+/// Declares the output layer.
+pub fn head(b: &mut Builder, vocab: usize, hidden: usize) -> Head {
+    let weight = b.f32(Role::Weight, "output.weight", &[1.into(), vocab.into(), hidden.into()]);
+    let bias = b.f32(Role::Weight, "output.bias", &[1.into(), vocab.into()]);
+    let group = b.split_group();
+    b.split(weight, 1, group);
+    Head { weight, bias, vocab, group }
+}
+
+impl Head {
+    /// Declares a tensor [rows, 1, V] that is cut where the weight is.
+    pub fn logits(&self, b: &mut Builder, role: Role, name: &str, rows: Dim) -> TensorId {
+        let logits = b.f32(role, name, &[rows, 1.into(), self.vocab.into()]);
+        b.split(logits, 2, self.group);
+        logits
+    }
+
+    /// Declares a tensor of words [rows, V] that is cut where the weight is.
+    pub fn marks(&self, b: &mut Builder, name: &str, rows: Dim) -> TensorId {
+        let marks = b.u32(Role::State, name, &[rows, self.vocab.into()]);
+        b.split(marks, 1, self.group);
+        marks
+    }
+
+    /// Records logits = W x + b.
+    pub fn record(&self, b: &mut Builder, x: Rows, logits: TensorId, rows: Dim) {
+        let op = matmul::Matmul { x: x.tensor, w: self.weight, bias: self.bias, y: logits };
+        matmul::record(b, op, rows, x.first, 0);
+    }
+}

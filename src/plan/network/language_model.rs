@@ -1,0 +1,212 @@
+//! A language model: what generation and scoring run.
+
+use super::stack::{layer, read_slot};
+use super::{Cell, Layer, Rows, StackScratch, decode_stack, head, rnn_stack, stack_scratch};
+use crate::ops::rows::ROW_WORDS;
+use crate::ops::{count_token, embed, filter, gather_rows, logsumexp, reset_rows, sample, softmax, target_log_prob};
+use crate::plan::{Affine, Builder, Dim, Plan, Role, SectionId, TensorId};
+
+/// The sizes of a language model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The cell of every layer.
+    pub cell: Cell,
+    /// V.
+    pub vocab: usize,
+    /// E.
+    pub embedding: usize,
+    /// H.
+    pub hidden: usize,
+    /// L.
+    pub layers: usize,
+}
+
+/// How much memory the sections of a language model are written for, apart from B and T.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Steps whose ids and log-probabilities are kept on the device until they are read.
+    pub ring: usize,
+    /// Prompt tokens that rows can hold in all to be forced.
+    pub forced: usize,
+    /// Whether rows may have filters: marks `[B, V]`, and the section `step_filtered`.
+    pub filters: bool,
+}
+
+/// A language model's plan and the names of what the host touches.
+///
+/// Sections: `prefill` (read T tokens a row, keep the states), `step` (one token for every row, drawn and fed back),
+/// `step_filtered` (the same for rows that may have filters, if there is room for them), `score` (as prefill, with the log-probability of each next token), `logits` (as prefill, with all
+/// log-probabilities), `reset` (zero states of some rows), `permute` (rows change places).
+#[derive(Clone, Debug)]
+pub struct LanguageModel {
+    /// The plan.
+    pub plan: Plan,
+    /// The sizes it was written for.
+    pub shape: Shape,
+    /// The layers.
+    pub layers: Vec<Layer>,
+    /// `[T, B]` u32: tokens that prefill, score and logits read.
+    pub input: TensorId,
+    /// `[T, B]` u32: the tokens that follow them.
+    pub targets: TensorId,
+    /// `[T, B]`: their log-probabilities.
+    pub target_log_probs: TensorId,
+    /// `[T, B, 1, V]` log-probabilities, of `logits`.
+    pub all_log_probs: TensorId,
+    /// `[B, 32]` u32: the row table.
+    pub table: TensorId,
+    /// `[B]` u32: the token that each row reads next.
+    pub tokens: TensorId,
+    /// `[F]` u32: prompt tokens to be forced.
+    pub forced: TensorId,
+    /// `[ring, B]` u32: drawn tokens.
+    pub ids: TensorId,
+    /// `[ring, B]`: their log-probabilities.
+    pub log_probs: TensorId,
+    /// `[B, V]` u32: how often tokens occurred, and which are banned; see [`crate::ops::filters`].
+    pub marks: Option<TensorId>,
+    /// `[B]` u32: flags of `reset`.
+    pub reset_flags: TensorId,
+    /// `[B]` u32: where each row of `permute` comes from.
+    pub row_source: TensorId,
+    /// Section `prefill`.
+    pub prefill: SectionId,
+    /// Section `step`.
+    pub step: SectionId,
+    /// Section `step_filtered`.
+    pub step_filtered: Option<SectionId>,
+    /// Section `score`.
+    pub score: SectionId,
+    /// Section `logits`.
+    pub logits: SectionId,
+    /// Section `reset`.
+    pub reset: SectionId,
+    /// Section `permute`.
+    pub permute: SectionId,
+}
+
+/// Writes the plan of a language model.
+pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
+    let b = &mut Builder::new();
+    let Shape { cell, vocab, embedding, hidden, layers } = shape;
+    let window = Dim::TIME * Dim::ROWS;
+
+    let table_e = b.f32(Role::Weight, "embedding.weight", &[vocab.into(), embedding.into()]);
+    let embedding_group = b.split_group();
+    b.split(table_e, 0, embedding_group);
+    let layers: Vec<Layer> =
+        (0..layers).map(|i| layer(b, cell, "rnn.", i, if i == 0 { embedding } else { hidden }, hidden)).collect();
+    let head = head(b, vocab, hidden);
+
+    let input = b.u32(Role::Io, "input", &[Dim::TIME, Dim::ROWS]);
+    let targets = b.u32(Role::Io, "targets", &[Dim::TIME, Dim::ROWS]);
+    let table = b.u32(Role::State, "table", &[Dim::ROWS, ROW_WORDS.into()]);
+    let tokens = b.u32(Role::State, "tokens", &[Dim::ROWS]);
+    let forced = b.u32(Role::Io, "forced", &[room.forced.max(1).into()]);
+    let ids = b.u32(Role::Io, "ids", &[room.ring.into(), Dim::ROWS]);
+    let log_probs = b.f32(Role::Io, "log_probs", &[room.ring.into(), Dim::ROWS]);
+    let no_marks = b.u32(Role::State, "no_marks", &[1.into()]);
+    let marks = room.filters.then(|| head.marks(b, "marks", Dim::ROWS));
+    let target_log_probs = b.f32(Role::Io, "target_log_probs", &[window]);
+    let reset_flags = b.u32(Role::Io, "reset_flags", &[Dim::ROWS]);
+    let row_source = b.u32(Role::Io, "row_source", &[Dim::ROWS]);
+
+    let scratch = stack_scratch(b, &layers);
+    let x = b.f32(Role::Scratch, "x", &[window, embedding.into()]);
+    let step_logits = head.logits(b, Role::Scratch, "step_logits", Dim::ROWS);
+    let window_logits = head.logits(b, Role::Scratch, "window_logits", window);
+    let all_log_probs = head.logits(b, Role::Io, "all_log_probs", window);
+    let lse = b.f32(Role::Scratch, "lse", &[window]);
+
+    let read_window = |b: &mut Builder| {
+        embed::record(b, input, table_e, x, window, 0);
+        rnn_stack(b, &layers, &scratch, Rows { tensor: x, first: 0.into() })
+    };
+    let window_lse = |b: &mut Builder| {
+        let y = read_window(b);
+        head.record(b, y, window_logits, window);
+        logsumexp::record(b, window_logits, lse, window);
+    };
+
+    let prefill = b.section("prefill", |b| {
+        read_window(b);
+    });
+    let draw = |b: &mut Builder, marks| {
+        let op = sample::Sample { logits: step_logits, table, tokens, forced, ids, log_probs, marks };
+        sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(room.ring));
+    };
+    let step = b.section("step", |b| {
+        let y = decode_stack(b, &layers, table_e, tokens);
+        head.record(b, y, step_logits, Dim::ROWS);
+        draw(b, sample::Marks::Unfiltered(no_marks));
+    });
+    let step_filtered = marks.map(|marks| {
+        b.section("step_filtered", |b| {
+            count_token::record(b, table, tokens, marks, Dim::ROWS);
+            let y = decode_stack(b, &layers, table_e, tokens);
+            head.record(b, y, step_logits, Dim::ROWS);
+            filter::record(b, step_logits, table, marks, Dim::ROWS);
+            draw(b, sample::Marks::Filtered(marks));
+        })
+    });
+    let score = b.section("score", |b| {
+        window_lse(b);
+        let op = target_log_prob::TargetLogProb { x: window_logits, lse, targets, y: target_log_probs };
+        target_log_prob::record(b, op, window);
+    });
+    let logits = b.section("logits", |b| {
+        window_lse(b);
+        softmax::record(b, window_logits, lse, all_log_probs, window, softmax::Kind::LogSoftmax);
+    });
+    let reset = b.section("reset", |b| {
+        for layer in &layers {
+            reset_rows::record(b, layer.h, reset_flags, Dim::ROWS, read_slot());
+            if let Some(c) = layer.c {
+                reset_rows::record(b, c, reset_flags, Dim::ROWS, 0.into());
+            }
+        }
+    });
+    let permute = permute_section(b, &layers, &scratch, row_source);
+
+    LanguageModel {
+        plan: std::mem::take(b).finish(),
+        shape,
+        layers,
+        input,
+        targets,
+        target_log_probs,
+        all_log_probs,
+        table,
+        tokens,
+        forced,
+        ids,
+        log_probs,
+        marks,
+        reset_flags,
+        row_source,
+        prefill,
+        step,
+        step_filtered,
+        score,
+        logits,
+        reset,
+        permute,
+    }
+}
+
+/// Row m of every state becomes what row `source[m]` was; through slot 0 of the scratch over time.
+fn permute_section(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, source: TensorId) -> SectionId {
+    b.section("permute", |b| {
+        for (layer, over_time) in layers.iter().zip(&scratch.layers) {
+            let slots = std::iter::once((layer.h, read_slot())).chain(layer.c.map(|c| (c, 0.into())));
+            for (state, at) in slots {
+                let away = gather_rows::GatherRows { from: state, index: source, to: over_time.states };
+                let offsets = gather_rows::Offsets { from: at, to: 0.into(), gather: true };
+                gather_rows::record(b, away, Dim::ROWS, offsets);
+                let back = gather_rows::GatherRows { from: over_time.states, index: source, to: state };
+                let offsets = gather_rows::Offsets { from: 0.into(), to: at, gather: false };
+                gather_rows::record(b, back, Dim::ROWS, offsets);
+            }
+        }
+    })
+}

@@ -1,0 +1,195 @@
+//! Recurrent layers: weights, states, a stack over time, and a decode step.
+
+use super::Cell;
+use crate::ops::lstm_decode::Input;
+use crate::ops::{gather_rows, gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
+
+/// Weights and states of one recurrent layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    /// The cell.
+    pub cell: Cell,
+    /// H.
+    pub hidden: usize,
+    /// `[G, H, K]`.
+    pub w_ih: TensorId,
+    /// `[G, H, H]`.
+    pub w_hh: TensorId,
+    /// `[G, H]`.
+    pub b_ih: TensorId,
+    /// `[G, H]`.
+    pub b_hh: TensorId,
+    /// `[2, B, H]`: the state before and after a step, in turn.
+    pub h: TensorId,
+    /// `[1, B, H]`: the cell state, an LSTM's.
+    pub c: Option<TensorId>,
+}
+
+/// Slots of a layer's `h`: the step of the section reads one and writes the other.
+const SLOTS: usize = 2;
+
+/// The slot that step t reads, as a row offset.
+pub(super) fn read_slot() -> Affine {
+    Affine::STEP.modulo(SLOTS).times(Dim::ROWS)
+}
+
+/// The slot that step t writes, as a row offset.
+fn write_slot() -> Affine {
+    Affine::STEP.plus(1).modulo(SLOTS).times(Dim::ROWS)
+}
+
+/// Declares a layer under PyTorch's names `{prefix}weight_ih_l{index}` and so on, and its states.
+pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: usize, hidden: usize) -> Layer {
+    let gates = cell.gates();
+    let weight = |b: &mut Builder, name: &str, shape: &[usize]| {
+        let shape: Vec<Dim> = shape.iter().map(|&n| n.into()).collect();
+        b.f32(Role::Weight, format!("{prefix}{name}_l{index}"), &shape)
+    };
+    let w_ih = weight(b, "weight_ih", &[gates, hidden, inputs]);
+    let w_hh = weight(b, "weight_hh", &[gates, hidden, hidden]);
+    let b_ih = weight(b, "bias_ih", &[gates, hidden]);
+    let b_hh = weight(b, "bias_hh", &[gates, hidden]);
+    let units = b.split_group();
+    b.split(w_ih, 1, units);
+    b.split(w_hh, 1, units);
+    let h = b.f32(Role::State, format!("h_l{index}"), &[SLOTS.into(), Dim::ROWS, hidden.into()]);
+    let c =
+        (cell == Cell::Lstm).then(|| b.f32(Role::State, format!("c_l{index}"), &[1.into(), Dim::ROWS, hidden.into()]));
+    Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c }
+}
+
+/// A run of rows of a tensor: where a sequence `[T, B, K]` starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// `[*, K]`.
+    pub tensor: TensorId,
+    /// The first row.
+    pub first: Affine,
+}
+
+/// Scratch of one layer over time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OverTime {
+    /// `[T, B, G, H]`: the input products.
+    pub gx: TensorId,
+    /// `[T + 1, B, H]`: the states, the initial one first.
+    pub states: TensorId,
+}
+
+/// Scratch that [`rnn_stack`] needs, declared once and shared by the sections.
+#[derive(Clone, Debug)]
+pub struct StackScratch {
+    pub(super) layers: Vec<OverTime>,
+    /// `[B]` u32 for row copies in order.
+    order: TensorId,
+}
+
+/// Declares the scratch of a stack over time. Layers share one tensor of input products.
+pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
+    let mut products: Vec<((usize, usize), TensorId)> = Vec::new();
+    let over_time = layers.iter().enumerate().map(|(i, layer)| {
+        let key = (layer.cell.gates(), layer.hidden);
+        let known = products.iter().find(|(k, _)| *k == key).map(|(_, id)| *id);
+        let gx = known.unwrap_or_else(|| {
+            let shape = [Dim::TIME, Dim::ROWS, key.0.into(), key.1.into()];
+            b.f32(Role::Scratch, format!("input_products_{}x{}", key.0, key.1), &shape)
+        });
+        products.push((key, gx));
+        let states = b.f32(Role::Scratch, format!("states_l{i}"), &[Dim::TIME.plus(1), Dim::ROWS, layer.hidden.into()]);
+        OverTime { gx, states }
+    });
+    let layers = over_time.collect();
+    StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
+}
+
+/// A stack of layers over T steps: from x `[T, B, K]` and the layers' states to y `[T, B, H]` and the new states.
+///
+/// Each layer takes one matrix product for all its inputs, then T steps. Counts as one step of the section's
+/// counter: the states are read from one slot and written to the other.
+pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: Rows) -> Rows {
+    let mut x = x;
+    for (layer, over_time) in layers.iter().zip(&scratch.layers) {
+        let OverTime { gx, states } = *over_time;
+        let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gx };
+        matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
+        let copy = |b: &mut Builder, from, to, at: [Affine; 2]| {
+            let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
+            gather_rows::record(b, gather_rows::GatherRows { from, index: scratch.order, to }, Dim::ROWS, at);
+        };
+        copy(b, layer.h, states, [read_slot(), 0.into()]);
+        b.repeat(Dim::TIME, Direction::Forward, |b| {
+            let now = Affine::REPEAT.times(Dim::ROWS);
+            step(b, layer, gx, states, now, Affine::REPEAT.plus(1).times(Dim::ROWS));
+        });
+        copy(b, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
+        x = Rows { tensor: states, first: Dim::ROWS.into() };
+    }
+    x
+}
+
+/// One step of a layer over time; row `now` of the input products and states, to row `next` of the states.
+fn step(b: &mut Builder, layer: &Layer, gx: TensorId, h: TensorId, now: Affine, next: Affine) {
+    let Layer { w_hh, b_hh, .. } = *layer;
+    match layer.c {
+        Some(c) => {
+            let zero = 0.into();
+            let at = lstm_step::Offsets { gx: now, h_read: now, h_write: next, c_read: zero, c_write: zero };
+            lstm_step::record(b, lstm_step::LstmStep { gx, w_hh, b_hh, h, c }, Dim::ROWS, at);
+        }
+        None => {
+            let at = gru_step::Offsets { gx: now, h_read: now, h_write: next };
+            gru_step::record(b, gru_step::GruStep { gx, w_hh, b_hh, h }, Dim::ROWS, at);
+        }
+    }
+}
+
+/// One token through a stack: row `ids[m]` of `table` through all layers, one op each. Gives the last h.
+pub fn decode_stack(b: &mut Builder, layers: &[Layer], table: TensorId, ids: TensorId) -> Rows {
+    let (mut source, mut x) = (table, Input::Gather);
+    for layer in layers {
+        let Layer { w_ih, w_hh, b_ih, b_hh, h, .. } = *layer;
+        let (h_read, h_write) = (read_slot(), write_slot());
+        match layer.c {
+            Some(c) => {
+                let op = lstm_decode::LstmDecode { source, ids, w_ih, w_hh, b_ih, b_hh, h, c };
+                lstm_decode::record(b, op, Dim::ROWS, lstm_decode::Offsets { x, h_read, h_write, c: 0.into() });
+            }
+            None => {
+                let op = gru_decode::GruDecode { source, ids, w_ih, w_hh, b_ih, b_hh, h };
+                gru_decode::record(b, op, Dim::ROWS, gru_decode::Offsets { x, h_read, h_write });
+            }
+        }
+        (source, x) = (h, Input::Rows(write_slot()));
+    }
+    Rows { tensor: source, first: write_slot() }
+}
+
+/// A recurrent stack alone, with raw x, h0, c0 in and y, hn, cn out.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// The plan.
+    pub plan: Plan,
+    /// Section `forward`; step 0 reads slot 0 of each layer's h and writes slot 1.
+    pub forward: SectionId,
+    /// `[T, B, K]`.
+    pub x: TensorId,
+    /// The last layer's states `[T + 1, B, H]`; y is all but the first.
+    pub y: TensorId,
+    /// The layers, with their states.
+    pub layers: Vec<Layer>,
+}
+
+/// Writes the plan of a recurrent stack alone. Weights have PyTorch's names without a prefix.
+pub fn stack(cell: Cell, inputs: usize, hidden: usize, layers: usize) -> Stack {
+    let b = &mut Builder::new();
+    let layers: Vec<Layer> =
+        (0..layers).map(|i| layer(b, cell, "", i, if i == 0 { inputs } else { hidden }, hidden)).collect();
+    let x = b.f32(Role::Io, "x", &[Dim::TIME, Dim::ROWS, inputs.into()]);
+    let scratch = stack_scratch(b, &layers);
+    let y = scratch.layers.last().expect("a stack has a layer").states;
+    let forward = b.section("forward", |b| {
+        rnn_stack(b, &layers, &scratch, Rows { tensor: x, first: 0.into() });
+    });
+    Stack { plan: std::mem::take(b).finish(), forward, x, y, layers }
+}
