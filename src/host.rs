@@ -8,7 +8,9 @@ use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::plan::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+use crate::train::Engine;
 
 pub use files::{available_memory, map, open_model, save_model};
 
@@ -81,6 +83,16 @@ impl Device {
             Device::Cpu(threads) => format!("CPU ({} threads)", threads.threads()),
             Device::Gpu(gpu) => format!("{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver),
         }
+    }
+
+    /// An engine for training.
+    ///
+    /// # Errors
+    /// More than the device can hold.
+    pub fn engine(&self, recipe: &Recipe) -> Result<Engine> {
+        let training = training(*recipe);
+        let executor = self.executor(&training.plan, Engine::sizes(recipe), &Engine::sections(&training))?;
+        Engine::new(training, executor)
     }
 
     /// An executor for some sections of a plan.

@@ -8,6 +8,8 @@ mod command_line;
 mod context;
 mod default_model;
 mod execution;
+mod gradients;
+mod learning;
 mod limits;
 mod model_folders;
 mod reference_values;
@@ -15,6 +17,7 @@ mod safetensor_file;
 mod sampling;
 mod stacks;
 mod structure;
+mod trajectories;
 mod translation;
 mod vectors;
 
@@ -26,6 +29,9 @@ fn main() {
     trials.extend(cases::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
+    trials.extend(gradients::trials());
+    trials.extend(trajectories::trials());
+    trials.extend(learning::trials());
     trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
