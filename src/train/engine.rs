@@ -1,6 +1,7 @@
 //! The engine: training steps on one executor, queued ahead of the device, their losses read behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
@@ -8,6 +9,7 @@ use crate::model::Weights;
 use crate::ops::cross_entropy::IGNORED;
 use crate::plan::network::{Layer, Parameter, RING, Recipe, Training, training};
 use crate::plan::{MemoryNeed, SectionId, Sizes, TensorId};
+use super::portions::portions;
 
 /// A window of B streams: what one step learns from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,11 +40,11 @@ pub struct Outcome {
 /// All that a run goes on from, by name: parameters, `first_moment.*`, `second_moment.*`, `state.*`.
 pub type Snapshot = BTreeMap<String, Vec<f32>>;
 
-/// A step that was queued.
+/// A step that was queued, in one submission or several.
 struct Queued {
     step: u32,
     tokens: u32,
-    ticket: Ticket,
+    tickets: Vec<Ticket>,
 }
 
 /// Training steps on one executor.
@@ -52,6 +54,8 @@ pub struct Engine {
     step: u32,
     queued: Vec<Queued>,
     outcomes: Vec<Outcome>,
+    /// How sections are cut into submissions, for the window lengths that occurred.
+    portions: HashMap<(SectionId, usize), Vec<Range<usize>>>,
 }
 
 impl Engine {
@@ -80,7 +84,8 @@ impl Engine {
         let order: Vec<u32> = (0..training.recipe.rows as u32).collect();
         executor.write(io.row_order, 0, Values::U32(&order))?;
         executor.write(io.always, 0, Values::U32(&vec![1; 4 * training.recipe.rows]))?;
-        Ok(Engine { training, executor, step: 0, queued: Vec::new(), outcomes: Vec::new() })
+        let (queued, outcomes, portions) = (Vec::new(), Vec::new(), HashMap::new());
+        Ok(Engine { training, executor, step: 0, queued, outcomes, portions })
     }
 
     /// The device in words.
@@ -209,12 +214,22 @@ impl Engine {
         let row = schedule_row(&self.training.recipe, step, learning_rate, 1.0 / f64::from(tokens.max(1)));
         self.write_window(step, window, row)?;
         let Training { forward, backward, optimise, .. } = self.training;
-        let sizes = Sizes { rows: self.training.recipe.rows, time: window.time };
-        let runs = [forward, backward, optimise].map(|section| Run::new(section, sizes, step..step + 1));
-        let ticket = self.executor.submit(&runs, &[])?;
-        self.queued.push(Queued { step, tokens, ticket });
+        let mut tickets = Vec::new();
+        for section in [forward, backward, optimise] {
+            tickets.extend(self.run(section, window.time, step)?);
+        }
+        self.queued.push(Queued { step, tokens, tickets });
         self.step += 1;
         Ok(())
+    }
+
+    /// Queues a section for one step, in as many submissions as its work asks for.
+    fn run(&mut self, section: SectionId, time: usize, step: u32) -> Result<Vec<Ticket>> {
+        let sizes = Sizes { rows: self.training.recipe.rows, time };
+        let plan = &self.training.plan;
+        let ranges = self.portions.entry((section, time)).or_insert_with(|| portions(plan, section, sizes));
+        let run = |ops: &Range<usize>| Run { ops: ops.clone(), ..Run::new(section, sizes, step..step + 1) };
+        ranges.iter().map(|ops| self.executor.submit(&[run(ops)], &[])).collect()
     }
 
     /// Writes a window into the slot of a step.
@@ -269,12 +284,17 @@ impl Engine {
         let ticket = self.executor.submit(&[], &[io.losses, io.clips])?;
         let results = self.executor.wait(ticket)?;
         let (losses, clips) = (results[0].real(), results[1].real());
-        for Queued { step, tokens, ticket } in std::mem::take(&mut self.queued) {
-            self.executor.wait(ticket)?;
+        for Queued { step, tokens, tickets } in std::mem::take(&mut self.queued) {
+            self.forget(tickets)?;
             let slot = step as usize % RING;
             self.outcomes.push(Outcome { step, loss: losses[slot], gradient_norm: clips[2 * slot], tokens });
         }
         Ok(())
+    }
+
+    /// Takes results that nobody reads.
+    fn forget(&mut self, tickets: Vec<Ticket>) -> Result<()> {
+        tickets.into_iter().try_for_each(|ticket| self.executor.wait(ticket).map(drop))
     }
 
     /// Summed loss in nats and number of targets of windows that follow each other, on states of their own that start
@@ -292,14 +312,12 @@ impl Engine {
             self.executor.write(state, 0, Values::F32(&zeros))?;
         }
         let (mut nats, mut tokens, mut step) = (0.0, 0, 0u32);
-        let mut in_flight = Vec::new();
+        let mut in_flight: Vec<Vec<Ticket>> = Vec::new();
         for window in windows {
             let window = window?;
             // The loss of a slot is its sum where a target weighs 1.
             self.write_window(step, &window, [0.0, 0.0, 0.0, 1.0])?;
-            let sizes = Sizes { time: window.time, ..sizes };
-            let run = Run::new(self.training.evaluate, sizes, step..step + 1);
-            in_flight.push(self.executor.submit(&[run], &[])?);
+            in_flight.push(self.run(self.training.evaluate, window.time, step)?);
             tokens += window.targets.iter().filter(|target| **target != IGNORED).count() as u64;
             step += 1;
             if in_flight.len() == RING {
@@ -311,13 +329,11 @@ impl Engine {
     }
 
     /// The losses of the first slots, as many as were in flight.
-    fn summed_losses(&mut self, in_flight: &mut Vec<Ticket>) -> Result<f64> {
+    fn summed_losses(&mut self, in_flight: &mut Vec<Vec<Ticket>>) -> Result<f64> {
         let ticket = self.executor.submit(&[], &[self.training.io.losses])?;
         let results = self.executor.wait(ticket)?;
         let sum = results[0].real()[..in_flight.len()].iter().map(|loss| f64::from(*loss)).sum();
-        for ticket in in_flight.drain(..) {
-            self.executor.wait(ticket)?;
-        }
+        in_flight.drain(..).try_for_each(|tickets| self.forget(tickets))?;
         Ok(sum)
     }
 }
