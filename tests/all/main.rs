@@ -10,6 +10,7 @@ mod default_model;
 mod execution;
 mod gradients;
 mod learning;
+mod finite_differences;
 mod limits;
 mod model_folders;
 mod reference_values;
@@ -27,6 +28,7 @@ fn main() {
     trials.extend(structure::trials());
     trials.extend(translation::trials());
     trials.extend(cases::trials());
+    trials.extend(finite_differences::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
     trials.extend(gradients::trials());
