@@ -75,6 +75,8 @@ pub(super) struct OverTime {
     pub gx: TensorId,
     /// `[T + 1, B, H]`: the states, the initial one first.
     pub states: TensorId,
+    /// A GRU's stand-in for what steps keep for a backward pass.
+    candidate: Option<TensorId>,
 }
 
 /// Scratch that [`rnn_stack`] needs, declared once and shared by the sections.
@@ -88,6 +90,8 @@ pub struct StackScratch {
 /// Declares the scratch of a stack over time. Layers share one tensor of input products.
 pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
     let mut products: Vec<((usize, usize), TensorId)> = Vec::new();
+    let any_gru = layers.iter().any(|layer| layer.cell == Cell::Gru);
+    let candidate = any_gru.then(|| b.f32(Role::Scratch, "candidate", &[Dim::fixed(1); 3]));
     let over_time = layers.iter().enumerate().map(|(i, layer)| {
         let key = (layer.cell.gates(), layer.hidden);
         let known = products.iter().find(|(k, _)| *k == key).map(|(_, id)| *id);
@@ -97,7 +101,7 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
         });
         products.push((key, gx));
         let states = b.f32(Role::Scratch, format!("states_l{i}"), &[Dim::TIME.plus(1), Dim::ROWS, layer.hidden.into()]);
-        OverTime { gx, states }
+        OverTime { gx, states, candidate: candidate.filter(|_| layer.cell == Cell::Gru) }
     });
     let layers = over_time.collect();
     StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
@@ -110,7 +114,7 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
 pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: Rows) -> Rows {
     let mut x = x;
     for (layer, over_time) in layers.iter().zip(&scratch.layers) {
-        let OverTime { gx, states } = *over_time;
+        let OverTime { gx, states, .. } = *over_time;
         let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gx };
         matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
         let copy = |b: &mut Builder, from, to, at: [Affine; 2]| {
@@ -120,7 +124,7 @@ pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: R
         copy(b, layer.h, states, [read_slot(), 0.into()]);
         b.repeat(Dim::TIME, Direction::Forward, |b| {
             let now = Affine::REPEAT.times(Dim::ROWS);
-            step(b, layer, gx, states, now, Affine::REPEAT.plus(1).times(Dim::ROWS));
+            step(b, layer, over_time, now, Affine::REPEAT.plus(1).times(Dim::ROWS));
         });
         copy(b, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
         x = Rows { tensor: states, first: Dim::ROWS.into() };
@@ -129,17 +133,20 @@ pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: R
 }
 
 /// One step of a layer over time; row `now` of the input products and states, to row `next` of the states.
-fn step(b: &mut Builder, layer: &Layer, gx: TensorId, h: TensorId, now: Affine, next: Affine) {
+fn step(b: &mut Builder, layer: &Layer, over_time: &OverTime, now: Affine, next: Affine) {
     let Layer { w_hh, b_hh, .. } = *layer;
+    let OverTime { gx: gates, states: h, candidate } = *over_time;
+    let (h_read, h_write, keep_gates) = (now, next, false);
     match layer.c {
         Some(c) => {
             let zero = 0.into();
-            let at = lstm_step::Offsets { gx: now, h_read: now, h_write: next, c_read: zero, c_write: zero };
-            lstm_step::record(b, lstm_step::LstmStep { gx, w_hh, b_hh, h, c }, Dim::ROWS, at);
+            let at = lstm_step::Offsets { gx: now, h_read, h_write, c_read: zero, c_write: zero, keep_gates };
+            lstm_step::record(b, lstm_step::LstmStep { gates, w_hh, b_hh, h, c }, Dim::ROWS, at);
         }
         None => {
-            let at = gru_step::Offsets { gx: now, h_read: now, h_write: next };
-            gru_step::record(b, gru_step::GruStep { gx, w_hh, b_hh, h }, Dim::ROWS, at);
+            let candidate = candidate.expect("a GRU has a stand-in");
+            let at = gru_step::Offsets { gx: now, h_read, h_write, keep_gates };
+            gru_step::record(b, gru_step::GruStep { gates, w_hh, b_hh, h, candidate }, Dim::ROWS, at);
         }
     }
 }
