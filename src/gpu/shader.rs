@@ -5,13 +5,18 @@ use super::device::ParamsBy;
 /// What kernels share, by name.
 const LIBRARY: &[(&str, &str)] = &[
     ("advance", crate::wgsl!("lib/advance")),
+    ("backward", crate::wgsl!("lib/backward")),
+    ("backward_row", crate::wgsl!("lib/backward_row")),
+    ("backward_rows", crate::wgsl!("lib/backward_rows")),
     ("digits", crate::wgsl!("lib/digits")),
     ("filters", crate::wgsl!("lib/filters")),
     ("gru", crate::wgsl!("lib/gru")),
+    ("gru_backward", crate::wgsl!("lib/gru_backward")),
     ("gru_recurrent", crate::wgsl!("lib/gru_recurrent")),
     ("gru_slices", crate::wgsl!("lib/gru_slices")),
     ("index", crate::wgsl!("lib/index")),
     ("lstm", crate::wgsl!("lib/lstm")),
+    ("lstm_backward", crate::wgsl!("lib/lstm_backward")),
     ("lstm_finish", crate::wgsl!("lib/lstm_finish")),
     ("lstm_recurrent", crate::wgsl!("lib/lstm_recurrent")),
     ("lstm_slices", crate::wgsl!("lib/lstm_slices")),

@@ -14,9 +14,11 @@ pub mod filters;
 pub mod gather_rows;
 pub mod gru_decode;
 pub mod gru_step;
+pub mod gru_step_backward;
 pub mod logsumexp;
 pub mod lstm_decode;
 pub mod lstm_step;
+pub mod lstm_step_backward;
 pub mod matmul;
 pub mod noise;
 pub mod pack_weight;
@@ -39,8 +41,10 @@ pub static TABLE: &[&OpRow] = &[
     &embed::ROW,
     &matmul::ROW,
     &lstm_step::ROW,
+    &lstm_step_backward::ROW,
     &lstm_decode::ROW,
     &gru_step::ROW,
+    &gru_step_backward::ROW,
     &gru_decode::ROW,
     &logsumexp::ROW,
     &softmax::ROW,

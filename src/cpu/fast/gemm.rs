@@ -25,6 +25,7 @@ const TILE_ROWS: usize = 6;
 pub struct Rows<'a> {
     data: &'a [f32],
     width: usize,
+    len: usize,
     first: usize,
     ids: Option<&'a [u32]>,
 }
@@ -32,18 +33,24 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Row m is row `first + m` of `data`.
     pub fn from(data: &'a [f32], width: usize, first: usize) -> Rows<'a> {
-        Rows { data, width, first, ids: None }
+        Rows { data, width, len: width, first, ids: None }
     }
 
     /// Row m is row `ids[m]` of `data`.
     pub fn looked_up(data: &'a [f32], width: usize, ids: &'a [u32]) -> Rows<'a> {
-        Rows { data, width, first: 0, ids: Some(ids) }
+        Rows { data, width, len: width, first: 0, ids: Some(ids) }
+    }
+
+    /// Only the first `len` numbers of each row.
+    pub fn leading(self, len: usize) -> Rows<'a> {
+        assert!(len <= self.width, "a row has as many numbers");
+        Rows { len, ..self }
     }
 
     #[inline(always)]
     fn row(&self, m: usize) -> &'a [f32] {
         let row = self.ids.map_or(self.first + m, |ids| ids[m] as usize);
-        &self.data[row * self.width..][..self.width]
+        &self.data[row * self.width..][..self.len]
     }
 }
 
@@ -51,18 +58,29 @@ impl<'a> Rows<'a> {
 #[derive(Clone, Copy)]
 pub struct Panels<'a> {
     data: &'a [f32],
+    /// Inputs of the whole weight.
+    depth: usize,
+    /// The first input that counts.
+    first: usize,
+    /// Inputs that count.
     inputs: usize,
 }
 
 impl<'a> Panels<'a> {
-    /// A weight of `inputs` inputs in layout Panel16.
+    /// A weight of `inputs` inputs in layout Panel16; or in layout Panel16T, its inputs being what is summed over.
     pub fn new(packed: Option<&'a [f32]>, inputs: usize) -> Panels<'a> {
-        Panels { data: packed.expect("the row asks for a packed weight"), inputs }
+        Panels { data: packed.expect("the row asks for a packed weight"), depth: inputs, first: 0, inputs }
+    }
+
+    /// Only some of the inputs.
+    pub fn of_inputs(self, inputs: Range<usize>) -> Panels<'a> {
+        assert!(inputs.end <= self.depth, "the weight has as many inputs");
+        Panels { first: inputs.start, inputs: inputs.len(), ..self }
     }
 
     #[inline(always)]
     fn block(&self, panel: usize, k: Range<usize>) -> &'a [f32] {
-        &self.data[(panel * self.inputs + k.start) * LANES..][..k.len() * LANES]
+        &self.data[(panel * self.depth + self.first + k.start) * LANES..][..k.len() * LANES]
     }
 }
 
@@ -98,7 +116,7 @@ impl<'a> Product<'a> {
         (weight, panels): (Panels<'a>, Range<usize>),
         sums: Sums<'a>,
     ) {
-        assert_eq!(x.width, weight.inputs, "rows are as long as the weight has inputs");
+        assert_eq!(x.len, weight.inputs, "rows are as long as the weight has inputs");
         level.run(Product { x, rows, weight, panels, sums });
     }
 

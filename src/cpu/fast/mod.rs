@@ -11,6 +11,7 @@
 //! runs in the order of its [`crate::ops::OrderClass`], every multiply-add is fused, no estimate instruction is
 //! used, and the end of a row that does not fill a vector goes through the same vector code, padded.
 
+mod backward;
 mod filter;
 mod gemm;
 mod gru;
@@ -27,6 +28,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use backward::{gru_step_backward, lstm_step_backward};
 pub use filter::filter;
 pub use gru::{gru_decode, gru_step};
 pub use lstm::{lstm_decode, lstm_step};

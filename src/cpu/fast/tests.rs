@@ -1,7 +1,7 @@
 //! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
 
 use super::simd::Level;
-use super::{filter, gru, lstm, matmul, sample, softmax};
+use super::{backward, filter, gru, lstm, matmul, sample, softmax};
 use crate::cpu::{FastArgs, Pool, Serial};
 use crate::ops::Buffer;
 use crate::ops::noise::philox;
@@ -60,10 +60,14 @@ impl Problem {
         self
     }
 
-    fn weight(mut self, shape: [usize; 3]) -> Problem {
+    fn weight(self, shape: [usize; 3]) -> Problem {
+        self.weight_in(Layout::Panel16, shape)
+    }
+
+    fn weight_in(mut self, layout: Layout, shape: [usize; 3]) -> Problem {
         let values = self.random(shape.iter().product(), 0.3);
         self.operands.push(Buffer::Real(Vec::new()));
-        self.packed.push(Some(pack(Layout::Panel16, &values, shape, 0.0)));
+        self.packed.push(Some(pack(layout, &values, shape, 0.0)));
         self
     }
 
@@ -117,8 +121,8 @@ fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Probl
         .real((rows + 2) * columns, 1.0)
 }
 
-fn lstm_step_of(rows: usize, hidden: usize) -> Problem {
-    Problem::new(lstm::lstm_step_at, &[rows, hidden, 1, rows, 0, 0, 0], &[2, 3, 4, 5, 6])
+fn lstm_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
+    Problem::new(lstm::lstm_step_at, &[rows, hidden, 1, rows, 0, 0, 0, keep.into()], &[2, 3, 4, 5, 6])
         .real((rows + 1) * 4 * hidden, 3.0)
         .weight([4, hidden, hidden])
         .real(4 * hidden, 1.0)
@@ -126,12 +130,34 @@ fn lstm_step_of(rows: usize, hidden: usize) -> Problem {
         .real(rows * hidden, 2.0)
 }
 
-fn gru_step_of(rows: usize, hidden: usize) -> Problem {
-    Problem::new(gru::gru_step_at, &[rows, hidden, 1, 0, rows], &[2, 3, 4])
+fn gru_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
+    Problem::new(gru::gru_step_at, &[rows, hidden, 1, 0, rows, keep.into()], &[2, 3, 4])
         .real((rows + 1) * 3 * hidden, 3.0)
         .weight([3, hidden, hidden])
         .real(3 * hidden, 1.0)
         .real(2 * rows * hidden, 1.0)
+        .real((rows + 1) * hidden, 1.0)
+}
+
+fn lstm_step_backward_of(rows: usize, hidden: usize) -> Problem {
+    // dc and dh have no offset: their rows do not move.
+    Problem::new(backward::lstm_step_backward_at, &[rows, hidden, 1, rows + 1, 0, rows, 1], &[])
+        .real((2 * rows + 1) * 4 * hidden, 1.0)
+        .weight_in(Layout::Panel16T, [4, hidden, hidden])
+        .real(2 * rows * hidden, 2.0)
+        .real((rows + 1) * hidden, 1.0)
+        .real(rows * hidden, 1.0)
+        .real(rows * hidden, 1.0)
+}
+
+fn gru_step_backward_of(rows: usize, hidden: usize) -> Problem {
+    Problem::new(backward::gru_step_backward_at, &[rows, hidden, 1, rows + 1, 1, 1], &[])
+        .real((2 * rows + 1) * 3 * hidden, 1.0)
+        .real((2 * rows + 1) * hidden, 1.0)
+        .weight_in(Layout::Panel16T, [3, hidden, hidden])
+        .real((rows + 1) * hidden, 1.0)
+        .real((rows + 1) * hidden, 1.0)
+        .real(rows * hidden, 1.0)
 }
 
 /// The decode step of either network: its input rows in order, or looked up in an order of their own.
@@ -215,8 +241,12 @@ fn matmul_bits() {
 #[test]
 fn step_bits() {
     for (rows, hidden) in [(1, 1), (1, 70), (1, 410), (2, 384), (5, 17), (31, 128), (67, 81)] {
-        lstm_step_of(rows, hidden).check(&format!("lstm_step {rows} {hidden}"));
-        gru_step_of(rows, hidden).check(&format!("gru_step {rows} {hidden}"));
+        for keep in [false, true] {
+            lstm_step_of(rows, hidden, keep).check(&format!("lstm_step {rows} {hidden} {keep}"));
+            gru_step_of(rows, hidden, keep).check(&format!("gru_step {rows} {hidden} {keep}"));
+        }
+        lstm_step_backward_of(rows, hidden).check(&format!("lstm_step_backward {rows} {hidden}"));
+        gru_step_backward_of(rows, hidden).check(&format!("gru_step_backward {rows} {hidden}"));
         for (gates, gather) in [(4, true), (4, false), (3, true), (3, false)] {
             decode_of(gates, [rows, 50, hidden], gather).check(&format!("decode {gates} {rows} {hidden} {gather}"));
         }

@@ -63,8 +63,7 @@ pub(super) fn layer_backward(
     x: Rows,
     dx: Option<(TensorId, bool)>,
 ) {
-    let OverTime { gates, kept, .. } = *over_time;
-    let candidate = kept.and_then(|kept| kept.candidate);
+    let OverTime { gates, candidate, .. } = *over_time;
     let gate_count = layer.cell.gates();
     // Behind the last step there is none: its gradients are zero.
     for (tensor, rows) in [(Some(gates), gate_count), (candidate, 1)] {
@@ -92,20 +91,19 @@ pub(super) fn layer_backward(
 
 /// Step t backward, t being the innermost loop's index.
 fn step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
-    let OverTime { gates, states, kept } = *over_time;
-    let kept = kept.expect("a layer that is trained keeps its steps");
+    let OverTime { gates, states, cells, candidate, .. } = *over_time;
     let LayerGradients { dy, dh, dc, .. } = *gradients;
     let (now, next) = (Affine::REPEAT.times(Dim::ROWS), Affine::REPEAT.plus(1).times(Dim::ROWS));
     let w_hh = layer.w_hh;
     match layer.cell {
         Cell::Lstm => {
-            let (c, dc) = kept.cells.zip(dc).expect("an LSTM has cell states");
+            let (c, dc) = cells.zip(dc).expect("an LSTM has cell states");
             let op = lstm_step_backward::LstmStepBackward { gates, w_hh, c, dy, dc, dh };
             let at = lstm_step_backward::Offsets { gates: now, next, c_before: now, c_after: next, dy: now };
             lstm_step_backward::record(b, op, Dim::ROWS, at);
         }
         Cell::Gru => {
-            let candidate = kept.candidate.expect("a GRU keeps its candidate's product");
+            let candidate = candidate.expect("a GRU keeps its candidate's product");
             let op = gru_step_backward::GruStepBackward { gates, candidate, w_hh, h: states, dy, dh };
             let at = gru_step_backward::Offsets { gates: now, next, h_before: now, dy: now };
             gru_step_backward::record(b, op, Dim::ROWS, at);
@@ -115,7 +113,7 @@ fn step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients
 
 /// Which gates of a layer have their recurrent gradient in which tensor: (tensor, its gates, the weights' first gate).
 fn recurrent_sources(layer: &Layer, over_time: &OverTime) -> Vec<(TensorId, usize, usize)> {
-    match over_time.kept.and_then(|kept| kept.candidate) {
+    match over_time.candidate {
         // A GRU's candidate gate is reset after its product, so the product's gradient is not the gate's.
         Some(candidate) => vec![(over_time.gates, 2, 0), (candidate, 1, 2)],
         None => vec![(over_time.gates, layer.cell.gates(), 0)],

@@ -75,17 +75,13 @@ pub(super) struct OverTime {
     pub gates: TensorId,
     /// `[T + 1, B, H]`: the states, the initial one first.
     pub states: TensorId,
-    /// What backward sections need besides.
-    pub kept: Option<Kept>,
-}
-
-/// Kept from each step for the way back.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
-    /// `[T + 1, B, H]`: an LSTM's cell states, the initial one first.
+    /// `[T + 1, B, H]`: an LSTM's cell states, the initial one first, where they are kept.
     pub cells: Option<TensorId>,
-    /// `[T + 1, B, 1, H]`: a GRU's recurrent product of the candidate gate, its bias included.
+    /// `[T + 1, B, 1, H]`: a GRU's recurrent product of the candidate gate, its bias included; a stand-in of one element
+    /// where it is not kept.
     pub candidate: Option<TensorId>,
+    /// Whether steps keep their gates, for the way back.
+    pub keep_gates: bool,
 }
 
 /// Scratch that [`rnn_stack`] needs, declared once and shared by the sections.
@@ -99,6 +95,10 @@ pub struct StackScratch {
 /// Declares the scratch of a stack over time. Layers share one tensor of input products.
 pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
     let mut products: Vec<((usize, usize), TensorId)> = Vec::new();
+    let any_gru = layers.iter().any(|layer| layer.cell == Cell::Gru);
+    let candidate = any_gru.then(|| b.f32(Role::Scratch, "candidate", &[Dim::fixed(1); 3]));
+    let any_gru = layers.iter().any(|layer| layer.cell == Cell::Gru);
+    let stand_in = any_gru.then(|| b.f32(Role::Scratch, "no_candidate", &[Dim::fixed(1); 3]));
     let over_time = layers.iter().enumerate().map(|(i, layer)| {
         let key = (layer.cell.gates(), layer.hidden);
         let known = products.iter().find(|(k, _)| *k == key).map(|(_, id)| *id);
@@ -108,7 +108,8 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
         });
         products.push((key, gates));
         let states = b.f32(Role::Scratch, format!("states_l{i}"), &[Dim::TIME.plus(1), Dim::ROWS, layer.hidden.into()]);
-        OverTime { gates, states, kept: None }
+        let candidate = stand_in.filter(|_| layer.cell == Cell::Gru);
+        OverTime { gates, states, cells: None, candidate, keep_gates: false }
     });
     let layers = over_time.collect();
     StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
@@ -128,7 +129,7 @@ pub(super) fn stack_scratch_kept(b: &mut Builder, layers: &[Layer]) -> StackScra
                 (None, Some(b.f32(Role::Saved, format!("candidate_l{i}"), &shape)))
             }
         };
-        OverTime { gates, states, kept: Some(Kept { cells, candidate }) }
+        OverTime { gates, states, cells, candidate, keep_gates: true }
     });
     let layers = over_time.collect();
     StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
@@ -159,14 +160,14 @@ pub(super) fn layer_over_time(
     x: Rows,
     starts: Option<Starts>,
 ) -> Rows {
-    let OverTime { gates, states, kept } = *over_time;
+    let OverTime { gates, states, cells, .. } = *over_time;
     let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gates };
     matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
     let copy = |b: &mut Builder, from, to, at: [Affine; 2]| {
         let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
         gather_rows::record(b, gather_rows::GatherRows { from, index: order, to }, Dim::ROWS, at);
     };
-    let cells = layer.c.zip(kept.and_then(|kept| kept.cells));
+    let cells = layer.c.zip(cells);
     copy(b, layer.h, states, [read_slot(), 0.into()]);
     if let Some((c, cells)) = cells {
         copy(b, c, cells, [0.into(), 0.into()]);
@@ -189,18 +190,20 @@ pub(super) fn layer_over_time(
 /// states to block t + 1 of the states.
 fn step(b: &mut Builder, layer: &Layer, over_time: &OverTime) {
     let Layer { w_hh, b_hh, .. } = *layer;
-    let OverTime { gates: gx, states: h, kept } = *over_time;
+    let OverTime { gates, states: h, cells, candidate, keep_gates } = *over_time;
     let (now, next) = (Affine::REPEAT.times(Dim::ROWS), Affine::REPEAT.plus(1).times(Dim::ROWS));
+    let (gx, h_read, h_write) = (now, now, next);
     match layer.c {
         Some(c) => {
-            let cells = kept.and_then(|kept| kept.cells);
             let [c_read, c_write] = if cells.is_some() { [now, next] } else { [0.into(), 0.into()] };
-            let at = lstm_step::Offsets { gx: now, h_read: now, h_write: next, c_read, c_write };
-            lstm_step::record(b, lstm_step::LstmStep { gx, w_hh, b_hh, h, c: cells.unwrap_or(c) }, Dim::ROWS, at);
+            let op = lstm_step::LstmStep { gates, w_hh, b_hh, h, c: cells.unwrap_or(c) };
+            let at = lstm_step::Offsets { gx, h_read, h_write, c_read, c_write, keep_gates };
+            lstm_step::record(b, op, Dim::ROWS, at);
         }
         None => {
-            let at = gru_step::Offsets { gx: now, h_read: now, h_write: next };
-            gru_step::record(b, gru_step::GruStep { gx, w_hh, b_hh, h }, Dim::ROWS, at);
+            let candidate = candidate.expect("a GRU has one, or a stand-in");
+            let op = gru_step::GruStep { gates, w_hh, b_hh, h, candidate };
+            gru_step::record(b, op, Dim::ROWS, gru_step::Offsets { gx, h_read, h_write, keep_gates });
         }
     }
 }
