@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use super::portions::portions;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::model::Weights;
 use crate::ops::cross_entropy::IGNORED;
 use crate::plan::network::{Layer, Parameter, RING, Recipe, Training, training};
 use crate::plan::{MemoryNeed, SectionId, Sizes, TensorId};
-use super::portions::portions;
 
 /// A window of B streams: what one step learns from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -305,8 +305,7 @@ impl Engine {
     pub fn evaluate(&mut self, windows: &mut dyn Iterator<Item = Result<Window>>) -> Result<(f64, u64)> {
         self.collect()?;
         let sizes = Engine::sizes(&self.training.recipe);
-        let states: Vec<TensorId> =
-            self.training.evaluated.iter().flat_map(|l| [Some(l.h), l.c]).flatten().collect();
+        let states: Vec<TensorId> = self.training.evaluated.iter().flat_map(|l| [Some(l.h), l.c]).flatten().collect();
         for state in states {
             let zeros = vec![0.0; self.training.plan.tensor(state).len(sizes)];
             self.executor.write(state, 0, Values::F32(&zeros))?;

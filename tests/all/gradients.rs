@@ -103,7 +103,8 @@ fn close(what: &str, found: &[f32], expected: &[f32]) -> Result<(), Failed> {
     ensure!(found.len() == expected.len(), "{what} has {} elements, expected {}", found.len(), expected.len());
     let largest = expected.iter().fold(0.0f64, |most, x| most.max(f64::from(x.abs())));
     let apart = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
-    let worst = found.iter().zip(expected).map(apart).fold(0.0, |most: f64, x| if x.is_nan() { x } else { most.max(x) });
+    let worst =
+        found.iter().zip(expected).map(apart).fold(0.0, |most: f64, x| if x.is_nan() { x } else { most.max(x) });
     ensure!(worst <= TOLERANCE * largest, "{what}: {:.2e} of its largest, over {TOLERANCE:e}", worst / largest);
     Ok(())
 }

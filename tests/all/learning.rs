@@ -90,12 +90,8 @@ fn remembers(cell: Cell, on: On) -> Outcome {
 /// Rows of a symbol, blanks, and a question whose answer is the symbol.
 fn to_remember(number: u32, stream: u32) -> Window {
     let time = DELAY + 1;
-    let mut window = Window {
-        time,
-        input: vec![BLANK; time * ROWS],
-        targets: vec![IGNORED; time * ROWS],
-        starts: vec![true; ROWS],
-    };
+    let mut window =
+        Window { time, input: vec![BLANK; time * ROWS], targets: vec![IGNORED; time * ROWS], starts: vec![true; ROWS] };
     for m in 0..ROWS {
         let symbol = philox([number, m as u32, 0, 0], [stream, 17])[0] % SYMBOLS;
         window.input[m] = symbol;

@@ -78,7 +78,8 @@ fn check(folder: &Path, cell: Cell, optimiser: &str, on: On) -> Outcome {
 }
 
 fn settings(optimiser: &str) -> (Optimizer, f32) {
-    let adam = |weight_decay, decoupled| Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay, decoupled };
+    let adam =
+        |weight_decay, decoupled| Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay, decoupled };
     match optimiser {
         "sgd" => (Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 }, 1.0),
         "sgd_momentum" => (Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0 }, 0.2),

@@ -150,12 +150,7 @@ fn weight_gradients(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradie
 }
 
 /// Gradients of a layer's initial state, behind its steps: `dh` becomes that of h0, `dc` is that of c0 already.
-pub(super) fn initial_state_gradient(
-    b: &mut Builder,
-    layer: &Layer,
-    over_time: &OverTime,
-    gradients: &LayerGradients,
-) {
+pub(super) fn initial_state_gradient(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
     for (i, (dy, groups, w_group)) in recurrent_sources(layer, over_time).into_iter().enumerate() {
         let op = matmul_input_gradient::MatmulInputGradient { dy, w: layer.w_hh, dx: gradients.dh };
         // A GRU's dh holds what passes by the gates.
@@ -212,12 +207,7 @@ pub(super) fn head_backward(
 }
 
 /// The embedding's gradient from that of its rows; added to what is there where the table is the head's weight too.
-pub(super) fn embedding_backward(
-    b: &mut Builder,
-    op: embed_gradient::EmbedGradient,
-    first: Affine,
-    tied: bool,
-) {
+pub(super) fn embedding_backward(b: &mut Builder, op: embed_gradient::EmbedGradient, first: Affine, tied: bool) {
     let at = embed_gradient::Offsets { ids_row: first, order_row: first, accumulate: usize::from(tied).into() };
     embed_gradient::record(b, op, Dim::TIME * Dim::ROWS, at);
 }

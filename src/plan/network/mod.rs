@@ -9,11 +9,11 @@ mod stack;
 mod trained_stack;
 mod training;
 
+pub use backward::LayerGradients;
 pub use head::{Head, head};
 pub use language_model::{LanguageModel, Room, Shape, language_model};
 pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
-pub use backward::LayerGradients;
 pub use trained_stack::{TrainedStack, trained_stack};
 pub use training::{Io, RING, Recipe, Training, training};
 

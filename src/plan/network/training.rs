@@ -248,7 +248,8 @@ impl Parts {
         let io = self.io;
         b.repeat(count, Direction::Forward, |b| {
             let stride = Dim::ROWS * steps.into();
-            let (row, y) = (Affine::constant(0).plus_repeats(stride), Rows { first: y.first.plus_repeats(stride), ..y });
+            let (row, y) =
+                (Affine::constant(0).plus_repeats(stride), Rows { first: y.first.plus_repeats(stride), ..y });
             self.head.record(b, y, logits, rows);
             logsumexp::record(b, logits, lse, rows);
             let op = cross_entropy::CrossEntropy { logits, lse, targets: io.targets, schedule: io.schedule, losses };
@@ -287,11 +288,7 @@ pub fn training(recipe: Recipe) -> Training {
     let d_dropped = (!parts.dropped.is_empty()).then(|| b.f32(Role::Scratch, "d_dropped", &[window(), hidden]));
     let dx = b.f32(Role::Scratch, "dx", &[window(), recipe.shape.embedding.into()]);
     let evaluated: Vec<Layer> = (parts.layers.iter())
-        .map(|layer| Layer {
-            h: state_like(b, layer.h),
-            c: layer.c.map(|c| state_like(b, c)),
-            ..*layer
-        })
+        .map(|layer| Layer { h: state_like(b, layer.h), c: layer.c.map(|c| state_like(b, c)), ..*layer })
         .collect();
 
     let forward = b.section("forward", |b| parts.forward(b));
