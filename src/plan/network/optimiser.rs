@@ -10,20 +10,20 @@ pub enum Optimizer {
     /// Stochastic gradient descent, with momentum unless it is 0.
     Sgd {
         /// Share of the last update's direction that is kept.
-        momentum: f32,
+        momentum: f64,
         /// Adds this share of a parameter to its gradient.
-        weight_decay: f32,
+        weight_decay: f64,
     },
     /// Adam, or AdamW where the decay is decoupled.
     Adam {
         /// Decay of the first moment.
-        beta1: f32,
+        beta1: f64,
         /// Decay of the second moment.
-        beta2: f32,
+        beta2: f64,
         /// Added to the root of the second moment.
-        epsilon: f32,
+        epsilon: f64,
         /// Share of a parameter that is added to its gradient, or taken off it where `decoupled`.
-        weight_decay: f32,
+        weight_decay: f64,
         /// AdamW: the decay does not pass through the moments.
         decoupled: bool,
     },
@@ -85,18 +85,19 @@ impl Optimised {
     }
 
     pub fn optimise(&self, b: &mut Builder, clip: Option<f32>, slot: Affine, io: &Io) {
-        square_sum::record(b, self.gradients, self.partials);
-        clip_scale::record(b, self.partials, io.clips, slot, clip.unwrap_or(0.0));
+        square_sum::record(b, square_sum::SquareSum { x: self.gradients, partials: self.partials });
+        let op = clip_scale::ClipScale { partials: self.partials, clips: io.clips };
+        clip_scale::record(b, op, slot, clip.unwrap_or(0.0));
         let (parameters, gradients, schedule, clips) = (self.weights, self.gradients, io.schedule, io.clips);
         match self.optimizer {
             Optimizer::Sgd { momentum, weight_decay } => {
                 let op = sgd::Sgd { parameters, gradients, momentum: self.first, schedule, clips };
-                sgd::record(b, op, slot, sgd::Settings { momentum, weight_decay });
+                sgd::record(b, op, slot, sgd::Settings { momentum, decay: weight_decay });
             }
             Optimizer::Adam { beta1, beta2, epsilon, weight_decay, decoupled } => {
                 let second = self.second.expect("Adam has two moments");
                 let op = adam::Adam { parameters, gradients, first: self.first, second, schedule, clips };
-                adam::record(b, op, slot, adam::Settings { beta1, beta2, epsilon, weight_decay, decoupled });
+                adam::record(b, op, slot, adam::Settings { beta1, beta2, epsilon, decay: weight_decay, decoupled });
             }
         }
     }

@@ -96,8 +96,6 @@ pub struct StackScratch {
 pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
     let mut products: Vec<((usize, usize), TensorId)> = Vec::new();
     let any_gru = layers.iter().any(|layer| layer.cell == Cell::Gru);
-    let candidate = any_gru.then(|| b.f32(Role::Scratch, "candidate", &[Dim::fixed(1); 3]));
-    let any_gru = layers.iter().any(|layer| layer.cell == Cell::Gru);
     let stand_in = any_gru.then(|| b.f32(Role::Scratch, "no_candidate", &[Dim::fixed(1); 3]));
     let over_time = layers.iter().enumerate().map(|(i, layer)| {
         let key = (layer.cell.gates(), layer.hidden);

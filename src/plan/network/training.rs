@@ -163,9 +163,9 @@ impl Parts {
             targets: words(b, "targets"),
             order: words(b, "order"),
             starts: b.u32(Role::Io, "starts", &[ring, rows.into()]),
-            schedule: b.f32(Role::Io, "schedule", &[ring, schedule::WORDS.into()]),
+            schedule: b.f32(Role::Io, "schedule", &[ring, schedule::SCHEDULE_COLUMNS.into()]),
             losses: b.f32(Role::Io, "losses", &[ring]),
-            clips: b.f32(Role::Io, "clips", &[ring, 2.into()]),
+            clips: b.f32(Role::Io, "clips", &[ring, schedule::CLIP_COLUMNS.into()]),
             always: b.u32(Role::Io, "always", &[Dim::ROWS * 4.into()]),
             row_order: scratch.order,
         };
@@ -211,7 +211,7 @@ impl Parts {
             if let Some(dropped) = self.dropped.get(i) {
                 let x = self.outputs(i);
                 let op = dropout::Dropout { x: x.tensor, y: *dropped };
-                dropout::record(b, op, window(), x.first, 0.into(), self.mask(i));
+                dropout::record(b, op, window(), x.first, 0, self.mask(i));
             }
         }
     }
@@ -310,7 +310,7 @@ pub fn training(recipe: Recipe) -> Training {
             layer_backward(b, layer, flow, parts.io.always, parts.inputs(i), Some((to, false)));
             if let (Some(below), Some(from)) = (i.checked_sub(1), d_dropped) {
                 let op = dropout::Dropout { x: from, y: gradients[below].dy };
-                dropout::record(b, op, window(), 0.into(), 0.into(), parts.mask(below));
+                dropout::record(b, op, window(), 0, 0, parts.mask(below));
             }
         }
         let Io { input: ids, order, .. } = parts.io;
