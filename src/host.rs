@@ -1,6 +1,9 @@
 //! What the core does not use by itself: threads, files, and the one place that blocks on futures.
 
+mod corpus;
 mod files;
+mod interrupt;
+mod run_folder;
 
 use std::sync::Arc;
 
@@ -10,7 +13,10 @@ use crate::executor::Executor;
 use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 
+pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
 pub use files::{available_memory, map, open_model, save_model};
+pub use interrupt::{INTERRUPTED, interrupt_flag};
+pub use run_folder::RunFolder;
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -80,6 +86,14 @@ impl Device {
         match self {
             Device::Cpu(threads) => format!("CPU ({} threads)", threads.threads()),
             Device::Gpu(gpu) => format!("{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver),
+        }
+    }
+
+    /// Bytes that plans on this device can still have, where they are known: the system's own memory.
+    pub fn available_memory(&self) -> Option<u64> {
+        match self {
+            Device::Gpu(gpu) if gpu.info.kind != gpu::Kind::Software => None,
+            _ => available_memory(),
         }
     }
 

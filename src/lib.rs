@@ -17,5 +17,6 @@ pub mod ops;
 pub mod plan;
 pub mod score;
 pub mod text;
+pub mod train;
 
 pub use error::{Error, Result};
