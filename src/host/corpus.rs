@@ -128,7 +128,13 @@ pub struct Tokenised {
 /// # Errors
 /// A text that cannot be read, that the vocabulary lacks, with file, line and column, or that has changed since it had
 /// the expected checksum; what the file system says.
-pub fn tokenised(text: &Path, folder: &Path, name: &str, reading: &Reading, expected: Option<u32>) -> Result<Tokenised> {
+pub fn tokenised(
+    text: &Path,
+    folder: &Path,
+    name: &str,
+    reading: &Reading,
+    expected: Option<u32>,
+) -> Result<Tokenised> {
     let (ids, ends) = (folder.join(format!("{name}.ids")), folder.join(format!("{name}.ends")));
     let open = || open(&ids, reading.marks.is_some().then_some(&*ends), Width::of(reading.tokenizer.len()));
     if let Some(expected) = expected

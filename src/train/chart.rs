@@ -127,7 +127,8 @@ mod tests {
             .collect();
         let svg = chart("a run <&>", &lines).unwrap().unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        for part in ["training, last 0.05", "validation, last 1.2500", "steps", "nats per token", "a run &lt;&amp;&gt;"] {
+        for part in ["training, last 0.05", "validation, last 1.2500", "steps", "nats per token", "a run &lt;&amp;&gt;"]
+        {
             assert!(svg.contains(part), "{part}");
         }
         assert!(svg.len() < 100_000, "{} bytes", svg.len());

@@ -5,9 +5,9 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Snapshot};
 use super::options::Options;
 use super::trainer::Progress;
+use super::{Engine, Snapshot};
 use crate::error::{Error, Result};
 use crate::model::{Bytes, Config, Numbers, weight_shapes};
 
@@ -144,7 +144,13 @@ mod tests {
         let mut snapshot = first_weights(config, 5, None);
         snapshot.insert("first_moment.output.weight".into(), vec![1.0 / 3.0; 35]);
         snapshot.insert("state.h_l0".into(), vec![-0.0, f32::MIN_POSITIVE / 4.0, 2.0]);
-        let manifest = Manifest::new(trainer::tests::options(End::Steps(7)), Progress::default(), 99, vec![1, 2], Kernels::default());
+        let manifest = Manifest::new(
+            trainer::tests::options(End::Steps(7)),
+            Progress::default(),
+            99,
+            vec![1, 2],
+            Kernels::default(),
+        );
         Checkpoint { manifest, snapshot }
     }
 

@@ -17,7 +17,7 @@ const STATE: &str = "state.h_l0";
 
 impl Fake {
     pub fn new(recipe: &Recipe) -> Fake {
-        let mut fake = Fake { recipe: recipe.clone(), step: 0, tensors: Snapshot::new(), outcomes: Vec::new() };
+        let mut fake = Fake { recipe: *recipe, step: 0, tensors: Snapshot::new(), outcomes: Vec::new() };
         fake.fill();
         fake
     }

@@ -64,3 +64,25 @@ pub trait Learner {
     /// As the iterator; a device that failed.
     fn evaluate(&mut self, windows: &mut dyn Iterator<Item = Result<Window>>) -> Result<(f64, u64)>;
 }
+
+impl Learner for Engine {
+    fn restore(&mut self, step: u32, snapshot: &Snapshot) -> Result<()> {
+        Engine::restore(self, step, snapshot)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        Engine::snapshot(self)
+    }
+
+    fn submit(&mut self, window: &Window, learning_rate: f32) -> Result<()> {
+        Engine::submit(self, window, learning_rate)
+    }
+
+    fn take(&mut self) -> Result<Vec<Outcome>> {
+        Engine::take(self)
+    }
+
+    fn evaluate(&mut self, windows: &mut dyn Iterator<Item = Result<Window>>) -> Result<(f64, u64)> {
+        Engine::evaluate(self, windows)
+    }
+}

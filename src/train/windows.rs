@@ -148,8 +148,8 @@ impl Lines {
     }
 
     fn next(&mut self, position: &mut Position) -> Window {
-        let (epoch, group) = (position.epoch, position.group);
-        let sequences: Vec<Range<usize>> = self.group(epoch, group).iter().map(|i| self.ends.range(*i)).collect();
+        let (epoch, group, ends) = (position.epoch, position.group, self.ends.clone());
+        let sequences: Vec<Range<usize>> = self.group(epoch, group).iter().map(|i| ends.range(*i)).collect();
         let longest = sequences.iter().map(|s| s.len() - 1).max().expect("a group has a sequence");
         let from = position.window as usize * self.time;
         let time = self.time.min(longest - from);
@@ -184,8 +184,7 @@ impl Lines {
         let to = self.part.len().min(from + size);
         let order = self.seed.map(|seed| Permutation::new(self.part.len() as u64, seed, epoch, 0));
         let place = |i: usize| self.part.start + order.map_or(i, |order| order.get(i as u64) as usize);
-        let mut sequences: Vec<(usize, usize)> =
-            (from..to).map(place).map(|i| (self.ends.range(i).len(), i)).collect();
+        let mut sequences: Vec<(usize, usize)> = (from..to).map(place).map(|i| (self.ends.range(i).len(), i)).collect();
         sequences.sort_unstable();
         let groups: Vec<Vec<usize>> =
             sequences.chunks(self.rows).map(|group| group.iter().map(|(_, i)| *i).collect()).collect();

@@ -15,6 +15,7 @@ mod safetensor_file;
 mod sampling;
 mod stacks;
 mod structure;
+mod training_run;
 mod translation;
 mod vectors;
 
@@ -34,5 +35,6 @@ fn main() {
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
+    trials.extend(training_run::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::super::model::Unknown;
 use super::super::DeviceArgs;
+use super::super::model::Unknown;
 use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::plan::network::{Cell, Shape};

@@ -34,7 +34,16 @@ impl Display {
             ProgressBar::with_draw_target(Some(PARTS), ProgressDrawTarget::stderr()).with_style(style)
         });
         let now = Instant::now();
-        Display { bar, begun: now, first_share: 0.0, share: 0.0, speed: 0.0, loss: None, valid_loss: None, printed: now }
+        Display {
+            bar,
+            begun: now,
+            first_share: 0.0,
+            share: 0.0,
+            speed: 0.0,
+            loss: None,
+            valid_loss: None,
+            printed: now,
+        }
     }
 
     /// Steps begin, with this share of the run done.

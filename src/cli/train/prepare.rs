@@ -14,7 +14,7 @@ use crate::model::{Config, Model, Weights};
 use crate::plan::bytes_in_words;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
-    Checkpoint, CorpusOptions, Engine, End, Kernels, Marks, Options, Progress, Snapshot, Trainer, Unknown, Windows,
+    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
     first_weights, generation_config, with_marks,
 };
 
@@ -50,7 +50,8 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     let engine = engine(&device, &options, &config)?;
     let mut folder = RunFolder::create(output, args.data.overwrite)?;
-    let texts = Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
+    let texts =
+        Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
     let windows = texts.windows(&options)?;
     config.start_text = start_text(&tokenizer, marks, &texts);
     let generation = generation_config(texts.longest());
@@ -118,7 +119,7 @@ fn engine(device: &Device, options: &Options, config: &Config) -> Result<Engine>
         ))),
         _ => {
             say(&format!("memory: {need}"));
-            Engine::new(device, &recipe).map_err(|e| match e {
+            device.engine(&recipe).map_err(|e| match e {
                 Error::Limit(what) => Error::Limit(format!("{what}. Training needs {need}. {advice}")),
                 other => other,
             })

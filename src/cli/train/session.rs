@@ -131,9 +131,10 @@ impl<L: Learner> Session<L> {
         self.folder.log(&line)?;
         if line.valid_loss.is_some() {
             let c = &self.model.config;
-            let best = self.trainer.progress().best.map_or(String::new(), |best| {
-                format!(": best validation {:.4} after {} steps", best.loss, best.step)
-            });
+            let best =
+                self.trainer.progress().best.map_or(String::new(), |best| {
+                    format!(": best validation {:.4} after {} steps", best.loss, best.step)
+                });
             let (cell, layers, hidden) = (c.cell.name(), c.num_layers, c.hidden_size);
             self.folder.draw(&format!("{} ({cell} {layers} x {hidden}){best}", self.model.name))?;
         }
@@ -183,7 +184,10 @@ impl<L: Learner> Session<L> {
         let mut text = format!("{name}: {} steps{why}", progress.step);
         if let Some(best) = progress.best {
             let (loss, perplexity) = (best.loss, best.loss.exp());
-            text += &format!("\nbest validation {loss:.4} nats per token, perplexity {perplexity:.4}, after step {}", best.step);
+            text += &format!(
+                "\nbest validation {loss:.4} nats per token, perplexity {perplexity:.4}, after step {}",
+                best.step
+            );
         }
         print(&(text + &format!("\ngatefold generate --model {name}\n")))?;
         Ok(ExitCode::SUCCESS)
