@@ -1,6 +1,9 @@
 //! What the core does not use by itself: threads, files, and the one place that blocks on futures.
 
+mod corpus;
 mod files;
+mod interrupt;
+mod run_folder;
 
 use std::sync::Arc;
 
@@ -12,7 +15,10 @@ use crate::plan::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 use crate::train::Engine;
 
+pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
 pub use files::{available_memory, map, open_model, save_model};
+pub use interrupt::{INTERRUPTED, interrupt_flag};
+pub use run_folder::RunFolder;
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -93,6 +99,14 @@ impl Device {
         let training = training(*recipe);
         let executor = self.executor(&training.plan, Engine::sizes(recipe), &Engine::sections(&training))?;
         Engine::new(training, executor)
+    }
+
+    /// Bytes that plans on this device can still have, where they are known: the system's own memory.
+    pub fn available_memory(&self) -> Option<u64> {
+        match self {
+            Device::Gpu(gpu) if gpu.info.kind != gpu::Kind::Software => None,
+            _ => available_memory(),
+        }
     }
 
     /// An executor for some sections of a plan.

@@ -19,6 +19,7 @@ mod sampling;
 mod stacks;
 mod structure;
 mod trajectories;
+mod training_run;
 mod translation;
 mod vectors;
 
@@ -42,5 +43,6 @@ fn main() {
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
+    trials.extend(training_run::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
