@@ -91,9 +91,9 @@ pub struct Options {
     /// How gradients become steps.
     pub optimizer: Method,
     /// Pulls weights towards zero.
-    pub weight_decay: f32,
+    pub weight_decay: f64,
     /// Of [`Method::Sgd`].
-    pub momentum: f32,
+    pub momentum: f64,
     /// The norm that gradients are scaled down to.
     pub clip: Option<f32>,
     /// The learning rate of each step.

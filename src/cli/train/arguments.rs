@@ -1,6 +1,7 @@
 //! What is typed for a run of training, and what it means.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
@@ -125,7 +126,7 @@ pub(in crate::cli) struct ShapeArgs {
     tied: bool,
 
     /// Share of values that are zeroed between layers while training
-    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = share::<f32>)]
     dropout: f32,
 
     /// Bias of an LSTM's forget gates at the beginning [default: random, as in PyTorch]
@@ -166,15 +167,15 @@ pub(in crate::cli) struct StepArgs {
     learning_rate: Option<f32>,
 
     /// Pulls weights towards zero
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = not_negative)]
-    weight_decay: f32,
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = not_negative::<f64>)]
+    weight_decay: f64,
 
     /// Of sgd
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = share)]
-    momentum: f32,
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = share::<f64>)]
+    momentum: f64,
 
     /// Scale gradients down to this norm; 0 for never
-    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = not_negative)]
+    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = not_negative::<f32>)]
     clip: f32,
 }
 
@@ -201,7 +202,7 @@ pub(in crate::cli) struct ScheduleArgs {
     warmup: u32,
 
     /// Where cosine ends
-    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = not_negative)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = not_negative::<f32>)]
     min_learning_rate: f32,
 
     /// Of step
@@ -335,8 +336,9 @@ impl TrainArgs {
 
 type Parsed<T> = std::result::Result<T, String>;
 
-fn number(text: &str, expected: &str, fits: impl Fn(f32) -> bool) -> Parsed<f32> {
-    let number = text.parse().ok().filter(|x: &f32| x.is_finite() && fits(*x));
+/// A number of either width that fits.
+fn number<F: FromStr + Copy + Into<f64>>(text: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Parsed<F> {
+    let number = text.parse().ok().filter(|x: &F| (*x).into().is_finite() && fits((*x).into()));
     number.ok_or_else(|| format!("expected {expected}"))
 }
 
@@ -344,7 +346,7 @@ fn finite(text: &str) -> Parsed<f32> {
     number(text, "a number", |_| true)
 }
 
-fn share(text: &str) -> Parsed<f32> {
+fn share<F: FromStr + Copy + Into<f64>>(text: &str) -> Parsed<F> {
     number(text, "a number from 0 to less than 1", |x| (0.0..1.0).contains(&x))
 }
 
@@ -352,7 +354,7 @@ fn positive(text: &str) -> Parsed<f32> {
     number(text, "a number above 0", |x| x > 0.0)
 }
 
-fn not_negative(text: &str) -> Parsed<f32> {
+fn not_negative<F: FromStr + Copy + Into<f64>>(text: &str) -> Parsed<F> {
     number(text, "a number, 0 or more", |x| x >= 0.0)
 }
 
