@@ -8,6 +8,7 @@ mod command_line;
 mod context;
 mod default_model;
 mod execution;
+mod finite_differences;
 mod limits;
 mod model_folders;
 mod reference_values;
@@ -24,6 +25,7 @@ fn main() {
     trials.extend(structure::trials());
     trials.extend(translation::trials());
     trials.extend(cases::trials());
+    trials.extend(finite_differences::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
     trials.extend(stacks::trials());
