@@ -9,6 +9,7 @@ mod context;
 mod default_model;
 mod execution;
 mod finite_differences;
+mod gradients;
 mod limits;
 mod model_folders;
 mod reference_values;
@@ -26,6 +27,7 @@ fn main() {
     trials.extend(translation::trials());
     trials.extend(cases::trials());
     trials.extend(finite_differences::trials());
+    trials.extend(gradients::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
     trials.extend(stacks::trials());

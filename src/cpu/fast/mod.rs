@@ -17,11 +17,13 @@ mod gru;
 mod lstm;
 mod math;
 mod matmul;
+mod matmul_gradient;
 mod parts;
 mod sample;
 mod simd;
 mod softmax;
 mod step;
+mod sum_rows;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -31,5 +33,7 @@ pub use filter::filter;
 pub use gru::{gru_decode, gru_step};
 pub use lstm::{lstm_decode, lstm_step};
 pub use matmul::matmul;
+pub use matmul_gradient::{matmul_input_gradient, matmul_weight_gradient};
 pub use sample::sample;
 pub use softmax::{logsumexp, softmax};
+pub use sum_rows::sum_rows;
