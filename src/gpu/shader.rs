@@ -15,6 +15,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("gru_recurrent", crate::wgsl!("lib/gru_recurrent")),
     ("gru_slices", crate::wgsl!("lib/gru_slices")),
     ("index", crate::wgsl!("lib/index")),
+    ("input_gradient", crate::wgsl!("lib/input_gradient")),
     ("lstm", crate::wgsl!("lib/lstm")),
     ("lstm_backward", crate::wgsl!("lib/lstm_backward")),
     ("lstm_finish", crate::wgsl!("lib/lstm_finish")),
@@ -22,12 +23,14 @@ const LIBRARY: &[(&str, &str)] = &[
     ("lstm_slices", crate::wgsl!("lib/lstm_slices")),
     ("math", crate::wgsl!("lib/math")),
     ("noise", crate::wgsl!("lib/noise")),
+    ("output_gradient", crate::wgsl!("lib/output_gradient")),
     ("product", crate::wgsl!("lib/product")),
     ("row", crate::wgsl!("lib/row")),
     ("slices", crate::wgsl!("lib/slices")),
     ("softmax", crate::wgsl!("lib/softmax")),
     ("state_row", crate::wgsl!("lib/state_row")),
     ("state_rows", crate::wgsl!("lib/state_rows")),
+    ("weight_gradient", crate::wgsl!("lib/weight_gradient")),
     ("wide", crate::wgsl!("lib/wide")),
 ];
 

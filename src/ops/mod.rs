@@ -20,12 +20,15 @@ pub mod lstm_decode;
 pub mod lstm_step;
 pub mod lstm_step_backward;
 pub mod matmul;
+pub mod matmul_input_gradient;
+pub mod matmul_weight_gradient;
 pub mod noise;
 pub mod pack_weight;
 pub mod reset_rows;
 pub mod rows;
 pub mod sample;
 pub mod softmax;
+pub mod sum_rows;
 pub mod target_log_prob;
 mod variant;
 
@@ -40,6 +43,9 @@ use case::Case;
 pub static TABLE: &[&OpRow] = &[
     &embed::ROW,
     &matmul::ROW,
+    &matmul_input_gradient::ROW,
+    &matmul_weight_gradient::ROW,
+    &sum_rows::ROW,
     &lstm_step::ROW,
     &lstm_step_backward::ROW,
     &lstm_decode::ROW,
@@ -119,6 +125,8 @@ pub const FIRST_PART: u32 = 1;
 pub const LAST_PART: u32 = 2;
 /// Flag: the written operand is cut too, so it is indexed from the part's first element.
 pub const OUTPUT_CUT: u32 = 4;
+/// Flag, shifted left by an operand's place: this operand is cut.
+pub const OPERAND_CUT: u32 = 8;
 
 /// Work of one run of an op, for shares of a device's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

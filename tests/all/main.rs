@@ -4,6 +4,7 @@
 
 mod bits;
 mod cases;
+mod cell_gradients;
 mod command_line;
 mod context;
 mod default_model;
@@ -30,9 +31,10 @@ fn main() {
     trials.extend(translation::trials());
     trials.extend(cases::trials());
     trials.extend(finite_differences::trials());
+    trials.extend(gradients::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
-    trials.extend(gradients::trials());
+    trials.extend(cell_gradients::trials());
     trials.extend(trajectories::trials());
     trials.extend(learning::trials());
     trials.extend(stacks::trials());

@@ -19,11 +19,13 @@ mod lstm;
 mod math;
 mod matmul;
 mod pack;
+mod matmul_gradient;
 mod parts;
 mod sample;
 mod simd;
 mod softmax;
 mod step;
+mod sum_rows;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -35,5 +37,7 @@ pub use gru::{gru_decode, gru_step};
 pub use lstm::{lstm_decode, lstm_step};
 pub use matmul::matmul;
 pub use pack::pack_into;
+pub use matmul_gradient::{matmul_input_gradient, matmul_weight_gradient};
 pub use sample::sample;
 pub use softmax::{logsumexp, softmax};
+pub use sum_rows::sum_rows;

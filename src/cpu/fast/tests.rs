@@ -1,7 +1,7 @@
 //! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
 
 use super::simd::Level;
-use super::{backward, filter, gru, lstm, matmul, sample, softmax};
+use super::{backward, filter, gru, lstm, matmul, matmul_gradient, sample, softmax, sum_rows};
 use crate::cpu::{FastArgs, Pool, Serial};
 use crate::ops::Buffer;
 use crate::ops::noise::philox;
@@ -121,6 +121,29 @@ fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Probl
         .real((rows + 2) * columns, 1.0)
 }
 
+/// Gradients of groups 1 .. groups + 1 of one more.
+fn input_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
+    let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
+    Problem::new(matmul_gradient::matmul_input_gradient_at, &words, &[4, 5])
+        .real((rows + 1) * (groups + 1) * outputs, 1.0)
+        .real((groups + 1) * outputs * inputs, 0.3)
+        .real((rows + 2) * inputs, 1.0)
+}
+
+fn weight_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
+    let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
+    Problem::new(matmul_gradient::matmul_weight_gradient_at, &words, &[])
+        .real((rows + 1) * (groups + 1) * outputs, 1.0)
+        .real((rows + 2) * inputs, 1.0)
+        .real((groups + 1) * outputs * inputs, 1.0)
+}
+
+fn sum_rows_of([rows, groups, outputs]: [usize; 3], accumulate: usize) -> Problem {
+    Problem::new(sum_rows::sum_rows_at, &[rows, outputs, groups, 1, groups + 1, 1, 1, accumulate], &[])
+        .real((rows + 1) * (groups + 1) * outputs, 1.0)
+        .real((groups + 1) * outputs, 1.0)
+}
+
 fn lstm_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
     Problem::new(lstm::lstm_step_at, &[rows, hidden, 1, rows, 0, 0, 0, keep.into()], &[2, 3, 4, 5, 6])
         .real((rows + 1) * 4 * hidden, 3.0)
@@ -235,6 +258,19 @@ fn matmul_bits() {
         [(1, 1, 1, 1), (1, 520, 1, 1100), (3, 65, 4, 33), (67, 130, 1, 300), (13, 128, 1, 1000), (500, 64, 3, 17)]
     {
         matmul_of(rows, inputs, groups, outputs).check(&format!("matmul {rows} {inputs} {groups} {outputs}"));
+    }
+}
+
+#[test]
+fn gradient_bits() {
+    for accumulate in [0, 3] {
+        for shape in [[1, 1, 1, 1], [3, 2, 65, 33], [300, 1, 300, 17], [70, 3, 130, 300], [600, 1, 65, 64]] {
+            input_gradient_of(shape, accumulate).check(&format!("input gradient {shape:?}"));
+            weight_gradient_of(shape, accumulate).check(&format!("weight gradient {shape:?}"));
+        }
+        for shape in [[1, 1, 1], [3, 2, 65], [700, 1, 7000], [130, 3, 300]] {
+            sum_rows_of(shape, accumulate).check(&format!("sum of rows {shape:?}"));
+        }
     }
 }
 
