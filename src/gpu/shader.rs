@@ -23,6 +23,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("softmax", crate::wgsl!("lib/softmax")),
     ("state_row", crate::wgsl!("lib/state_row")),
     ("state_rows", crate::wgsl!("lib/state_rows")),
+    ("tree_sum", crate::wgsl!("lib/tree_sum")),
     ("wide", crate::wgsl!("lib/wide")),
 ];
 

@@ -16,6 +16,7 @@ mod safetensor_file;
 mod sampling;
 mod stacks;
 mod structure;
+mod training_ops;
 mod translation;
 mod vectors;
 
@@ -31,6 +32,7 @@ fn main() {
     trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
+    trials.extend(training_ops::trials());
     trials.extend(sampling::trials());
     trials.extend(bits::trials());
     trials.extend(default_model::trials());

@@ -11,25 +11,34 @@
 //! runs in the order of its [`crate::ops::OrderClass`], every multiply-add is fused, no estimate instruction is
 //! used, and the end of a row that does not fill a vector goes through the same vector code, padded.
 
+mod cross_entropy;
+mod dropout;
 mod filter;
 mod gemm;
 mod gru;
 mod lstm;
 mod math;
 mod matmul;
+mod noise;
+mod optimisers;
 mod parts;
 mod sample;
 mod simd;
 mod softmax;
 mod step;
+mod sums;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use cross_entropy::cross_entropy;
+pub use dropout::dropout;
 pub use filter::filter;
 pub use gru::{gru_decode, gru_step};
 pub use lstm::{lstm_decode, lstm_step};
 pub use matmul::matmul;
+pub use optimisers::{adam, sgd};
 pub use sample::sample;
 pub use softmax::{logsumexp, softmax};
+pub use sums::{clip_scale, mean_loss, square_sum};
