@@ -31,6 +31,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("state_row", crate::wgsl!("lib/state_row")),
     ("state_rows", crate::wgsl!("lib/state_rows")),
     ("weight_gradient", crate::wgsl!("lib/weight_gradient")),
+    ("tree_sum", crate::wgsl!("lib/tree_sum")),
     ("wide", crate::wgsl!("lib/wide")),
 ];
 

@@ -5,10 +5,15 @@
 //! units, bytes moved and flops; parameters; `record`; the table row; the reference; the cases.
 //! An op does no input or output and knows no device.
 
+pub mod adam;
 mod args;
 pub mod case;
+pub mod clip_scale;
 pub mod count_token;
+pub mod cross_entropy;
+pub mod dropout;
 pub mod embed;
+pub mod embed_gradient;
 pub mod filter;
 pub mod filters;
 pub mod gather_rows;
@@ -22,12 +27,16 @@ pub mod lstm_step_backward;
 pub mod matmul;
 pub mod matmul_input_gradient;
 pub mod matmul_weight_gradient;
+pub mod mean_loss;
 pub mod noise;
 pub mod pack_weight;
 pub mod reset_rows;
 pub mod rows;
 pub mod sample;
+pub mod schedule;
+pub mod sgd;
 pub mod softmax;
+pub mod square_sum;
 pub mod sum_rows;
 pub mod target_log_prob;
 mod variant;
@@ -61,6 +70,14 @@ pub static TABLE: &[&OpRow] = &[
     &gather_rows::ROW,
     &reset_rows::ROW,
     &pack_weight::ROW,
+    &cross_entropy::ROW,
+    &mean_loss::ROW,
+    &embed_gradient::ROW,
+    &dropout::ROW,
+    &square_sum::ROW,
+    &clip_scale::ROW,
+    &adam::ROW,
+    &sgd::ROW,
 ];
 
 /// How an op uses an operand.

@@ -130,6 +130,11 @@ impl Affine {
         }
     }
 
+    /// A float that no loop changes: the word is its bits, and a kernel declares it `f32`.
+    pub fn float(value: f32) -> Affine {
+        Affine::constant(value.to_bits() as usize)
+    }
+
     /// Adds a constant before modulus and scale.
     pub fn plus(self, value: usize) -> Affine {
         Affine { base: self.base.plus(value), ..self }

@@ -343,9 +343,7 @@ fn schedule_row(recipe: &Recipe, step: u32, learning_rate: f32, token_weight: f6
     let t = step as i32 + 1;
     let (one, two) = match recipe.optimizer {
         Optimizer::Sgd { .. } => (1.0, 1.0),
-        Optimizer::Adam { beta1, beta2, .. } => {
-            (1.0 / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt())
-        }
+        Optimizer::Adam { beta1, beta2, .. } => (1.0 / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt()),
     };
     [learning_rate, one as f32, two as f32, token_weight as f32]
 }

@@ -22,11 +22,11 @@ mod windows;
 
 use crate::error::Result;
 
+pub use crate::ops::cross_entropy::IGNORED;
+pub use crate::plan::network::{Optimizer, Recipe};
 pub use chart::chart;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
 pub use corpus::{Corpus, Ends, Ids, Width};
-pub use crate::ops::cross_entropy::IGNORED;
-pub use crate::plan::network::{Optimizer, Recipe};
 pub use engine::{Engine, Outcome, Snapshot, Window};
 pub use log::Line;
 pub use marks::{Marks, with_marks};

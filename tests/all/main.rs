@@ -19,8 +19,9 @@ mod safetensor_file;
 mod sampling;
 mod stacks;
 mod structure;
-mod trajectories;
+mod training_ops;
 mod training_run;
+mod trajectories;
 mod translation;
 mod vectors;
 
@@ -40,6 +41,7 @@ fn main() {
     trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
+    trials.extend(training_ops::trials());
     trials.extend(sampling::trials());
     trials.extend(bits::trials());
     trials.extend(default_model::trials());

@@ -51,6 +51,19 @@ pub fn range(part: usize, parts: usize, len: usize) -> Range<usize> {
     part * len / parts..(part + 1) * len / parts
 }
 
+/// Elements of a flat tensor that one task takes: a whole number of [`crate::ops::square_sum::BLOCK`]s.
+const CHUNK: usize = 16 * 1024;
+
+/// Calls `task` for all elements of a flat tensor, chunk by chunk, on the pool if there are several.
+pub fn for_chunks(pool: &dyn Pool, len: usize, task: impl Fn(Range<usize>) + Sync) {
+    let chunk = |i: usize| task(i * CHUNK..len.min((i + 1) * CHUNK));
+    let count = len.div_ceil(CHUNK);
+    if pool.threads() == 1 || count < 2 {
+        return (0..count).for_each(chunk);
+    }
+    pool.run(count, &chunk);
+}
+
 /// A cut of rows and of blocks of outputs (panels, or the units of a panel) into tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {

@@ -1,7 +1,10 @@
 //! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
 
 use super::simd::Level;
-use super::{backward, filter, gru, lstm, matmul, matmul_gradient, sample, softmax, sum_rows};
+use super::{
+    backward, cross_entropy, dropout, filter, gru, lstm, matmul, matmul_gradient, optimisers, sample, softmax,
+    sum_rows, sums,
+};
 use crate::cpu::{FastArgs, Pool, Serial};
 use crate::ops::Buffer;
 use crate::ops::noise::philox;
@@ -303,5 +306,47 @@ fn softmax_and_sample_bits() {
         for run in [filter::filter_at, sample::sample_at] {
             filtered_of(run, rows, vocab).check("filter and sample");
         }
+    }
+}
+
+#[test]
+fn training_bits() {
+    let float = |x: f32| x.to_bits() as usize;
+    for (rows, vocab) in [(1, 1), (3, 17), (5, 1000), (3, 20_001)] {
+        for gradient in [0, 1] {
+            Problem::new(cross_entropy::cross_entropy_at, &[rows, vocab, 1, 2, 0, gradient], &[])
+                .real(rows * vocab, 9.0)
+                .real(rows, 1.0)
+                .word((0..=rows as u32).map(|m| if m == 2 { u32::MAX } else { m % vocab as u32 }).collect())
+                .real(4, 1.0)
+                .real(rows + 2, 1.0)
+                .check("cross_entropy");
+        }
+        let words = [rows, vocab, 1, 2, 0x8000_0000, float(2.0), 5, 6, 7, 8];
+        Problem::new(dropout::dropout_at, &words, &[])
+            .real((rows + 1) * vocab, 1.0)
+            .real((rows + 2) * vocab, 1.0)
+            .check("dropout");
+    }
+    for n in [1, 31, 5000, 70_003] {
+        Problem::new(sums::mean_loss_at, &[n, 0], &[]).real(n, 1.0).real(4, 1.0).real(1, 0.0).check("mean_loss");
+        Problem::new(sums::square_sum_at, &[0, n], &[]).real(n, 1.0).real(n.div_ceil(1024), 0.0).check("square_sum");
+        let words = [n, 0, float(0.5)];
+        Problem::new(sums::clip_scale_at, &words, &[]).real(n, 1.0).real(2, 0.0).check("clip_scale");
+        let flat = |run, words: &[usize], tensors: usize| {
+            (0..tensors)
+                .fold(Problem::new(run, words, &[]), |problem, _| problem.real(n, 1.0))
+                .real(4, 0.1)
+                .real(2, 1.0)
+        };
+        let [beta, share, decay] = [0.9, 0.1, 0.01].map(float);
+        for decoupled in [0, 1] {
+            let words = [0, beta, beta, share, share, float(1e-8), decay, decoupled];
+            // The second moment is not negative.
+            let mut problem = flat(optimisers::adam_at, &words, 4);
+            problem.operands[3] = Buffer::Real(problem.operands[3].real().iter().map(|x| x.abs()).collect());
+            problem.check("adam");
+        }
+        flat(optimisers::sgd_at, &[0, beta, decay], 3).check("sgd");
     }
 }
