@@ -15,6 +15,7 @@ mod reference_values;
 mod safetensor_file;
 mod sampling;
 mod stacks;
+mod step_gradients;
 mod structure;
 mod translation;
 mod vectors;
@@ -29,6 +30,7 @@ fn main() {
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
     trials.extend(stacks::trials());
+    trials.extend(step_gradients::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
     trials.extend(sampling::trials());
