@@ -60,9 +60,10 @@ pub static ROW: OpRow = OpRow {
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [_, n] = args.sizes();
+    let [first, n] = args.sizes();
     let [x, partials] = args.all();
-    for (block, partial) in x.real()[..n].chunks(BLOCK).zip(partials.real_mut()) {
+    let partials = &mut partials.real_mut()[first / BLOCK..];
+    for (block, partial) in x.real()[..n].chunks(BLOCK).zip(partials) {
         *partial = block.iter().fold(F::ZERO, |sum, x| x.mul_add(*x, sum));
     }
 }

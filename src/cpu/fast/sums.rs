@@ -25,9 +25,9 @@ pub fn square_sum(args: &mut FastArgs<'_>) {
 }
 
 pub(super) fn square_sum_at(level: Level, args: &mut FastArgs<'_>) {
-    let [_, n] = args.sizes();
+    let [first, n] = args.sizes();
     let [x, partials] = &mut args.operands[..] else { unreachable!("square_sum has two operands") };
-    let (x, partials) = (&x.real()[..n], Shared::new(partials.real_mut()));
+    let (x, partials) = (&x.real()[..n], Shared::new(&mut partials.real_mut()[first / BLOCK..]));
     for_chunks(args.pool, n, |range| {
         let (first, x) = (range.start / BLOCK, &x[range]);
         // SAFETY: the blocks of this chunk, which is a whole number of them.
