@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::ops::Buffer;
+use crate::ops::{Buffer, OrderClass};
 use crate::plan::{Plan, SectionId, Sizes, TensorId};
 
 /// Numbers on their way into a tensor: row major, without padding.
@@ -43,6 +43,17 @@ impl Run {
     pub fn new(section: SectionId, sizes: Sizes, steps: Range<u32>) -> Run {
         Run { section, sizes, steps, ops: 0..usize::MAX }
     }
+}
+
+/// What runs an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// The op's name.
+    pub op: &'static str,
+    /// The variant, or `fast` or `reference` on the CPU.
+    pub name: &'static str,
+    /// The order of its sums.
+    pub class: OrderClass,
 }
 
 /// Names a submission until its results were taken.
@@ -91,6 +102,9 @@ pub trait Executor {
 
     /// Dependent dispatches or calls that one step of a section takes, the splits of this device included.
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize;
+
+    /// What runs the ops of a section that it was made for, in their order.
+    fn kernels(&self, section: SectionId) -> Vec<Kernel>;
 }
 
 /// Checks what is to be read: an executor has memory only for the tensors of its sections. A part of every `submit`.

@@ -7,8 +7,8 @@ use super::fast::pack_into;
 use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
 use super::{FastArgs, Pool};
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::Buffer;
+use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
+use crate::ops::{Buffer, OrderClass};
 use crate::plan::{Layout, OpNode, Plan, Role, SectionId, Sizes, TensorId};
 
 /// Which of an op's functions run.
@@ -195,5 +195,15 @@ impl Executor for CpuExecutor {
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {
         self.memory.plan().instances(section, sizes, 0).len()
+    }
+
+    fn kernels(&self, section: SectionId) -> Vec<Kernel> {
+        let kernel = |node: &OpNode| match &node.op.fast {
+            Some(fast) if self.functions == Functions::Fast => {
+                Kernel { op: node.op.name, name: "fast", class: fast.class }
+            }
+            _ => Kernel { op: node.op.name, name: "reference", class: OrderClass::None },
+        };
+        self.sections[section.0].iter().map(kernel).collect()
     }
 }

@@ -8,9 +8,9 @@ use super::lower::{Dispatch, Lowered, lower, lower_pack, select};
 use super::memory::{GUARD, Memory, Part, Stored, new_buffer};
 use super::readback::{Callback, Readback};
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
+use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::Buffer;
-use crate::plan::{Instance, Layout, Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
 
 /// How an executor is made; the default is what users get.
 #[derive(Clone, Debug, Default)]
@@ -72,11 +72,6 @@ impl GpuExecutor {
     /// Bytes of device memory that the plan's tensors take.
     pub fn memory_bytes(&self) -> u64 {
         self.memory.buffers().map(|part| part.bytes).sum()
-    }
-
-    /// The variants in use, in the order of a section's ops.
-    pub fn variants(&self, section: SectionId) -> Vec<&'static str> {
-        self.sections[&section].iter().map(|op| op.variant.name).collect()
     }
 
     /// Writes a weight into one of the packed layouts: each part row major first, then through the packing kernel.
@@ -386,5 +381,14 @@ impl Executor for GpuExecutor {
         let instances = self.plan.instances(section, sizes, 0);
         let dispatches = |at: &Instance| self.sections[&section][at.node].dispatches(sizes, at.index).count();
         instances.iter().map(dispatches).sum()
+    }
+
+    fn kernels(&self, section: SectionId) -> Vec<Kernel> {
+        let kernel = |(node, lowered): (&OpNode, &Lowered)| Kernel {
+            op: node.op.name,
+            name: lowered.variant.name,
+            class: lowered.variant.class,
+        };
+        self.plan.ops(section).into_iter().zip(&self.sections[&section]).map(kernel).collect()
     }
 }

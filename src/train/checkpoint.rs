@@ -1,6 +1,6 @@
 //! A checkpoint in bytes: a safetensors file whose metadata says where the run stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use serde::{Deserialize, Serialize};
@@ -23,15 +23,21 @@ pub struct Kernels {
     /// The device in words.
     pub device: String,
     /// Order classes, by op.
-    pub order: BTreeMap<String, String>,
+    pub order: BTreeMap<String, BTreeSet<String>>,
     /// Variants or functions, by op.
-    pub variants: BTreeMap<String, Vec<String>>,
+    pub variants: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Kernels {
     /// Those of an engine.
     pub fn of(engine: &Engine) -> Kernels {
-        Kernels { device: engine.device(), ..Default::default() }
+        let mut kernels = Kernels { device: engine.device(), ..Default::default() };
+        let sections = Engine::sections(engine.training());
+        for kernel in sections.into_iter().flat_map(|section| engine.executor().kernels(section)) {
+            kernels.order.entry(kernel.op.into()).or_default().insert(kernel.class.to_string());
+            kernels.variants.entry(kernel.op.into()).or_default().insert(kernel.name.into());
+        }
+        kernels
     }
 }
 
