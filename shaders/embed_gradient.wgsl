@@ -24,9 +24,9 @@ fn position(place: u32) -> u32 {
     return order[params.order_row + place];
 }
 
-/// The first place in the order, from `from` on, whose id is at least v.
-fn first_from(from: u32, v: u32) -> u32 {
-    var low = from;
+/// The first place in the order, from `start` on, whose id is at least v.
+fn first_from(start: u32, v: u32) -> u32 {
+    var low = start;
     var high = params.rows;
     while low < high {
         let middle = (low + high) / 2u;

@@ -158,13 +158,14 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compares floats. Equal infinities are equal.
+    /// Compares floats. Equal infinities are equal, and so are NaNs.
     pub fn of(found: &[f32], reference: &[f64]) -> Difference {
         assert_eq!(found.len(), reference.len());
         let (mut square, mut square_difference, mut largest, mut not_finite) = (0.0f64, 0.0f64, 0.0f64, false);
         for (&found, &reference) in found.iter().zip(reference) {
             let found = f64::from(found);
-            if found == reference || !reference.is_finite() && f64::from(reference as f32) == found {
+            let equal = found == reference || found.is_nan() && reference.is_nan();
+            if equal || !reference.is_finite() && f64::from(reference as f32) == found {
                 square += if reference.is_finite() { reference * reference } else { 0.0 };
                 continue;
             }

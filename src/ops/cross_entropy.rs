@@ -155,7 +155,7 @@ impl Problem {
     fn case(self) -> Case {
         let Problem { name, rows, vocab, logits: fill, ignored, gradient } = self;
         let name = if gradient { name } else { format!("{name} loss only") };
-        let id = |i: usize| if ignored > 0 && i % ignored == 0 { IGNORED } else { (i * 7919 % vocab) as u32 };
+        let id = |i: usize| if ignored > 0 && i.is_multiple_of(ignored) { IGNORED } else { (i * 7919 % vocab) as u32 };
         let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
             let logits = b.f32(Role::Scratch, "logits", &[rows.into(), 1.into(), vocab.into()]);
             let lse = b.f32(Role::Scratch, "lse", &[rows.into()]);
@@ -175,7 +175,7 @@ impl Problem {
         };
         let mut case = Case { step: 5, ..Case::new(name, declare, write) };
         let logits = case.floats(TensorId(0));
-        let lse = logits.chunks(vocab).map(|row| of_row(row)).collect();
+        let lse = logits.chunks(vocab).map(of_row).collect();
         case.fills.push((TensorId(1), Fill::Floats(lse)));
         case
     }

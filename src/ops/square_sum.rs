@@ -9,10 +9,10 @@ use super::case::{Case, Fill, flat};
 use super::variant::{OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
-use crate::plan::{Builder, Role, TensorId};
+use crate::plan::{ARENA_BLOCK, Builder, Role, TensorId};
 
 /// Elements of a block; a tensor is cut at multiples of it.
-pub const BLOCK: usize = 1024;
+pub const BLOCK: usize = ARENA_BLOCK;
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +60,10 @@ pub static ROW: OpRow = OpRow {
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [_, n] = args.sizes();
+    let [first, n] = args.sizes();
     let [x, partials] = args.all();
-    for (block, partial) in x.real()[..n].chunks(BLOCK).zip(partials.real_mut()) {
+    let partials = &mut partials.real_mut()[first / BLOCK..];
+    for (block, partial) in x.real()[..n].chunks(BLOCK).zip(partials) {
         *partial = block.iter().fold(F::ZERO, |sum, x| x.mul_add(*x, sum));
     }
 }

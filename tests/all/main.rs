@@ -18,6 +18,7 @@ mod reference_values;
 mod safetensor_file;
 mod sampling;
 mod stacks;
+mod step_gradients;
 mod structure;
 mod training_ops;
 mod training_run;
@@ -39,6 +40,7 @@ fn main() {
     trials.extend(trajectories::trials());
     trials.extend(learning::trials());
     trials.extend(stacks::trials());
+    trials.extend(step_gradients::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
     trials.extend(training_ops::trials());

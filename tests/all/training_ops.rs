@@ -8,12 +8,13 @@ use gatefold::ops::adam::{self, Adam};
 use gatefold::ops::clip_scale::{self, ClipScale};
 use gatefold::ops::cross_entropy::{self, CrossEntropy, IGNORED};
 use gatefold::ops::dropout::{self, Dropout};
+use gatefold::ops::embed::{self, Embed};
 use gatefold::ops::embed_gradient::{self, EmbedGradient};
 use gatefold::ops::mean_loss::{self, MeanLoss};
 use gatefold::ops::schedule::{self, CLIP_COLUMNS, NORM, SCHEDULE_COLUMNS};
 use gatefold::ops::sgd::{self, Sgd};
 use gatefold::ops::square_sum::{self, SquareSum};
-use gatefold::ops::{Buffer, embed, logsumexp};
+use gatefold::ops::{Buffer, logsumexp};
 use gatefold::plan::{Affine, Builder, Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::Trial;
 use serde::Deserialize;
@@ -81,7 +82,10 @@ fn embedding() -> Outcome {
     let table = b.f32(Role::Weight, "table", &[vocab.into(), width.into()]);
     let dtable = b.f32(Role::Saved, "dtable", &[1.into(), vocab.into(), width.into()]);
     let [y, dx] = ["y", "dx"].map(|name| b.f32(Role::Scratch, name, &[rows.into(), width.into()]));
-    let forward = b.section("forward", |b| embed::record(b, words, table, y, rows.into(), 0));
+    let lookup = Embed { ids: words, table, y };
+    let forward = b.section("forward", |b| {
+        embed::record(b, lookup, rows.into(), embed::Offsets { ids: 0.into(), y: 0.into() });
+    });
     let backward = b.section("backward", |b| {
         let at = embed_gradient::Offsets { ids_row: 0.into(), order_row: 0.into(), accumulate: 0.into() };
         embed_gradient::record(b, EmbedGradient { ids: words, order, dx, dtable }, rows.into(), at);

@@ -1,7 +1,7 @@
 //! Sums over whole tensors; see [`crate::ops::mean_loss`], [`crate::ops::square_sum`] and [`crate::ops::clip_scale`].
 
 use super::parts::{Shared, for_chunks};
-use super::simd::{Kernel, Lanes, Level};
+use super::simd::{Kernel, LANES, Lanes, Level};
 use crate::cpu::FastArgs;
 use crate::ops::clip_scale::of_sum;
 use crate::ops::schedule::{self, CLIP_COLUMNS, TOKEN_WEIGHT};
@@ -25,9 +25,9 @@ pub fn square_sum(args: &mut FastArgs<'_>) {
 }
 
 pub(super) fn square_sum_at(level: Level, args: &mut FastArgs<'_>) {
-    let [_, n] = args.sizes();
+    let [first, n] = args.sizes();
     let [x, partials] = &mut args.operands[..] else { unreachable!("square_sum has two operands") };
-    let (x, partials) = (&x.real()[..n], Shared::new(partials.real_mut()));
+    let (x, partials) = (&x.real()[..n], Shared::new(&mut partials.real_mut()[first / BLOCK..]));
     for_chunks(args.pool, n, |range| {
         let (first, x) = (range.start / BLOCK, &x[range]);
         // SAFETY: the blocks of this chunk, which is a whole number of them.
@@ -51,7 +51,8 @@ pub(super) fn clip_scale_at(level: Level, args: &mut FastArgs<'_>) {
     clips.real_mut()[slot * CLIP_COLUMNS..][..CLIP_COLUMNS].copy_from_slice(&of_sum(sum, max_norm));
 }
 
-/// A sum. Lane i takes elements i, i + 16, ...; the lanes are added one after the other.
+/// A sum. Lane i takes elements i, i + 16, ..., with a sum of its own for each block, so that long sums stay exact;
+/// then the lanes are added one after the other.
 struct Sum<'a>(&'a [f32]);
 
 impl Kernel for Sum<'_> {
@@ -60,11 +61,13 @@ impl Kernel for Sum<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self) -> f32 {
         let mut sum = V::splat(0.0);
-        let (full, rest) = self.0.as_chunks();
-        for x in full {
-            sum = sum.add(V::load(x));
+        for block in self.0.chunks(BLOCK) {
+            let mut of_block = V::splat(0.0);
+            for x in block.chunks(LANES) {
+                of_block = of_block.add(V::load_padded(x, 0.0));
+            }
+            sum = sum.add(of_block);
         }
-        sum = sum.add(V::load_padded(rest, 0.0));
         sum.to_array().into_iter().fold(0.0, |sum, x| sum + x)
     }
 }
