@@ -40,7 +40,7 @@ pub struct Offsets {
 
 /// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, op: SumRows, rows: Dim, at: Offsets) {
-    let [_, y_groups, outputs] = b.tensor(op.dy).shape[..] else { panic!("sum_rows: dy is [*, Gy, N]") };
+    let [.., y_groups, outputs] = b.tensor(op.dy).shape[..] else { panic!("sum_rows: dy is [*, Gy, N]") };
     let [b_groups, b_outputs] = b.tensor(op.db).shape[..] else { panic!("sum_rows: db is [Gb, N]") };
     assert_eq!(b_outputs, outputs, "sum_rows: db is [Gb, N]");
     expect_groups("sum_rows: dy", y_groups, at.dy_group, at.groups);
@@ -63,7 +63,7 @@ pub static ROW: OpRow = OpRow {
     name: "sum_rows",
     operands: &[Operand::read("dy"), Operand::write("db")],
     params: &["rows", "outputs", "groups", "y_row", "y_groups", "y_group", "b_group", "accumulate"],
-    cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
+    cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
