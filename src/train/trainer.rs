@@ -9,6 +9,9 @@ use super::windows::{Position, Windows};
 use super::{Learner, Outcome, Snapshot};
 use crate::error::{Error, Result};
 
+/// A mean loss beyond this, in nats, is none that training comes back from: it has diverged, though it is a number yet.
+const DIVERGED: f64 = 1e4;
+
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
@@ -186,13 +189,9 @@ impl<L: Learner> Trainer<L> {
 
     fn add(&mut self, step: u32, outcome: &Outcome) -> Result<()> {
         let Outcome { loss, gradient_norm, tokens, .. } = *outcome;
-        for (what, value) in [("loss", loss), ("gradient's norm", gradient_norm)] {
-            if !value.is_finite() {
-                return Err(Error::Training(format!(
-                    "the {what} is {value} at step {step}: training has diverged. A lower --learning-rate, a longer \
-                     --warmup or a lower --clip may help"
-                )));
-            }
+        check_loss("loss", f64::from(loss), step)?;
+        if !gradient_norm.is_finite() {
+            return Err(diverged(&format!("the gradient's norm is {gradient_norm} at step {step}")));
         }
         let sums = &mut self.progress.since_line;
         sums.steps += 1;
@@ -220,12 +219,7 @@ impl<L: Learner> Trainer<L> {
         let loss = nats / tokens.max(1) as f64;
         let progress = &mut self.progress;
         let step = progress.step;
-        if !loss.is_finite() {
-            return Err(Error::Training(format!(
-                "the validation loss is {loss} after step {step}: training has diverged. A lower --learning-rate or \
-                 a lower --clip may help"
-            )));
-        }
+        check_loss("validation loss", loss, step)?;
         let this = Best { step, loss };
         let improved = progress.best.is_none_or(|best| loss < best.loss);
         progress.validated = Some(this);
@@ -269,6 +263,20 @@ impl<L: Learner> Trainer<L> {
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         self.learner.snapshot()
     }
+}
+
+fn check_loss(what: &str, loss: f64, step: u32) -> Result<()> {
+    if loss.is_finite() && loss < DIVERGED {
+        Ok(())
+    } else {
+        Err(diverged(&format!("the {what} is {loss:e} at step {step}")))
+    }
+}
+
+fn diverged(what: &str) -> Error {
+    Error::Training(format!(
+        "{what}: training has diverged. A lower --learning-rate, a longer --warmup or a lower --clip may help"
+    ))
 }
 
 #[cfg(test)]
