@@ -34,6 +34,11 @@ pub enum Error {
 /// A result with the library's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What is wrong with a JSON file: that it is none, or where it says something else than it should.
+pub(crate) fn json_fault(error: &serde_json::Error) -> String {
+    if error.is_data() { error.to_string() } else { format!("not JSON: {error}") }
+}
+
 impl Error {
     /// The same error with the place in front of its text, where it has one.
     pub(crate) fn within(self, place: &str) -> Error {

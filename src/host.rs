@@ -86,8 +86,8 @@ impl Device {
     /// The device in words.
     pub fn name(&self) -> String {
         match self {
-            Device::Cpu(threads) => format!("CPU ({} threads)", threads.threads()),
-            Device::Gpu(gpu) => format!("{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver),
+            Device::Cpu(threads) => crate::cpu::name(threads.threads()),
+            Device::Gpu(gpu) => gpu.info.in_words(),
         }
     }
 

@@ -128,10 +128,9 @@ fn wanted_layout(node: &OpNode, operand: usize, functions: Functions) -> Layout 
 
 impl Executor for CpuExecutor {
     fn device(&self) -> String {
-        match (self.functions, self.pool.threads()) {
-            (Functions::Reference, _) => "CPU (references)".into(),
-            (Functions::Fast, 1) => "CPU (1 thread)".into(),
-            (Functions::Fast, n) => format!("CPU ({n} threads)"),
+        match self.functions {
+            Functions::Reference => "CPU (references)".into(),
+            Functions::Fast => super::name(self.pool.threads()),
         }
     }
 

@@ -255,20 +255,10 @@ impl GpuExecutor {
         ticket
     }
 
-    fn poll(&self, wait_for: Option<&wgpu::SubmissionIndex>) -> Result<()> {
-        let how = match wait_for {
-            Some(index) => wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: None },
-            None => wgpu::PollType::Poll,
-        };
-        let polled = self.gpu.device.poll(how);
-        self.gpu.check()?;
-        polled.map(drop).map_err(|e| Error::Device(format!("{}: {e}", self.gpu.info.name)))
-    }
-
     /// Blocks until the results of a submission have arrived.
     fn wait_for_flight(&mut self, ticket: Ticket) -> Result<Readback> {
         let index = self.flight(ticket)?.submission.clone();
-        self.poll(Some(&index))?;
+        self.gpu.poll(Some(&index))?;
         let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
         flight.wait_for_news();
         Ok(flight)
@@ -295,8 +285,7 @@ fn pad_rows(words: &[u32], width: usize, stride: usize) -> Vec<u32> {
 
 impl Executor for GpuExecutor {
     fn device(&self) -> String {
-        let info = &self.gpu.info;
-        format!("{} ({}, {})", info.name, info.backend, info.driver)
+        self.gpu.info.in_words()
     }
 
     fn plan(&self) -> &Plan {
@@ -357,7 +346,7 @@ impl Executor for GpuExecutor {
     }
 
     fn try_take(&mut self, ticket: Ticket) -> Result<Option<Vec<Buffer<f32>>>> {
-        self.poll(None)?;
+        self.gpu.poll(None)?;
         if !self.flight(ticket)?.has_arrived() {
             return Ok(None);
         }

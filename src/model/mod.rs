@@ -122,7 +122,13 @@ impl Model {
         let bos = self.config.bos_token_id;
         let start = self.config.start_text.as_deref().filter(|_| prompt.is_empty() && bos.is_none());
         let mut ids = Vec::from_iter(bos);
-        ids.extend(self.tokenizer.encode(start.unwrap_or(prompt), unknown)?);
+        ids.extend(match start {
+            Some(text) => {
+                let place = format!("{}/config.json: start_text", self.name);
+                self.tokenizer.encode(text, unknown).map_err(|e| e.within(&place))?
+            }
+            None => self.tokenizer.encode(prompt, unknown)?,
+        });
         if ids.is_empty() {
             return Err(Error::Usage(format!(
                 "{}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt (--prompt)",

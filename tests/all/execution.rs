@@ -6,14 +6,15 @@ use std::time::Duration;
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::generate::{Batch, Options, Request};
-use gatefold::gpu::{GpuExecutor, GpuOptions};
+use gatefold::gpu::{DeviceOptions, GpuExecutor, GpuOptions};
+use gatefold::host;
 use gatefold::model::Model;
 use gatefold::ops::rows::Finish;
 use gatefold::plan::Sizes;
 use gatefold::text::OnUnknown;
 use libtest_mimic::{Completion, Trial};
 
-use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
+use crate::context::{DONE, Opened, Outcome, adapters, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
 use crate::ensure;
 
 pub fn trials() -> Vec<Trial> {
@@ -38,6 +39,7 @@ pub fn trials() -> Vec<Trial> {
         })
     }));
     trials.extend(trials_per_adapter("execution: errors name the tensor and its room", bad_calls));
+    trials.extend(trials_per_adapter("execution: a lost device is an error of every call", lost_device));
     trials.extend(trials_per_adapter("execution: a token takes layers + 2 dispatches", dispatches));
     trials
 }
@@ -193,6 +195,33 @@ fn bad_calls(adapter: usize) -> Outcome {
     let made = GpuExecutor::new(device, lm.plan.clone(), sizes, &[lm.step], &options);
     let error = made.err().ok_or("accepted")?.to_string();
     ensure!(error.contains("no variant `matmul_9x9`; it has matmul_skinny"), "{error}");
+    DONE
+}
+
+/// Work is under way when the device goes; then nothing blocks or panics, and every call says what happened.
+fn lost_device(adapter: usize) -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 0);
+    let sizes = Sizes { rows: 2, time: 4 };
+    let device = host::open(&adapters()[adapter], DeviceOptions::default())?;
+    let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.logits]);
+    model.weights.load_into(&mut *executor)?;
+    executor.write(lm.input, 0, Values::U32(&[1; 8]))?;
+    let run = Run::new(lm.logits, sizes, 0..1);
+    let ticket = executor.submit(std::slice::from_ref(&run), &[lm.all_log_probs])?;
+    device.destroy();
+    let errors = [
+        executor.try_take(ticket).err(),
+        executor.wait(ticket).err(),
+        executor.write(lm.input, 0, Values::U32(&[1; 8])).err(),
+        executor.submit(&[run], &[lm.all_log_probs]).err(),
+        GpuExecutor::new(device.clone(), lm.plan.clone(), sizes, &[lm.logits], &GpuOptions::default()).err(),
+    ];
+    for (i, error) in errors.into_iter().enumerate() {
+        let message = error.ok_or(format!("call {i} on a lost device went well"))?.to_string();
+        let says = message.contains(&device.info.name) && message.contains("the device was lost");
+        ensure!(says, "call {i}: {message}");
+    }
     DONE
 }
 
