@@ -92,7 +92,7 @@ impl Checkpoint {
         let tensors: Vec<_> =
             self.snapshot.iter().map(|(name, values)| (name.clone(), shape(name, values.len()), &values[..])).collect();
         let manifest = serde_json::to_string(&self.manifest).expect("a manifest is JSON");
-        Numbers::write("checkpoint", &tensors, out, |mut checksum| {
+        Numbers::write("checkpoint/last.safetensors", &tensors, out, |mut checksum| {
             checksum.update(manifest.as_bytes());
             let checksum = in_words(checksum);
             BTreeMap::from([(MANIFEST.to_string(), manifest), (CHECKSUM.to_string(), checksum)])

@@ -229,9 +229,9 @@ fn killed() -> Outcome {
         let begin = [&call(&data, &broken, "cpu", &more)[..], &["--overwrite"]].concat();
         let has_checkpoint = checkpoint(Path::new(&broken)).is_ok();
         let child = spawn(if has_checkpoint { &resume } else { &begin })?;
-        // Moments spread over a twelfth of the run: it has not ended when the last one comes.
+        // Moments spread over a twentieth of the run, so that it has not ended when the last one comes.
         let share = (kill.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as f64 / 2f64.powi(32);
-        let (at, begun) = (took.mul_f64(share / 12.0), Instant::now());
+        let (at, begun) = (took.mul_f64(share / 20.0), Instant::now());
         if !kill_when(child, || begun.elapsed() >= at)? {
             break;
         }

@@ -30,22 +30,22 @@ pub(in crate::cli) struct TrainArgs {
     pub steps: StepArgs,
 
     #[command(flatten)]
+    pub end: EndArgs,
+
+    #[command(flatten)]
     pub schedule: ScheduleArgs,
 
     #[command(flatten)]
     pub valid: ValidArgs,
 
-    #[command(flatten)]
-    pub end: EndArgs,
-
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Device")]
     pub device: DeviceArgs,
 }
 
 const AFTER_HELP: &str = "\
-The folder is a model from the start: `gatefold generate --model DIR` works while
-it is trained, with the best weights so far. It also holds log.jsonl, loss.svg
-and checkpoint/, from which --resume goes on. Ctrl-C writes a checkpoint first.
+The folder is a model from the start: `gatefold generate --model DIR` uses the
+best weights so far. It also holds log.jsonl, loss.svg, and checkpoint/, from
+which --resume goes on. Ctrl-C writes a checkpoint first.
 
   gatefold train --data corpus.txt --output my-model
   gatefold train --data names.txt --lines --hidden 128 --output names
