@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::ops::Buffer;
+use crate::ops::{Buffer, OrderClass};
 use crate::plan::{Plan, SectionId, Sizes, TensorId};
 
 /// Numbers on their way into a tensor: row major, without padding.
@@ -30,7 +30,8 @@ impl<'a> Values<'a> {
 pub struct Run {
     /// Which section.
     pub section: SectionId,
-    /// The sizes of this run, at most the executor's capacity; rows must equal it.
+    /// The sizes of this run: rows, and rows times time steps, are at most the capacity's. Rows of a tensor `[2, B, H]`
+    /// lie where B says: a section whose states outlive its runs keeps one B.
     pub sizes: Sizes,
     /// The step counter's values: several steps go into one submission.
     pub steps: Range<u32>,
@@ -89,6 +90,9 @@ pub trait Executor {
     /// As [`Executor::try_take`].
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>>;
 
+    /// The kernels or functions of a section's ops, and the order in which each takes its sums.
+    fn kernels(&self, section: SectionId) -> Vec<(&'static str, OrderClass)>;
+
     /// Dependent dispatches or calls that one step of a section takes, the splits of this device included.
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize;
 }
@@ -106,7 +110,8 @@ pub(crate) fn check_reads(plan: &Plan, used: &[bool], read: &[TensorId]) -> Resu
 
 /// Checks a run against a capacity: a part of every `submit`.
 pub(crate) fn check_sizes(run: &Run, capacity: Sizes) -> Result<()> {
-    if run.sizes.rows != capacity.rows || run.sizes.time > capacity.time {
+    let fits = |sizes: Sizes| sizes.rows <= capacity.rows && sizes.rows * sizes.time <= capacity.rows * capacity.time;
+    if !fits(run.sizes) {
         return Err(crate::Error::Limit(format!(
             "a run of {} rows and {} time steps does not fit memory for {} rows and {} time steps",
             run.sizes.rows, run.sizes.time, capacity.rows, capacity.time

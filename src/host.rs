@@ -10,7 +10,7 @@ use crate::executor::Executor;
 use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 
-pub use files::{available_memory, map, open_model, save_model};
+pub use files::{available_memory, map, open_model, replace_file, save_model};
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -123,7 +123,7 @@ mod tests {
     fn a_model_beyond_the_memory_is_refused_with_the_numbers() {
         let shape = Shape { cell: Cell::Gru, vocab: 1 << 20, embedding: 1024, hidden: 1024, layers: 1 };
         let lm = crate::generate::plan(shape, 0);
-        let (sizes, sections) = (Sizes { rows: 1, time: 64 }, crate::generate::sections(&lm));
+        let (sizes, sections) = (crate::generate::sizes(1), crate::generate::sections(&lm));
         let message = check_memory(&lm.plan, sizes, &sections, Some(5 << 30)).unwrap_err().to_string();
         assert!(message.contains("1 rows need 8.0 GiB (weights 8.0 GiB, states"), "{message}");
         assert!(message.contains("this machine has 5.0 GiB of memory available"), "{message}");

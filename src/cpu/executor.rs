@@ -7,8 +7,8 @@ use super::interpreter::{Interpreter, complete_words, run_reference};
 use super::{FastArgs, Pool};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::Buffer;
 use crate::ops::pack_weight::pack;
+use crate::ops::{Buffer, OrderClass};
 use crate::plan::{Layout, OpNode, Plan, Role, SectionId, Sizes, TensorId};
 
 /// Which of an op's functions run.
@@ -183,6 +183,14 @@ impl Executor for CpuExecutor {
 
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
         self.results.remove(&ticket).ok_or_else(|| Error::Device("the results of this submission were taken".into()))
+    }
+
+    fn kernels(&self, section: SectionId) -> Vec<(&'static str, OrderClass)> {
+        let function = |node: &OpNode| {
+            let fast = node.op.fast.as_ref().filter(|_| self.functions == Functions::Fast);
+            (node.op.name, fast.map_or(OrderClass::None, |fast| fast.class))
+        };
+        self.sections[section.0].iter().map(function).collect()
     }
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {

@@ -9,7 +9,7 @@ use super::memory::{GUARD, Memory, Stored, new_buffer};
 use super::readback::{Callback, Readback};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::{Buffer, pack_weight};
+use crate::ops::{Buffer, OrderClass, pack_weight};
 use crate::plan::{Builder, Dim, Index, Instance, Layout, Plan, Role, SectionId, Sizes, TensorId};
 
 /// How an executor is made; the default is what users get.
@@ -402,6 +402,10 @@ impl Executor for GpuExecutor {
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
         let flight = self.wait_for_flight(ticket)?;
         Ok(self.unpack(&flight, &flight.words()?))
+    }
+
+    fn kernels(&self, section: SectionId) -> Vec<(&'static str, OrderClass)> {
+        self.sections[&section].iter().map(|op| (op.variant.name, op.variant.class)).collect()
     }
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {

@@ -5,6 +5,7 @@
 //! units, bytes moved and flops; parameters; `record`; the table row; the reference; the cases.
 //! An op does no input or output and knows no device.
 
+pub mod admit;
 mod args;
 pub mod case;
 pub mod count_token;
@@ -20,10 +21,12 @@ pub mod lstm_step;
 pub mod matmul;
 pub mod noise;
 pub mod pack_weight;
+pub mod place_rows;
 pub mod reset_rows;
 pub mod rows;
 pub mod sample;
 pub mod softmax;
+pub mod start_marks;
 pub mod target_log_prob;
 mod variant;
 
@@ -48,6 +51,9 @@ pub static TABLE: &[&OpRow] = &[
     &count_token::ROW,
     &filter::ROW,
     &sample::ROW,
+    &admit::ROW,
+    &start_marks::ROW,
+    &place_rows::ROW,
     &gather_rows::ROW,
     &reset_rows::ROW,
     &pack_weight::ROW,

@@ -1,10 +1,12 @@
 //! The networks, from free functions that each write a part: weights, a recurrent stack over time, a decode step,
 //! the head, the sampler. An encoder-decoder would be built from the same parts.
 
+mod arrivals;
 mod head;
 mod language_model;
 mod stack;
 
+pub use arrivals::Arrivals;
 pub use head::{Head, head};
 pub use language_model::{LanguageModel, Room, Shape, language_model};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
