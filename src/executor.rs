@@ -50,6 +50,13 @@ impl Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(crate) u64);
 
+impl Ticket {
+    /// A ticket of an executor of one's own, which sees to it that its numbers differ.
+    pub fn numbered(number: u64) -> Ticket {
+        Ticket(number)
+    }
+}
+
 /// Runs the sections of one plan on one device.
 ///
 /// `submit` and `try_take` never block; `wait` does, and is for programs that have nothing else to do.

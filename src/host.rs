@@ -1,16 +1,20 @@
 //! What the core does not use by itself: threads, files, and the one place that blocks on futures.
 
 mod files;
+mod service;
 
 use std::sync::Arc;
 
 use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::model::Model;
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 
 pub use files::{available_memory, map, open_model, replace_file, save_model};
+pub use service::{Service, Tokens};
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -98,6 +102,18 @@ impl Device {
             }
         })
     }
+}
+
+/// A generator of `rows` sequences side by side with a model's weights; with `filters`, sequences may have all options.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> Result<Generator> {
+    let planned = if filters { generate::plan_with_filters } else { generate::plan };
+    let plan = planned(model.shape, rows);
+    let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
+    model.weights.load_into(&mut *executor)?;
+    Ok(Generator::new(plan, executor))
 }
 
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise

@@ -2,12 +2,14 @@
 //!
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
+mod batches;
 mod bits;
 mod cases;
 mod command_line;
 mod context;
 mod default_model;
 mod execution;
+mod generation;
 mod limits;
 mod model_folders;
 mod reference_values;
@@ -31,6 +33,8 @@ fn main() {
     trials.extend(limits::trials());
     trials.extend(sampling::trials());
     trials.extend(bits::trials());
+    trials.extend(generation::trials());
+    trials.extend(batches::trials());
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());

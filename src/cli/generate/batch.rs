@@ -11,10 +11,10 @@ use super::output::{self, Output};
 use super::progress::Bar;
 use super::prompts::{Prompt, Prompts, PromptsFormat, is_stdin};
 use super::unique::Unique;
-use super::{Defaults, GenerateArgs, OnError, clock, fresh_seed, generator};
+use super::{Defaults, GenerateArgs, OnError, clock, fresh_seed};
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Generator, Job, Sequence};
-use crate::host::Device;
+use crate::host::{self, Device};
 use crate::model::Model;
 
 /// Sequences side by side, where nothing is said.
@@ -51,7 +51,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     crate::cli::announce(&model, &args.device, &device);
     let rows = many.batch.map_or_else(|| ROWS.min(part.end - part.start).max(1), u64::from) as usize;
-    let mut generator = generator(&model, &device, rows, survey.filters)?;
+    let mut generator = host::generator(&model, &device, rows, survey.filters)?;
     generator.want_log_probs(format.needs_log_probs());
 
     let run = run_of(args, &model, &defaults, &survey, format, &generator);

@@ -19,8 +19,7 @@ use clap::{Args, ValueEnum};
 use super::sampling::SamplingArgs;
 use super::{DeviceArgs, ModelArgs};
 use crate::error::{Error, Result};
-use crate::generate::{self, Generator, Options};
-use crate::host::Device;
+use crate::generate::Options;
 use crate::model::Model;
 use crate::text::{OnUnknown, StopTexts};
 use formats::Format;
@@ -168,15 +167,6 @@ impl Defaults {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     if args.many.any() { batch::run(args) } else { stream::run(args) }
-}
-
-/// A generator with the model's weights.
-fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> Result<Generator> {
-    let planned = if filters { generate::plan_with_filters } else { generate::plan };
-    let plan = planned(model.shape, rows);
-    let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
-    model.weights.load_into(&mut *executor)?;
-    Ok(Generator::new(plan, executor))
 }
 
 /// Microseconds since it was made.

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Defaults, GenerateArgs, clock, fresh_seed, generator};
+use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::error::Result;
 use crate::generate::{Completions, Job, Request, Sequence};
-use crate::host::Device;
+use crate::host::{self, Device};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let prompt = model.prompt_ids(&args.prompt, unknown)?;
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     crate::cli::announce(&model, &args.device, &device);
-    let generator = generator(&model, &device, 1, options.need_filters())?;
+    let generator = host::generator(&model, &device, 1, options.need_filters())?;
     let stop = eos.iter().copied().take(4).collect();
     let sequence = Sequence::new(&model.tokenizer, stops, eos);
     let request = Request { prompt, sequence: 0, seed, options, max_tokens, stop };
