@@ -88,7 +88,8 @@ pub(super) fn arrivals(
         for ((lane, at), parked) in slots(&lanes, 0.into()).into_iter().zip(&parked) {
             place(b, *parked, lane_from, lane, Place::Gather { from: 0.into(), to: at });
         }
-        embed::record(b, on.input, on.embedding, on.x, Dim::TIME * Dim::ROWS, 0);
+        let op = embed::Embed { ids: on.input, table: on.embedding, y: on.x };
+        embed::record(b, op, Dim::TIME * Dim::ROWS, embed::Offsets { ids: 0.into(), y: 0.into() });
         rnn_stack(b, &lanes, scratch, Rows { tensor: on.x, first: 0.into() });
         // Step 0 wrote slot 1.
         for ((lane, at), parked) in slots(&lanes, Dim::ROWS.into()).into_iter().zip(&parked) {

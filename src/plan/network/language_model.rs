@@ -118,7 +118,8 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     let lse = b.f32(Role::Scratch, "lse", &[window]);
 
     let read_window = |b: &mut Builder| {
-        embed::record(b, input, table_e, x, window, 0);
+        let op = embed::Embed { ids: input, table: table_e, y: x };
+        embed::record(b, op, window, embed::Offsets { ids: 0.into(), y: 0.into() });
         rnn_stack(b, &layers, &scratch, Rows { tensor: x, first: 0.into() })
     };
     let window_lse = |b: &mut Builder| {
