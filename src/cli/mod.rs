@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Write text with a model
-    Generate(generate::GenerateArgs),
+    Generate(Box<generate::GenerateArgs>),
     /// Say how likely a text is to a model: nats per token, perplexity, bits per byte
     Score(score::ScoreArgs),
     /// Show what a model or a .safetensors file holds

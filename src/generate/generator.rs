@@ -237,8 +237,8 @@ impl Generator {
 
     /// Moves requests to the lanes and to the device's queue, as far as there is room.
     fn stage(&mut self) -> Result<()> {
-        // Where nothing else is to be done, prompts are read on the side to their last token but one.
-        let alone = self.queue.waiting.is_empty() && self.slots.wanted().next().is_none();
+        // Where nothing else is to be done, a prompt is read on the side to its last token but one.
+        let alone = self.live == 1;
         while !self.long.is_empty() && self.lanes.has_room() {
             let (id, request) = self.long.pop_front().expect("not empty");
             let all = request.prompt.len() - 1;

@@ -103,7 +103,7 @@ fn killed() -> Outcome {
         child.kill()?;
         child.wait()?;
         let so_far = read(&path).unwrap_or_default();
-        ensure!(whole.starts_with(&so_far[..so_far.len()]), "what was written is not the beginning of the whole");
+        ensure!(whole.starts_with(&so_far), "what was written is not the beginning of the whole");
     }
     written(&[&call[..], &[&path]].concat())?;
     ensure!(read(&path)? == whole, "after {kills} kills the file is another one");
@@ -124,7 +124,7 @@ fn other_runs() -> Outcome {
     };
     refused(&[], "the file is there; --resume goes on")?;
     refused(&["--resume", "--temperature", "0.5"], "was begun with options {")?;
-    refused(&["--resume", "--shard", "1/2"], "was begun with sequence")?;
+    refused(&["--resume", "--shard", "1/2"], "was begun with shard null, this run has \"1/2\"")?;
     refused(&["--resume", "--format", "csv"], "was begun with format \"text\", this run has \"csv\"")?;
     let other = generate(&["--count", "5", "-n", "3", "--seed", "9", "--output", &path, "--resume"]);
     ensure!(text(&other.stderr).contains("was begun with seed 8, this run has 9"), "{}", text(&other.stderr));

@@ -151,7 +151,7 @@ fn run_of(
     let many = &args.many;
     let run = json!({
         "model_hash": format!("{:016x}", model.fingerprint()),
-        "device": generator.executor().device().split(" (").next(),
+        "device": adapter(generator),
         "order": order(generator),
         "seed": defaults.seed,
         "prompt": args.prompt,
@@ -172,6 +172,12 @@ fn run_of(
         Value::Object(run) => run,
         _ => unreachable!("an object was written"),
     }
+}
+
+/// The adapter and its driver, or the CPU with any number of threads: what equal bits are promised for.
+fn adapter(generator: &Generator) -> String {
+    let device = generator.executor().device();
+    if device.starts_with("CPU (") { "CPU".into() } else { device }
 }
 
 /// The orders of sums that the kernels have.
