@@ -4,21 +4,25 @@ mod corpus;
 mod files;
 mod interrupt;
 mod run_folder;
+mod service;
 
 use std::sync::Arc;
 
 use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::model::Model;
 use crate::plan::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 use crate::train::Engine;
 
 pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
-pub use files::{available_memory, map, open_model, save_model};
+pub use files::{available_memory, map, open_model, replace_file, save_model};
 pub use interrupt::{INTERRUPTED, interrupt_flag};
 pub use run_folder::RunFolder;
+pub use service::{Service, Tokens};
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -126,6 +130,18 @@ impl Device {
     }
 }
 
+/// A generator of `rows` sequences side by side with a model's weights; with `filters`, sequences may have all options.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> Result<Generator> {
+    let planned = if filters { generate::plan_with_filters } else { generate::plan };
+    let plan = planned(model.shape, rows);
+    let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
+    model.weights.load_into(&mut *executor)?;
+    Ok(Generator::new(plan, executor))
+}
+
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise
 /// grant it all, and end the process when it is used. GPUs answer for themselves when buffers are made.
 fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available: Option<u64>) -> Result<()> {
@@ -149,7 +165,7 @@ mod tests {
     fn a_model_beyond_the_memory_is_refused_with_the_numbers() {
         let shape = Shape { cell: Cell::Gru, vocab: 1 << 20, embedding: 1024, hidden: 1024, layers: 1 };
         let lm = crate::generate::plan(shape, 0);
-        let (sizes, sections) = (Sizes { rows: 1, time: 64 }, crate::generate::sections(&lm));
+        let (sizes, sections) = (crate::generate::sizes(1), crate::generate::sections(&lm));
         let message = check_memory(&lm.plan, sizes, &sections, Some(5 << 30)).unwrap_err().to_string();
         assert!(message.contains("1 rows need 8.0 GiB (weights 8.0 GiB, states"), "{message}");
         assert!(message.contains("this machine has 5.0 GiB of memory available"), "{message}");

@@ -31,7 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Write text with a model
-    Generate(generate::GenerateArgs),
+    Generate(Box<generate::GenerateArgs>),
     /// Say how likely a text is to a model: nats per token, perplexity, bits per byte
     Score(score::ScoreArgs),
     /// Train a model on a text file, or go on with a run

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{context, map, replace};
+use super::files::{context, map, replace_file};
 use crate::error::{Error, Result};
 use crate::text::{Encoder, OnUnknown, Tokenizer, Utf8Pieces};
 use crate::train::{Corpus, Ends, Ids, Marks, Width};
@@ -147,10 +147,10 @@ pub fn tokenised(
     }
     fs::create_dir_all(folder).map_err(context(folder))?;
     match reading.marks {
-        None => replace(&ids, |out| encode_text(text, reading, out))?,
+        None => replace_file(&ids, |out| encode_text(text, reading, out))?,
         // The ids appear last: where they are, the ends are whole.
         Some(marks) => {
-            replace(&ids, |out| replace(&ends, |ends| encode_lines(text, reading, marks, out, ends)))?;
+            replace_file(&ids, |out| replace_file(&ends, |ends| encode_lines(text, reading, marks, out, ends)))?;
         }
     }
     let made = open()?;

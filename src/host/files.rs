@@ -101,21 +101,24 @@ pub fn save_model(folder: impl AsRef<Path>, model: &Model, precision: Precision)
     let config = model.config.to_json()?;
     let generation = model.generation_config.as_ref().map(|g| g.to_json(model.config.vocab_size)).transpose()?;
     let text = |text: &[u8], out: &mut dyn Write| out.write_all(text).map_err(context(folder));
-    replace(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
-    replace(&folder.join(TOKENIZER), |out| text(&model.tokenizer.to_json(), out))?;
+    replace_file(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
+    replace_file(&folder.join(TOKENIZER), |out| text(&model.tokenizer.to_json(), out))?;
     match generation {
-        Some(json) => replace(&folder.join(GENERATION), |out| text(json.as_bytes(), out))?,
+        Some(json) => replace_file(&folder.join(GENERATION), |out| text(json.as_bytes(), out))?,
         // One that another model left would be taken for this one's.
         None => match fs::remove_file(folder.join(GENERATION)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(context(&folder.join(GENERATION))(e)),
             _ => {}
         },
     }
-    replace(&folder.join(CONFIG), |out| text(config.as_bytes(), out))
+    replace_file(&folder.join(CONFIG), |out| text(config.as_bytes(), out))
 }
 
 /// Writes a file beside the one that it replaces, and renames it once it is on the disk.
-pub(super) fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+///
+/// # Errors
+/// What `write` says, or the file system; then the old file is as it was.
+pub fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Relaxed)));

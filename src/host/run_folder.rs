@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{CONFIG, context, map, replace, save_model};
+use super::files::{CONFIG, context, map, replace_file, save_model};
 use crate::error::{Error, Result};
 use crate::model::{Config, Model, Precision};
 use crate::train::{Checkpoint, Line, chart};
@@ -142,7 +142,7 @@ impl RunFolder {
         if self.log.metadata().map_err(context(&log))?.is_file() {
             self.log.sync_data().map_err(context(&log))?;
         }
-        replace(&self.path.join("checkpoint").join(LAST), |out| checkpoint.write(config, out))
+        replace_file(&self.path.join("checkpoint").join(LAST), |out| checkpoint.write(config, out))
     }
 
     /// Draws the log anew.
@@ -156,7 +156,7 @@ impl RunFolder {
         match chart(title, &Line::read_all(&log))? {
             Some(svg) => {
                 let path = self.path.join("loss.svg");
-                replace(&path, |out| out.write_all(svg.as_bytes()).map_err(context(&path)))
+                replace_file(&path, |out| out.write_all(svg.as_bytes()).map_err(context(&path)))
             }
             None => Ok(()),
         }

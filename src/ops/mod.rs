@@ -6,6 +6,7 @@
 //! An op does no input or output and knows no device.
 
 pub mod adam;
+pub mod admit;
 mod args;
 pub mod case;
 pub mod clip_scale;
@@ -30,6 +31,7 @@ pub mod matmul_weight_gradient;
 pub mod mean_loss;
 pub mod noise;
 pub mod pack_weight;
+pub mod place_rows;
 pub mod reset_rows;
 pub mod rows;
 pub mod sample;
@@ -37,6 +39,7 @@ pub mod schedule;
 pub mod sgd;
 pub mod softmax;
 pub mod square_sum;
+pub mod start_marks;
 pub mod sum_rows;
 pub mod target_log_prob;
 mod variant;
@@ -67,6 +70,9 @@ pub static TABLE: &[&OpRow] = &[
     &count_token::ROW,
     &filter::ROW,
     &sample::ROW,
+    &admit::ROW,
+    &start_marks::ROW,
+    &place_rows::ROW,
     &gather_rows::ROW,
     &reset_rows::ROW,
     &pack_weight::ROW,

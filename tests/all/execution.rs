@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{Batch, Options, Request};
+use gatefold::generate::{Generator, Options, Request};
 use gatefold::gpu::{DeviceOptions, GpuExecutor, GpuOptions};
 use gatefold::host;
 use gatefold::model::Model;
@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
                 cpu_executor(&lm.plan, sizes, sections, Functions::Fast, 2)
             })
         }),
-        trial("execution: a batch refuses bad requests", bad_requests),
+        trial("execution: a generator refuses bad requests", bad_requests),
     ];
     trials.extend(trials_per_adapter("execution: tickets never block and arrive in any order of taking", tickets));
     trials.extend(trials_per_adapter("execution: permute moves states", |adapter| {
@@ -84,7 +84,7 @@ fn permute(make: Make<'_>) -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
     let sizes = Sizes { rows: 3, time: 8 };
-    let mut executor = make(&lm, sizes, &[lm.prefill, lm.permute, lm.logits]);
+    let mut executor = make(&lm, sizes, &[lm.permute, lm.logits]);
     model.weights.load_into(&mut *executor)?;
     let input: Vec<u32> = (0..24).map(|i| (i * i % 60) as u32).collect();
     let width = model.shape.vocab;
@@ -98,7 +98,7 @@ fn permute(make: Make<'_>) -> Outcome {
             executor.write(layer.c.expect("an LSTM"), 0, Values::F32(&zeros[..zeros.len() / 2]))?;
         }
         executor.write(lm.row_source, 0, Values::U32(&source))?;
-        let ticket = executor.submit(&[run(lm.prefill, 0), run(lm.permute, 1)], &[h0])?;
+        let ticket = executor.submit(&[run(lm.logits, 0), run(lm.permute, 1)], &[h0])?;
         executor.wait(ticket)?;
         // The same tokens for all rows now: only the states differ.
         executor.write(lm.input, 0, Values::U32(&[5; 24]))?;
@@ -117,7 +117,7 @@ fn permute(make: Make<'_>) -> Outcome {
 /// Prompts are read in common as matrix products and then forced: each row must go on as it does alone.
 fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 400);
+    let lm = gatefold::generate::plan(model.shape, 5);
     let prompts = ["A", "ROMEO:\nWhat", &"to be or not to be, ".repeat(10), "KING"];
     let requests: Vec<Request> = (prompts.iter().enumerate())
         .map(|(i, prompt)| Request {
@@ -133,16 +133,21 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
         let sizes = Sizes { rows, time: 16 };
         let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
         model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
-        let mut batch = Batch::new(lm.clone(), executor);
-        batch.start(requests).map_err(|e| e.to_string())?;
+        let mut generator = Generator::new(lm.clone(), executor);
+        for request in requests {
+            generator.submit(request.clone()).map_err(|e| e.to_string())?;
+        }
         let mut tokens = vec![Vec::new(); requests.len()];
-        while !batch.is_done() {
-            for event in batch.wait(&|| 0).map_err(|e| e.to_string())? {
-                tokens[event.row].push((event.token, event.log_prob.to_bits()));
-                let last = tokens[event.row].len() == requests[event.row].max_tokens;
-                if (event.finish == Some(Finish::Length)) != last {
-                    return Err(format!("row {} finished at {}", event.row, tokens[event.row].len()));
-                }
+        let mut events = Vec::new();
+        while !generator.is_idle() {
+            generator.wait(&|| 0, &mut events).map_err(|e| e.to_string())?;
+        }
+        for event in events {
+            let id = event.id as usize;
+            tokens[id].push((event.token, event.log_prob.to_bits()));
+            let last = tokens[id].len() == requests[id].max_tokens;
+            if (event.finish == Some(Finish::Length)) != last {
+                return Err(format!("request {id} finished at {}", tokens[id].len()));
             }
         }
         Ok(tokens)
@@ -157,24 +162,24 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
 
 fn bad_requests() -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 3);
+    let lm = gatefold::generate::plan(model.shape, 2);
     let sizes = Sizes { rows: 2, time: 4 };
     let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
-    let mut batch = Batch::new(lm, executor);
+    let mut generator = Generator::new(lm, executor);
     let options = Options::default();
     let good = Request { prompt: vec![1], sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
-    let mut refused = |requests: &[Request], what: &str| -> Result<(), String> {
-        match batch.start(requests) {
-            Ok(()) => Err(format!("accepted: {what}")),
+    let mut refused = |request: Request, what: &str| -> Result<(), String> {
+        match generator.submit(request) {
+            Ok(_) => Err(format!("accepted: {what}")),
             Err(e) if e.to_string().contains(what) => Ok(()),
             Err(e) => Err(format!("expected `{what}`, found `{e}`")),
         }
     };
-    refused(&[good.clone(), good.clone(), good.clone()], "3 requests for a batch of 2 rows")?;
-    refused(&[Request { prompt: vec![], ..good.clone() }], "the prompt has no token")?;
-    refused(&[Request { prompt: vec![65], ..good.clone() }], "token id 65 in a vocabulary of 65")?;
-    refused(&[Request { stop: vec![0; 5], ..good.clone() }], "5 stop ids")?;
-    refused(&[Request { prompt: vec![1; 9], ..good.clone() }, good.clone()], "differ by 8 tokens")?;
+    refused(Request { prompt: vec![], ..good.clone() }, "the prompt has no token")?;
+    refused(Request { prompt: vec![65], ..good.clone() }, "token id 65 in a vocabulary of 65")?;
+    refused(Request { stop: vec![0; 5], ..good.clone() }, "5 stop ids")?;
+    refused(Request { max_tokens: 0, ..good.clone() }, "a sequence of 0 tokens")?;
+    refused(Request { options: Options { top_k: 3, ..Options::default() }, ..good.clone() }, "no room for filters")?;
     DONE
 }
 

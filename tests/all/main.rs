@@ -2,6 +2,7 @@
 //!
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
+mod batches;
 mod bits;
 mod cases;
 mod cell_gradients;
@@ -10,6 +11,7 @@ mod context;
 mod default_model;
 mod execution;
 mod finite_differences;
+mod generation;
 mod gradients;
 mod learning;
 mod limits;
@@ -46,6 +48,8 @@ fn main() {
     trials.extend(training_ops::trials());
     trials.extend(sampling::trials());
     trials.extend(bits::trials());
+    trials.extend(generation::trials());
+    trials.extend(batches::trials());
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());

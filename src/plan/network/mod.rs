@@ -1,6 +1,7 @@
 //! The networks, from free functions that each write a part: weights, a recurrent stack over time, a decode step,
 //! the head, the sampler. An encoder-decoder would be built from the same parts.
 
+mod arrivals;
 mod backward;
 mod head;
 mod language_model;
@@ -9,6 +10,7 @@ mod stack;
 mod trained_stack;
 mod training;
 
+pub use arrivals::Arrivals;
 pub use backward::LayerGradients;
 pub use head::{Head, head};
 pub use language_model::{LanguageModel, Room, Shape, language_model};
