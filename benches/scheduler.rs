@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
-use gatefold::executor::{Executor, Run, Ticket, Values};
+use gatefold::executor::{Executor, Kernel, Run, Ticket, Values};
 use gatefold::generate::{self, Completions, Generator, Job, Options, Request, Sequence};
-use gatefold::ops::{Buffer, OrderClass};
+use gatefold::ops::Buffer;
 use gatefold::plan::network::{Cell, Shape};
 use gatefold::plan::{Plan, SectionId, Sizes, TensorId};
 use gatefold::text::{StopTexts, Tokenizer};
@@ -45,7 +45,7 @@ impl Executor for Nothing {
     fn wait(&mut self, _: Ticket) -> gatefold::Result<Vec<Buffer<f32>>> {
         Ok(self.results.clone())
     }
-    fn kernels(&self, _: SectionId) -> Vec<(&'static str, OrderClass)> {
+    fn kernels(&self, _: SectionId) -> Vec<Kernel> {
         Vec::new()
     }
     fn dispatches(&self, _: SectionId, _: Sizes) -> usize {

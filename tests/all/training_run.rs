@@ -200,7 +200,7 @@ fn lines_go_on() -> Outcome {
     let folder = Folder::new("lines-go-on");
     let data = folder.write("names.txt", names());
     let [whole, broken] = ["whole", "broken"].map(|name| folder.join(name).display().to_string());
-    let more = ["--lines", "--epochs", "3", "--valid-every", "40", "--sequence-length", "6", "--log-every", "7"];
+    let more = ["--lines", "--epochs", "3", "--valid-every", "40", "--log-every", "7"];
     succeed(&call(&data, &whole, "cpu", &more))?;
     let every_ten = [&more[..], &["--checkpoint-every", "10"]].concat();
     let step = || checkpoint(&folder.join("broken")).map_or(0, |c| c.manifest.progress.step);
