@@ -94,7 +94,7 @@ fn main() -> gatefold::Result<()> {
         let started = Instant::now();
         let mut texts = Completions::new(generator(rows), jobs, Box::new(|| 0));
         let mut characters = 0;
-        while let Some(item) = texts.next() {
+        for item in texts.by_ref() {
             characters += item?.1?.text.len();
         }
         let texts_ns = started.elapsed().as_nanos() as f64 / texts.tokens() as f64;
