@@ -13,7 +13,7 @@ pub struct Numbers {
     pub tensors: BTreeMap<String, Vec<f32>>,
     /// The header's metadata.
     pub metadata: BTreeMap<String, String>,
-    /// CRC-32 of the data, to go on with.
+    /// CRC-32 of the data, and of the names and shapes behind it, to go on with.
     pub checksum: crc32fast::Hasher,
 }
 
@@ -23,21 +23,23 @@ impl Numbers {
     /// # Errors
     /// Not a safetensors file, one that was cut off, a tensor that is not F32.
     pub fn read(file: &str, bytes: &Bytes) -> Result<Numbers> {
-        let mut tensors = BTreeMap::new();
+        let (mut tensors, mut layout) = (BTreeMap::new(), BTreeMap::new());
         for tensor in read_header(file, bytes)? {
             let values = Some(&bytes[tensor.range.clone()]).filter(|_| tensor.dtype == Dtype::F32);
             let Some(values) = values.and_then(|data| decode(&tensor.dtype, data)) else {
                 let what = format!("{file}: tensor `{}` is {}; expected F32", tensor.name, tensor.dtype);
                 return Err(Error::Model(what));
             };
+            layout.insert(tensor.name.clone(), format!("{:?}", tensor.shape));
             tensors.insert(tensor.name, values);
         }
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(&bytes[data_start(bytes)..]);
+        add_layout(&mut checksum, &layout);
         Ok(Numbers { tensors, metadata: read_metadata(bytes), checksum })
     }
 
-    /// Writes names, shapes and numbers, one tensor after the other; `metadata` is told the checksum of the data.
+    /// Writes names, shapes and numbers, one tensor after the other; `metadata` is told the checksum.
     /// `file` is for messages.
     ///
     /// # Errors
@@ -55,6 +57,8 @@ impl Numbers {
             })?;
             checksum.update(&bytes);
         }
+        let layout = tensors.iter().map(|(name, shape, _)| (name.clone(), format!("{shape:?}"))).collect();
+        add_layout(&mut checksum, &layout);
         let io = |source| Error::Io { context: file.into(), source };
         let shapes: Vec<_> = tensors.iter().map(|(name, shape, _)| (name.clone(), shape.clone())).collect();
         out.write_all(&header(&shapes, Precision::F32, metadata(checksum))).map_err(io)?;
@@ -62,5 +66,12 @@ impl Numbers {
             out.write_all(&encode(values, Precision::F32).expect("finite, as before")).map_err(io)?;
         }
         Ok(())
+    }
+}
+
+/// Names and shapes, sorted: a header that was changed is a file that was damaged.
+fn add_layout(checksum: &mut crc32fast::Hasher, layout: &BTreeMap<String, String>) {
+    for (name, shape) in layout {
+        checksum.update(format!("{name} {shape}\n").as_bytes());
     }
 }

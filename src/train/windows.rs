@@ -299,7 +299,8 @@ mod tests {
             assert_eq!(read, expected, "{rows} {time}");
             let order: Vec<u32> = all.iter().map(|w| w.input[0]).collect();
             let (first, second) = order.split_at(order.len() / 2);
-            assert_eq!(seed.is_none(), first == second, "shuffled each epoch");
+            // Rows for all lines have one order only.
+            assert_eq!(seed.is_none() || rows > 300, first == second, "{rows}: shuffled each epoch");
         }
     }
 

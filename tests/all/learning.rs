@@ -69,13 +69,13 @@ fn remembers(cell: Cell, on: On) -> Outcome {
     let shape = Shape { cell, vocab: 6, embedding: 8, hidden: 32, layers: 1 };
     let time = DELAY + 1;
     let recipe =
-        Recipe { shape, tied: false, rows: ROWS, time, dropout: 0.0, seed: 3, optimizer: ADAM, clip: Some(1.0) };
+        Recipe { shape, tied: false, rows: ROWS, time, dropout: 0.0, seed: 1, optimizer: ADAM, clip: Some(1.0) };
     let mut engine = engine(recipe, on)?;
     let mut weights = initial_weights(&shape, recipe.seed);
     if cell == Cell::Lstm {
         // Forget gates that begin open: through half closed ones a symbol fades within 30 steps.
         let bias = weights.get_mut("rnn.bias_ih_l0").expect("the layer's bias");
-        bias[shape.hidden..2 * shape.hidden].fill(3.0);
+        bias[shape.hidden..2 * shape.hidden].fill(4.0);
     }
     engine.restore(0, &weights)?;
     let learning_rate = if cell == Cell::Lstm { 0.01 } else { 0.02 };

@@ -113,12 +113,11 @@ pub(super) fn twin(b: &mut Builder, of: TensorId, role: Role, name: &str) -> Ten
     twin
 }
 
-/// Blocks that a tensor may take in an arena, whatever an executor pads and wherever it cuts.
+/// Blocks that a tensor may take in an arena, however an executor lays it out and wherever it cuts.
 fn most_blocks(b: &Builder, id: TensorId) -> usize {
-    let shape: Vec<usize> = b.tensor(id).shape.iter().map(|dim| dim.as_fixed().expect("weights have sizes")).collect();
-    let width = shape[shape.len() - 1];
-    let padded = shape.iter().product::<usize>() / width * width.next_multiple_of(4);
-    // No device binds less than 64 KiB, and each part may begin and end with a block that it does not fill.
-    let parts = padded / 8192 + 1;
-    padded / ARENA_BLOCK + 2 * parts + 1
+    let sizes = b.tensor(id).shape.iter().map(|dim| dim.as_fixed().expect("weights have sizes"));
+    // No executor spreads a tensor over more than four times its elements, or over pieces of less than 8 blocks; each
+    // piece may begin and end with a block that it does not fill.
+    let blocks = (4 * sizes.product::<usize>()).div_ceil(ARENA_BLOCK);
+    blocks + 2 * (blocks / 8 + 1)
 }
