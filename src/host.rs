@@ -1,5 +1,6 @@
 //! What the core does not use by itself: threads, files, and the one place that blocks on futures.
 
+mod cache;
 mod files;
 
 use std::sync::Arc;
@@ -7,10 +8,11 @@ use std::sync::Arc;
 use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 
-pub use files::{available_memory, map, open_model, save_model};
+pub use cache::{cache_folder, choices, save_choices};
+pub use files::{available_memory, cpu_name, map, open_model, save_model};
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -68,9 +70,21 @@ impl Device {
     /// # Errors
     /// Nothing that was asked for is there, or it cannot be opened.
     pub fn choose(choice: &Choice, threads: Option<usize>) -> Result<Device> {
+        Device::open(choice, threads, |adapter| DeviceOptions { choices: choices(adapter), ..Default::default() })
+    }
+
+    /// What a `--device` means here, opened with options for the adapter that it is.
+    ///
+    /// # Errors
+    /// As [`Device::choose`].
+    pub fn open(
+        choice: &Choice,
+        threads: Option<usize>,
+        options: impl FnOnce(&AdapterInfo) -> DeviceOptions,
+    ) -> Result<Device> {
         let adapters = if *choice == Choice::Cpu { Vec::new() } else { adapters() };
         match gpu::choose(choice, &adapters)? {
-            Some(adapter) => Ok(Device::Gpu(open(adapter, DeviceOptions::default())?)),
+            Some(adapter) => Ok(Device::Gpu(open(adapter, options(&adapter.info))?)),
             None => Ok(Device::Cpu(Arc::new(Threads::new(threads)))),
         }
     }

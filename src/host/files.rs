@@ -115,7 +115,7 @@ pub fn save_model(folder: impl AsRef<Path>, model: &Model, precision: Precision)
 }
 
 /// Writes a file beside the one that it replaces, and renames it once it is on the disk.
-fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Relaxed)));
@@ -134,9 +134,16 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Res
     written
 }
 
-fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
+pub(super) fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
     let context = path.display().to_string();
     move |source| Error::Io { context: context.clone(), source }
+}
+
+/// The CPU's name, where the system says it (Linux); else its architecture.
+pub fn cpu_name() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().to_string())
 }
 
 /// Memory that programs can still have, in bytes, where the system says it (Linux).
