@@ -2,6 +2,7 @@
 //!
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
+mod bench;
 mod bits;
 mod cases;
 mod command_line;
@@ -34,5 +35,6 @@ fn main() {
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
+    trials.extend(bench::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
