@@ -18,6 +18,9 @@ pub enum Error {
     /// A text that the tokenizer cannot read.
     #[error("{0}")]
     Text(String),
+    /// Training that cannot go on: at which step, and what to do.
+    #[error("{0}")]
+    Training(String),
     /// A file or stream.
     #[error("{context}: {source}")]
     Io {
@@ -41,6 +44,7 @@ impl Error {
             Error::Limit(text) => Error::Limit(at(text)),
             Error::Model(text) => Error::Model(at(text)),
             Error::Text(text) => Error::Text(at(text)),
+            Error::Training(text) => Error::Training(at(text)),
             Error::Io { context, source } => Error::Io { context: at(context), source },
         }
     }

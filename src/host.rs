@@ -1,7 +1,10 @@
 //! What the core does not use by itself: threads, files, and the one place that blocks on futures.
 
 mod cache;
+mod corpus;
 mod files;
+mod interrupt;
+mod run_folder;
 
 use std::sync::Arc;
 
@@ -9,10 +12,15 @@ use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::plan::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+use crate::train::Engine;
 
 pub use cache::{cache_folder, choices, save_choices};
+pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
 pub use files::{available_memory, cpu_name, map, open_model, save_model};
+pub use interrupt::{INTERRUPTED, interrupt_flag};
+pub use run_folder::RunFolder;
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -94,6 +102,24 @@ impl Device {
         match self {
             Device::Cpu(threads) => format!("CPU ({} threads)", threads.threads()),
             Device::Gpu(gpu) => format!("{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver),
+        }
+    }
+
+    /// An engine for training.
+    ///
+    /// # Errors
+    /// More than the device can hold.
+    pub fn engine(&self, recipe: &Recipe) -> Result<Engine> {
+        let training = training(*recipe);
+        let executor = self.executor(&training.plan, Engine::sizes(recipe), &Engine::sections(&training))?;
+        Engine::new(training, executor)
+    }
+
+    /// Bytes that plans on this device can still have, where they are known: the system's own memory.
+    pub fn available_memory(&self) -> Option<u64> {
+        match self {
+            Device::Gpu(gpu) if gpu.info.kind != gpu::Kind::Software => None,
+            _ => available_memory(),
         }
     }
 

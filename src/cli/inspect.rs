@@ -197,7 +197,7 @@ impl FileReport {
 }
 
 /// A number with a comma between each three digits.
-fn grouped(n: u128) -> String {
+pub(super) fn grouped(n: u128) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -9,6 +9,7 @@ mod inspect;
 mod model;
 mod sampling;
 mod score;
+mod train;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Say how likely a text is to a model: nats per token, perplexity, bits per byte
     Score(score::ScoreArgs),
+    /// Train a model on a text file, or go on with a run
+    Train(Box<train::TrainArgs>),
     /// Show what a model or a .safetensors file holds
     Inspect(inspect::InspectArgs),
     /// List the devices that models can run on
@@ -77,6 +80,7 @@ pub fn run() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Check(args) => check::run(&args),

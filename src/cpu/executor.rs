@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::fast::pack_into;
 use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
 use super::{FastArgs, Pool};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::Buffer;
-use crate::ops::pack_weight::pack;
 use crate::plan::{Layout, OpNode, Plan, Role, SectionId, Sizes, TensorId};
 
 /// Which of an op's functions run.
@@ -110,7 +110,8 @@ impl CpuExecutor {
         let [groups, outputs, inputs] = shape[..] else { return };
         let mut any = false;
         for ((_, layout), packed) in self.packed.iter_mut().filter(|((t, _), _)| *t == id) {
-            *packed = pack(*layout, self.memory.tensor(id).real(), [groups, outputs, inputs], 0.0);
+            let w = self.memory.tensor(id).real();
+            pack_into(*layout, w, [groups, outputs, inputs], packed, &*self.pool);
             any = true;
         }
         if any && !self.row_major[id.index()] {

@@ -43,4 +43,9 @@ impl FastArgs<'_> {
     pub fn sizes<const N: usize>(&self) -> [usize; N] {
         std::array::from_fn(|i| self.words[i] as usize)
     }
+
+    /// The parameter words from `first` on that hold floats.
+    pub fn floats<const N: usize>(&self, first: usize) -> [f32; N] {
+        std::array::from_fn(|i| f32::from_bits(self.words[first + i]))
+    }
 }

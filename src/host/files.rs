@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::{BUILTIN, BUILTIN_PREFIX, Bytes, Files, Model, Precision};
 
 /// The sizes.
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 /// The weights.
 const WEIGHTS: &str = "model.safetensors";
 /// The tokenizer.
@@ -125,7 +125,12 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
         write(&mut out)?;
         let file = out.into_inner().map_err(|e| context(&partial)(e.into_error()))?;
         file.sync_all().map_err(context(&partial))?;
-        fs::rename(&partial, path).map_err(context(path))
+        fs::rename(&partial, path).map_err(context(path))?;
+        // The new name must outlast a loss of power too; where folders cannot be opened, the system sees to that.
+        if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
     })();
     if written.is_err() {
         // The first error matters; that nothing could be removed either does not.
@@ -154,14 +159,14 @@ pub fn available_memory() -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A folder of this process that vanishes with the test.
-    struct Folder(std::path::PathBuf);
+    pub struct Folder(pub std::path::PathBuf);
 
     impl Folder {
-        fn new(name: &str) -> Folder {
+        pub fn new(name: &str) -> Folder {
             let path = std::env::temp_dir().join(format!("gatefold-{}-{name}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             Folder(path)

@@ -6,6 +6,7 @@ mod config;
 mod fields;
 mod generation_config;
 mod init;
+mod numbers;
 mod safetensors;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use config::{Config, FORMAT_VERSION};
 pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
 pub use init::initial_weights;
+pub use numbers::Numbers;
 pub use safetensors::{Bytes, Dtype, Precision, Stored, read_header};
 pub use weights::Weights;
 

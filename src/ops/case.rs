@@ -1,7 +1,7 @@
 //! Cases: inputs for an op, made from a seed, and how far a result may be from the reference.
 
 use super::noise::philox;
-use crate::plan::{Builder, Plan, Sizes, TensorId};
+use crate::plan::{Builder, Plan, Role, Sizes, SplitGroup, TensorId};
 
 /// How a tensor of a case is filled.
 #[derive(Clone, Debug)]
@@ -118,6 +118,20 @@ impl Case {
     fn fill(&self, id: TensorId) -> Option<&Fill> {
         self.fills.iter().find(|(t, _)| *t == id).map(|(_, fill)| fill)
     }
+}
+
+/// A tensor `[n]` that is cut with a group.
+pub(crate) fn flat(
+    b: &mut Builder,
+    fills: &mut Vec<(TensorId, Fill)>,
+    name: &str,
+    n: usize,
+    (group, fill): (SplitGroup, Fill),
+) -> TensorId {
+    let id = b.f32(Role::Scratch, name, &[n.into()]);
+    b.split(id, 0, group);
+    fills.push((id, fill));
+    id
 }
 
 fn random(id: TensorId, i: u32) -> [u32; 4] {

@@ -5,10 +5,14 @@
 mod bench;
 mod bits;
 mod cases;
+mod cell_gradients;
 mod command_line;
 mod context;
 mod default_model;
 mod execution;
+mod finite_differences;
+mod gradients;
+mod learning;
 mod limits;
 mod model_folders;
 mod reference_values;
@@ -16,6 +20,9 @@ mod safetensor_file;
 mod sampling;
 mod stacks;
 mod structure;
+mod training_ops;
+mod training_run;
+mod trajectories;
 mod translation;
 mod vectors;
 
@@ -25,16 +32,23 @@ fn main() {
     trials.extend(structure::trials());
     trials.extend(translation::trials());
     trials.extend(cases::trials());
+    trials.extend(finite_differences::trials());
+    trials.extend(gradients::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
+    trials.extend(cell_gradients::trials());
+    trials.extend(trajectories::trials());
+    trials.extend(learning::trials());
     trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
+    trials.extend(training_ops::trials());
     trials.extend(sampling::trials());
     trials.extend(bits::trials());
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
     trials.extend(bench::trials());
+    trials.extend(training_run::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

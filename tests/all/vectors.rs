@@ -18,30 +18,30 @@ use crate::context::{DONE, Outcome, project, skipped, trial};
 use crate::safetensor_file::{On, Recorded, check_close, run_window, trials_per_case};
 
 const GROUP: &str = "PyTorch cell";
-const FOLDER: &str = "../shared/vectors/pytorch";
+pub const FOLDER: &str = "../shared/vectors/pytorch";
 
 #[derive(Clone, Deserialize)]
-struct Case {
+pub struct Case {
     cell: String,
     #[serde(rename = "B")]
-    rows: usize,
+    pub rows: usize,
     #[serde(rename = "S")]
-    time: usize,
-    n_in: usize,
+    pub time: usize,
+    pub n_in: usize,
     #[serde(rename = "H")]
-    hidden: usize,
+    pub hidden: usize,
     #[serde(rename = "L")]
-    layers: usize,
+    pub layers: usize,
     bidirectional: bool,
     bias: bool,
     proj_size: usize,
     /// Whether the initial states are given; else they are zero.
-    state: bool,
+    pub state: bool,
     lengths: Option<Vec<usize>>,
 }
 
 impl Case {
-    fn cell(&self) -> Option<Cell> {
+    pub fn cell(&self) -> Option<Cell> {
         match self.cell.as_str() {
             "LSTM" => Some(Cell::Lstm),
             "GRU" => Some(Cell::Gru),
@@ -49,16 +49,21 @@ impl Case {
         }
     }
 
-    fn is_supported(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         let plain = !self.bidirectional && self.bias && self.proj_size == 0 && self.lengths.is_none();
         plain && self.cell().is_some()
     }
 }
 
-pub fn trials() -> Vec<Trial> {
+/// The vectors' folder, if there is one.
+pub fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("GATEFOLD_VECTORS").map(PathBuf::from);
-    match folder.or_else(|| Some(project(FOLDER)).filter(|folder| folder.exists())) {
-        Some(folder) => trials_per_case(GROUP, &folder.join("cells"), Case::is_supported, check),
+    folder.or_else(|| Some(project(FOLDER)).filter(|folder| folder.exists()))
+}
+
+pub fn trials() -> Vec<Trial> {
+    match folder() {
+        Some(folder) => trials_per_case(GROUP, &folder.join("cells"), Case::is_plain, check),
         None => vec![trial(format!("{GROUP}: cases"), || skipped(FOLDER))],
     }
 }
@@ -82,7 +87,7 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
 }
 
 /// Writes h0 to the first slot of each layer's h, and c0.
-fn write_initial_states(
+pub fn write_initial_states(
     recorded: &Recorded<Case>,
     layers: &[Layer],
     executor: &mut dyn Executor,
@@ -101,6 +106,6 @@ fn write_initial_states(
 }
 
 /// [A, B, K] as [B, A, K].
-fn swap_axes(values: &[f32], [a, b, k]: [usize; 3]) -> Vec<f32> {
+pub fn swap_axes(values: &[f32], [a, b, k]: [usize; 3]) -> Vec<f32> {
     (0..a * b).flat_map(|i| &values[(i % a * b + i / a) * k..][..k]).copied().collect()
 }
