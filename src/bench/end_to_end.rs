@@ -2,17 +2,19 @@
 
 use std::time::Instant;
 
-use super::metered::{Count, Meter, Metered};
+use super::metered::{Count, Metered};
 use super::report::RunLine;
 use super::{Budget, Reading, Workload, executor, profile};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Values};
 use crate::generate::{self, Batch, Options, Request};
 use crate::host::Device;
+use crate::model::initial_weights;
 use crate::ops::noise::philox;
-use crate::plan::network::LanguageModel;
-use crate::plan::{SectionId, Sizes};
+use crate::plan::network::{Optimizer, Recipe, training};
+use crate::plan::{Plan, SectionId, Sizes};
 use crate::score;
+use crate::train::{Engine, Window};
 
 /// What is done with a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,17 +23,20 @@ pub enum Job {
     Generate,
     /// The log-probability of every next token of `batch` sequences of `steps` tokens, and their mean.
     Score,
+    /// One step of training on the same: forward, backward, clipping, Adam.
+    Train,
 }
 
 impl Job {
     /// All of them.
-    pub const ALL: [Job; 2] = [Job::Generate, Job::Score];
+    pub const ALL: [Job; 3] = [Job::Generate, Job::Score, Job::Train];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Job::Generate => "generate",
             Job::Score => "score",
+            Job::Train => "train",
         }
     }
 }
@@ -55,22 +60,23 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
     let mut prepared = match job {
         Job::Generate => Prepared::generate(device, workload, settings)?,
         Job::Score => Prepared::score(device, workload, settings)?,
+        Job::Train => Prepared::train(device, workload, settings)?,
     };
     let mut last = Count::default();
     let readings = settings.budget.repeat(|| {
-        prepared.meter.take();
+        prepared.executor.take_count();
         let began = Instant::now();
         (prepared.run)()?;
         let wall_us = began.elapsed().as_secs_f64() * 1e6;
-        last = prepared.meter.take();
+        last = prepared.executor.take_count();
         Ok(Reading { wall_us, host_us: last.host_us, device_us: last.device_us })
     })?;
-    let Prepared { section, sizes, lm, runs_of_section, dispatches, sections, run, .. } = prepared;
-    // Its memory goes before the profile takes its own.
-    drop(run);
-    let profile = if settings.profile { profile::measure(device, &lm, section, sizes, settings)? } else { Vec::new() };
+    let Prepared { mut executor, memory_bytes, timed, sizes, times, .. } = prepared;
+    let profile =
+        if settings.profile { profile::measure(&mut executor, &timed, sizes, settings.budget)? } else { Vec::new() };
     let (wall, steps) = (readings.wall.figure(), workload.steps as f64);
-    let flops = profile::flops(&lm.plan, section, sizes) * runs_of_section as f64;
+    let plan = executor.plan();
+    let flops = timed.iter().map(|section| profile::flops(plan, *section, sizes)).sum::<f64>() * times as f64;
     Ok(RunLine {
         job: job.name().into(),
         workload: workload.name.clone(),
@@ -78,11 +84,11 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
         steps: workload.steps,
         wall,
         tokens_per_second: (workload.batch * workload.steps) as f64 / wall.median_us * 1e6,
-        dispatches,
+        dispatches: timed.iter().map(|section| executor.dispatches(*section, sizes)).sum(),
         submissions: last.submissions,
         host_us_per_step: matches!(device, Device::Gpu(_)).then(|| readings.host.median_us() / steps),
         device_us_per_step: readings.device.as_ref().map(|sample| sample.median_us() / steps),
-        memory_bytes: lm.plan.memory(&sections, sizes).total(),
+        memory_bytes,
         flops,
         gflops: flops / wall.median_us / 1e3,
         share_of_matrix_rate: None,
@@ -94,24 +100,23 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
 /// A job that can be run again and again, and what it is made of.
 struct Prepared {
     run: Box<dyn FnMut() -> Result<()>>,
-    meter: Meter,
-    lm: LanguageModel,
-    sections: Vec<SectionId>,
-    /// The section that takes the time.
-    section: SectionId,
+    /// What it runs on.
+    executor: Metered,
+    memory_bytes: u64,
+    /// The sections that take the time, and how often they run in a run of the job.
+    timed: Vec<SectionId>,
+    times: usize,
     sizes: Sizes,
-    /// Runs of it in a run of the job.
-    runs_of_section: usize,
-    dispatches: usize,
 }
 
 impl Prepared {
     fn generate(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = generate::plan(workload.shape, 0);
         let (sizes, sections) = (Sizes { rows: workload.batch, time: 1 }, generate::sections(&lm));
-        let (executor, meter) = metered(device, &lm, sizes, &sections, workload, settings)?;
-        let dispatches = executor.dispatches(lm.step, sizes);
-        let mut batch = Batch::new(lm.clone(), Box::new(executor));
+        let (mut executor, memory_bytes) = metered(device, &lm.plan, sizes, &sections, settings)?;
+        workload.weights().load_into(&mut executor)?;
+        let (timed, times) = (vec![lm.step], workload.steps);
+        let mut batch = Batch::new(lm, Box::new(executor.clone()));
         let requests = requests(workload);
         let (vocab, expected) = (workload.shape.vocab, workload.batch * workload.steps);
         let clock = Instant::now();
@@ -124,45 +129,81 @@ impl Prepared {
             }
             right(tokens == expected, || format!("{tokens} tokens of the vocabulary came, not {expected}"))
         };
-        let section = lm.step;
-        let runs_of_section = workload.steps;
-        Ok(Prepared { run: Box::new(run), meter, sections, section, sizes, runs_of_section, dispatches, lm })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times, sizes })
     }
 
     fn score(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = score::plan(workload.shape);
         let sizes = Sizes { rows: workload.batch, time: workload.steps };
-        let sections = score::sections(&lm).to_vec();
-        let (mut executor, meter) = metered(device, &lm, sizes, &sections, workload, settings)?;
-        let dispatches = executor.dispatches(lm.score, sizes);
+        let (mut executor, memory_bytes) = metered(device, &lm.plan, sizes, &score::sections(&lm), settings)?;
+        workload.weights().load_into(&mut executor)?;
         let count = sizes.rows * sizes.time;
         let ids = ids(count + sizes.rows, workload.shape.vocab);
-        let (input, targets, read) = (lm.input, lm.targets, lm.target_log_probs);
-        let (section, mut step) = (lm.score, 0);
+        let (mut executor_of_run, mut step) = (executor.clone(), 0);
+        let timed = vec![lm.score];
         let run = move || {
-            executor.write(input, 0, Values::U32(&ids[..count]))?;
-            executor.write(targets, 0, Values::U32(&ids[sizes.rows..]))?;
-            let ticket = executor.submit(&[Run::new(section, sizes, step..step + 1)], &[read])?;
+            let executor = &mut executor_of_run;
+            executor.write(lm.input, 0, Values::U32(&ids[..count]))?;
+            executor.write(lm.targets, 0, Values::U32(&ids[sizes.rows..]))?;
+            let ticket = executor.submit(&[Run::new(lm.score, sizes, step..step + 1)], &[lm.target_log_probs])?;
             step += 1;
             let results = executor.wait(ticket)?;
             let nats = -results[0].real().iter().map(|p| f64::from(*p)).sum::<f64>() / count as f64;
             right(nats.is_finite() && nats > 0.0, || format!("the mean of {count} tokens is {nats} nats"))
         };
-        Ok(Prepared { run: Box::new(run), meter, sections, section, sizes, runs_of_section: 1, dispatches, lm })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes })
+    }
+
+    fn train(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
+        let recipe = recipe(workload);
+        let training = training(recipe);
+        let (sizes, sections) = (Engine::sizes(&recipe), Engine::sections(&training));
+        let (executor, memory_bytes) = metered(device, &training.plan, sizes, &sections, settings)?;
+        let timed = vec![training.forward, training.backward, training.optimise];
+        let mut engine = Engine::new(training, Box::new(executor.clone()))?;
+        engine.restore(0, &initial_weights(&workload.shape, SEED))?;
+        let count = sizes.rows * sizes.time;
+        let ids = ids(count + sizes.rows, workload.shape.vocab);
+        let (input, targets) = (ids[..count].to_vec(), ids[sizes.rows..].to_vec());
+        let window = Window { time: sizes.time, input, targets, starts: vec![true; sizes.rows] };
+        let run = move || {
+            engine.submit(&window, LEARNING_RATE)?;
+            let outcomes = engine.take()?;
+            let loss = outcomes.last().map_or(f32::NAN, |outcome| outcome.loss);
+            right(loss.is_finite() && loss > 0.0, || format!("the loss of a step is {loss}"))
+        };
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes })
     }
 }
 
+/// A training step as the peers take it: Adam, gradients clipped to norm 1, no dropout.
+fn recipe(workload: &Workload) -> Recipe {
+    let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false };
+    Recipe {
+        shape: workload.shape,
+        tied: false,
+        rows: workload.batch,
+        time: workload.steps,
+        dropout: 0.0,
+        seed: SEED,
+        optimizer,
+        clip: Some(1.0),
+    }
+}
+
+const LEARNING_RATE: f32 = 1e-3;
+const SEED: u64 = 1;
+
+/// An executor that is counted, and the bytes that its tensors take.
 fn metered(
     device: &Device,
-    lm: &LanguageModel,
+    plan: &Plan,
     sizes: Sizes,
     sections: &[SectionId],
-    workload: &Workload,
     settings: &Settings,
-) -> Result<(Metered, Meter)> {
-    let mut executor = executor(device, &lm.plan, sizes, sections, &settings.forced)?;
-    workload.weights().load_into(&mut *executor)?;
-    Ok(Metered::new(executor))
+) -> Result<(Metered, u64)> {
+    let executor = executor(device, plan, sizes, sections, &settings.forced)?;
+    Ok((Metered::new(executor), plan.memory(sections, sizes).total()))
 }
 
 fn requests(workload: &Workload) -> Vec<Request> {

@@ -1,6 +1,6 @@
-//! An executor that counts what goes through it.
+//! An executor that counts what goes through it, shared between a job and the one who measures it.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::executor::{Executor, Run, Ticket, Values};
 use crate::ops::Buffer;
 use crate::plan::{Plan, SectionId, Sizes, TensorId};
 
-/// What went through an executor since the meter was read.
+/// What went through an executor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
     /// Microseconds inside `submit` and `write`: encoding, and on the CPU the work itself.
@@ -20,94 +20,88 @@ pub struct Count {
     pub device_us: Option<f64>,
 }
 
-/// Reads what a [`Metered`] executor counts; it stays with the measurer while the executor is given away.
-#[derive(Clone, Debug, Default)]
-pub struct Meter(Rc<Cell<Count>>);
-
-impl Meter {
-    /// What was counted since the last call.
-    pub fn take(&self) -> Count {
-        self.0.take()
-    }
-
-    fn add(&self, change: impl FnOnce(&mut Count)) {
-        let mut count = self.0.get();
-        change(&mut count);
-        self.0.set(count);
-    }
-}
-
-/// Passes everything on to another executor, and counts it.
+/// Passes everything on to one executor, and counts it; clones are the same executor.
+#[derive(Clone)]
 pub struct Metered {
-    inner: Box<dyn Executor>,
-    meter: Meter,
+    plan: Rc<Plan>,
+    shared: Rc<RefCell<(Box<dyn Executor>, Count)>>,
 }
 
 impl Metered {
-    /// Counts what goes through `inner`.
-    pub fn new(inner: Box<dyn Executor>) -> (Metered, Meter) {
-        let meter = Meter::default();
-        (Metered { inner, meter: meter.clone() }, meter)
+    /// Counts what goes through an executor.
+    pub fn new(executor: Box<dyn Executor>) -> Metered {
+        let plan = Rc::new(executor.plan().clone());
+        Metered { plan, shared: Rc::new(RefCell::new((executor, Count::default()))) }
     }
 
-    fn count_device(&mut self) {
-        if let Some(us) = self.inner.device_time_us() {
-            self.meter.add(|count| *count.device_us.get_or_insert(0.0) += us);
+    /// What was counted since the last call.
+    pub fn take_count(&self) -> Count {
+        std::mem::take(&mut self.shared.borrow_mut().1)
+    }
+
+    /// Calls the executor, and counts its time as the host's.
+    fn timed<R>(&self, call: impl FnOnce(&mut dyn Executor) -> R) -> R {
+        let (executor, count) = &mut *self.shared.borrow_mut();
+        let began = Instant::now();
+        let result = call(&mut **executor);
+        count.host_us += began.elapsed().as_secs_f64() * 1e6;
+        result
+    }
+
+    /// Calls the executor for results, and counts the device's time of what came.
+    fn taking<R>(&self, call: impl FnOnce(&mut dyn Executor) -> R) -> R {
+        let (executor, count) = &mut *self.shared.borrow_mut();
+        let result = call(&mut **executor);
+        if let Some(us) = executor.device_time_us() {
+            *count.device_us.get_or_insert(0.0) += us;
         }
+        result
     }
-}
-
-fn elapsed_us(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e6
 }
 
 impl Executor for Metered {
     fn device(&self) -> String {
-        self.inner.device()
+        self.shared.borrow().0.device()
     }
 
     fn plan(&self) -> &Plan {
-        self.inner.plan()
+        &self.plan
     }
 
     fn capacity(&self) -> Sizes {
-        self.inner.capacity()
+        self.shared.borrow().0.capacity()
     }
 
     fn write(&mut self, tensor: TensorId, first_row: usize, values: Values<'_>) -> Result<()> {
-        let began = Instant::now();
-        let written = self.inner.write(tensor, first_row, values);
-        self.meter.add(|count| count.host_us += elapsed_us(began));
-        written
+        self.timed(|executor| executor.write(tensor, first_row, values))
     }
 
     fn submit(&mut self, runs: &[Run], read: &[TensorId]) -> Result<Ticket> {
-        let began = Instant::now();
-        let ticket = self.inner.submit(runs, read);
-        self.meter.add(|count| {
-            count.host_us += elapsed_us(began);
-            count.submissions += 1;
-        });
-        ticket
+        self.shared.borrow_mut().1.submissions += 1;
+        self.timed(|executor| executor.submit(runs, read))
     }
 
     fn try_take(&mut self, ticket: Ticket) -> Result<Option<Vec<Buffer<f32>>>> {
-        let taken = self.inner.try_take(ticket);
-        self.count_device();
-        taken
+        self.taking(|executor| executor.try_take(ticket))
     }
 
     fn on_ready(&mut self, ticket: Ticket, then: Box<dyn FnOnce() + Send>) {
-        self.inner.on_ready(ticket, then);
+        self.shared.borrow_mut().0.on_ready(ticket, then);
     }
 
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
-        let results = self.inner.wait(ticket);
-        self.count_device();
-        results
+        self.taking(|executor| executor.wait(ticket))
+    }
+
+    fn device_time_us(&mut self) -> Option<f64> {
+        // What `taking` counted meanwhile belongs to the caller, too.
+        let (executor, count) = &mut *self.shared.borrow_mut();
+        let rest = executor.device_time_us();
+        let counted = count.device_us.take();
+        rest.map(|us| us + counted.unwrap_or(0.0))
     }
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {
-        self.inner.dispatches(section, sizes)
+        self.shared.borrow().0.dispatches(section, sizes)
     }
 }

@@ -1,52 +1,49 @@
-//! Where the time of a section goes: each of its ops timed where it stands.
+//! Where the time of a job goes: each op of its sections timed where it stands, on the job's own memory.
 
 use super::cases::shape_of;
-use super::end_to_end::Settings;
 use super::report::ProfileLine;
-use super::{Budget, executor, reading};
+use super::{Budget, reading};
 use crate::cpu::complete_words;
 use crate::error::Result;
 use crate::executor::{Executor, Run};
-use crate::host::Device;
-use crate::plan::network::LanguageModel;
 use crate::plan::{Index, Plan, SectionId, Sizes};
 
 /// What a submission of one op should take.
 const SUBMISSION_US: f64 = 10_000.0;
-/// Seconds for each op.
+/// Seconds for each op at most.
 const SECONDS: f64 = 0.3;
 
-/// Times the distinct ops of a section on memory of their own, the most expensive first.
+/// Times the distinct ops of some sections, the most expensive first. States and weights are not the job's any more
+/// afterwards.
 ///
 /// # Errors
-/// A device that fails or cannot hold the section.
+/// A device that fails.
 pub fn measure(
-    device: &Device,
-    lm: &LanguageModel,
-    section: SectionId,
+    executor: &mut dyn Executor,
+    sections: &[SectionId],
     sizes: Sizes,
-    settings: &Settings,
+    budget: Budget,
 ) -> Result<Vec<ProfileLine>> {
-    let plan = &lm.plan;
-    let mut executor = executor(device, plan, sizes, &[section], &settings.forced)?;
-    super::workload::weights(&lm.shape).load_into(&mut *executor)?;
-    let instances = plan.instances(section, sizes, 0);
+    let plan = executor.plan().clone();
     let mut lines: Vec<ProfileLine> = Vec::new();
-    for (node, op_node) in plan.ops(section).into_iter().enumerate() {
-        let words = complete_words(plan, op_node, sizes, op_node.words(sizes, Index::default()));
-        let (op, shape) = (op_node.op, shape_of(op_node.op, &words));
-        let count = instances.iter().filter(|i| i.node == node).count();
-        if let Some(known) = lines.iter_mut().find(|l| l.op == op.name && l.shape == shape) {
-            known.count += count;
-            continue;
+    for section in sections {
+        let instances = plan.instances(*section, sizes, 0);
+        for (node, op_node) in plan.ops(*section).into_iter().enumerate() {
+            let words = complete_words(&plan, op_node, sizes, op_node.words(sizes, Index::default()));
+            let (op, shape) = (op_node.op, shape_of(op_node.op, &words));
+            let count = instances.iter().filter(|i| i.node == node).count();
+            if let Some(known) = lines.iter_mut().find(|l| l.op == op.name && l.shape == shape) {
+                known.count += count;
+                continue;
+            }
+            let Some(first) = instances.iter().position(|i| i.node == node) else { continue };
+            let run = Run { ops: first..first + 1, ..Run::new(*section, sizes, 0..1) };
+            let time_us = time(executor, &run, budget)?;
+            let cost = (op.cost)(&words);
+            let rate = |work: f64| work / time_us / 1e3;
+            let (gflops, gigabytes) = (rate(cost.flops), rate(cost.bytes));
+            lines.push(ProfileLine { op: op.name.into(), shape, count, time_us, share: 0.0, gflops, gigabytes });
         }
-        let Some(first) = instances.iter().position(|i| i.node == node) else { continue };
-        let run = Run { ops: first..first + 1, ..Run::new(section, sizes, 0..1) };
-        let time_us = time(&mut *executor, &run, settings.budget)?;
-        let cost = (op.cost)(&words);
-        let rate = |work: f64| work / time_us / 1e3;
-        let (gflops, gigabytes) = (rate(cost.flops), rate(cost.bytes));
-        lines.push(ProfileLine { op: op.name.into(), shape, count, time_us, share: 0.0, gflops, gigabytes });
     }
     let total: f64 = lines.iter().map(|l| l.time_us * l.count as f64).sum();
     for line in &mut lines {

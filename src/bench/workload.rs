@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::model::{Weights, weight_shapes};
-use crate::ops::noise::philox;
+use crate::model::{Weights, initial_weights};
 use crate::plan::network::{Cell, Shape};
 
 /// A model's sizes, and how many sequences of how many steps it works on.
@@ -69,21 +68,10 @@ impl Workload {
 }
 
 impl Workload {
-    /// Random weights of its model, of the size that training begins with.
+    /// Random weights of its model, as training begins with.
     pub fn weights(&self) -> Weights {
-        weights(&self.shape)
+        Weights::from_tensors(initial_weights(&self.shape, 1))
     }
-}
-
-/// Random weights of a model.
-pub(super) fn weights(shape: &Shape) -> Weights {
-    let tensor = |(i, (name, dims)): (usize, (String, Vec<usize>))| {
-        let len: usize = dims.iter().product();
-        let scale = 1.0 / (*dims.last().expect("a shape") as f32).sqrt();
-        let words = (0..len.div_ceil(4) as u32).flat_map(|j| philox([j, i as u32, 0, 0], [3, 4]));
-        (name, words.take(len).map(|bits| (bits as f32 / 2_147_483_648.0 - 1.0) * scale).collect())
-    };
-    Weights::from_tensors(weight_shapes(shape).into_iter().enumerate().map(tensor).collect())
 }
 
 #[cfg(test)]

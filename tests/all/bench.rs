@@ -57,7 +57,7 @@ fn quick(device: &str) -> Outcome {
         ensure!(kernels.iter().any(|k| k["op"] == op && k["chosen"] == true), "{op} was not measured");
     }
     let runs = report["runs"].as_array().ok_or("no runs")?;
-    for job in ["generate", "score"] {
+    for job in ["generate", "score", "train"] {
         let of_job: Vec<&Value> = runs.iter().filter(|r| r["job"] == job).collect();
         ensure!(of_job.len() == 2, "{job}: {of_job:?}");
         ensure!(of_job.iter().all(|r| r["tokens_per_second"].as_f64() > Some(0.0)), "{of_job:?}");

@@ -1,4 +1,4 @@
-//! `gatefold bench generate` and `gatefold bench score`.
+//! `gatefold bench generate`, `gatefold bench score` and `gatefold bench train`.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::host::Device;
 use crate::ops;
 
-/// Arguments of `bench generate` and `bench score`.
+/// Arguments of `bench generate`, `bench score` and `bench train`.
 #[derive(Args)]
 pub(super) struct EndToEndArgs {
     #[command(flatten)]

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 
 use super::DeviceArgs;
 use crate::bench::Budget;
+use crate::bench::end_to_end::Job;
 use crate::error::Result;
 use crate::gpu::DeviceOptions;
 use crate::host::{self, Device};
@@ -41,6 +42,8 @@ enum Command {
     Generate(end_to_end::EndToEndArgs),
     /// Score many sequences at once
     Score(end_to_end::EndToEndArgs),
+    /// Take training steps on many sequences at once
+    Train(end_to_end::EndToEndArgs),
     /// Find the fastest kernels for a network on this device, and keep them
     Tune(tune::TuneArgs),
     /// Compare two reports; status 1 if anything became slower
@@ -56,8 +59,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         None => tour::run(&args.tour),
         Some(Command::Limits(args)) => kernels::run_limits(args),
         Some(Command::Kernels(args)) => kernels::run(args),
-        Some(Command::Generate(args)) => end_to_end::run(args, crate::bench::end_to_end::Job::Generate),
-        Some(Command::Score(args)) => end_to_end::run(args, crate::bench::end_to_end::Job::Score),
+        Some(Command::Generate(args)) => end_to_end::run(args, Job::Generate),
+        Some(Command::Score(args)) => end_to_end::run(args, Job::Score),
+        Some(Command::Train(args)) => end_to_end::run(args, Job::Train),
         Some(Command::Tune(args)) => tune::run(args),
         Some(Command::Compare(args)) => compare::run(args),
         Some(Command::Ratios(args)) => compare::run_ratios(args),
