@@ -48,6 +48,19 @@ impl Pool for Threads {
         self.pool.current_num_threads()
     }
 
+    #[cfg(target_os = "linux")]
+    fn allocated(&self, memory: &mut [f32]) {
+        const LARGE: usize = 4 << 20;
+        const PAGE: usize = 4096;
+        let start = memory.as_mut_ptr().addr().next_multiple_of(PAGE);
+        let end = (memory.as_mut_ptr().addr() + size_of_val(memory)) / PAGE * PAGE;
+        if end.saturating_sub(start) >= LARGE {
+            // SAFETY: whole pages inside memory that is borrowed here; the advice changes how they are backed, and
+            // nothing that is read from them. Where the system knows no large pages it refuses, and nothing is lost.
+            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
+        }
+    }
+
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
         use rayon::prelude::*;
         self.pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(task));

@@ -62,8 +62,14 @@ impl CpuExecutor {
                 }
             }
         }
+        let mut memory: Interpreter<f32> = Interpreter::new(plan, capacity, in_use);
+        for id in memory.plan().ids() {
+            if let Buffer::Real(values) = memory.tensor_mut(id) {
+                pool.allocated(values);
+            }
+        }
         CpuExecutor {
-            memory: Interpreter::new(plan, capacity, in_use),
+            memory,
             functions,
             pool,
             packed,

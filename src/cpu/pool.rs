@@ -5,6 +5,12 @@ pub trait Pool: Send + Sync {
     /// How many tasks run at once at most.
     fn threads(&self) -> usize;
 
+    /// Hears of memory that was allocated and not used yet, and may ask the system for large pages: windows of gate
+    /// products are hundreds of megabytes, which are walked through row by row.
+    fn allocated(&self, memory: &mut [f32]) {
+        let _ = memory;
+    }
+
     /// Calls `task` with 0, 1, ..., `count - 1`, in any order, and returns when all calls have.
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
 }

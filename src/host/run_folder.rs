@@ -113,8 +113,8 @@ impl RunFolder {
     ///
     /// # Errors
     /// As [`save_model`].
-    pub fn save_model(&self, model: &Model) -> Result<()> {
-        save_model(&self.path, model, Precision::F32)
+    pub fn save_model(&self, model: &Model, precision: Precision) -> Result<()> {
+        save_model(&self.path, model, precision)
     }
 
     /// Bytes of the log so far.

@@ -27,7 +27,7 @@ pub use safetensors::{Bytes, Dtype, Precision, Stored, read_header};
 pub use weights::Weights;
 
 /// The models in the program, under the names that stand for their folders.
-pub const BUILTIN: [&str; 1] = ["builtin:shakespeare"];
+pub const BUILTIN: [&str; 2] = ["builtin:shakespeare", "builtin:molecules"];
 
 /// What begins the name of a model in the program.
 pub const BUILTIN_PREFIX: &str = "builtin:";
@@ -68,14 +68,27 @@ impl Model {
     /// # Errors
     /// None that a test would not have found.
     pub fn shakespeare() -> Result<Model> {
-        let file = |bytes: &'static [u8]| Bytes::new(bytes);
         let files = Files {
-            config: file(include_bytes!("../../assets/shakespeare/config.json")),
-            weights: file(include_bytes!("../../assets/shakespeare/model.safetensors")),
-            tokenizer: file(include_bytes!("../../assets/shakespeare/tokenizer.json")),
+            config: Bytes::new(include_bytes!("../../assets/shakespeare/config.json")),
+            weights: Bytes::new(include_bytes!("../../assets/shakespeare/model.safetensors")),
+            tokenizer: Bytes::new(include_bytes!("../../assets/shakespeare/tokenizer.json")),
             generation_config: None,
         };
         Model::from_files(BUILTIN[0], &files)
+    }
+
+    /// Molecules as SMILES, one a sequence from bos to eos, embedded in the program.
+    ///
+    /// # Errors
+    /// None that a test would not have found.
+    pub fn molecules() -> Result<Model> {
+        let files = Files {
+            config: Bytes::new(include_bytes!("../../assets/molecules/config.json")),
+            weights: Bytes::new(include_bytes!("../../assets/molecules/model.safetensors")),
+            tokenizer: Bytes::new(include_bytes!("../../assets/molecules/tokenizer.json")),
+            generation_config: Some(Bytes::new(include_bytes!("../../assets/molecules/generation_config.json"))),
+        };
+        Model::from_files(BUILTIN[1], &files)
     }
 
     /// The model in the program that is called `name`, one of [`BUILTIN`].
@@ -85,6 +98,9 @@ impl Model {
     pub fn builtin(name: &str) -> Result<Model> {
         if name == BUILTIN[0] {
             return Model::shakespeare();
+        }
+        if name == BUILTIN[1] {
+            return Model::molecules();
         }
         Err(Error::Model(format!("no model in the program is called {name:?}; there are {}", BUILTIN.join(", "))))
     }

@@ -108,6 +108,9 @@ pub struct Options {
     pub log_every: u32,
     /// When checkpoints are written.
     pub checkpoint_every: Cadence,
+    /// Whether the model's weights are written as 16-bit floats; checkpoints have all bits.
+    #[serde(default)]
+    pub f16: bool,
 }
 
 impl Options {

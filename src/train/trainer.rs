@@ -309,6 +309,7 @@ pub(super) mod tests {
             patience: None,
             valid_every: 10,
             log_every: 4,
+            f16: false,
             checkpoint_every: Cadence::Minutes(5.0),
         }
     }

@@ -235,6 +235,10 @@ pub(in crate::cli) struct ValidArgs {
     #[arg(long, value_name = "N", default_value = "5m", value_parser = cadence)]
     checkpoint_every: Cadence,
 
+    /// Write the model's weights as 16-bit floats; the checkpoint keeps all bits
+    #[arg(long)]
+    f16: bool,
+
     /// Steps between lines of log.jsonl
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     log_every: u32,
@@ -325,6 +329,7 @@ impl TrainArgs {
             valid_every: self.valid.valid_every,
             log_every: self.valid.log_every,
             checkpoint_every: self.valid.checkpoint_every,
+            f16: self.valid.f16,
         }
     }
 

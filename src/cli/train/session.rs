@@ -8,7 +8,7 @@ use super::display::Display;
 use crate::cli::{print, say};
 use crate::error::Result;
 use crate::host::{INTERRUPTED, RunFolder, interrupt_flag};
-use crate::model::{Model, Weights, weight_shapes};
+use crate::model::{Model, Precision, Weights, weight_shapes};
 use crate::train::{Cadence, Checkpoint, Kernels, Learner, Manifest, Snapshot, Trainer};
 
 /// How long steps are queued before the host waits for them: often enough to show that they go on.
@@ -169,7 +169,8 @@ impl<L: Learner> Session<L> {
         let weights = names.filter_map(|name| snapshot.remove_entry(&name)).collect();
         let tied = self.model.config.tie_word_embeddings;
         self.model.weights = if tied { Weights::tied_from_tensors(weights) } else { Weights::from_tensors(weights) };
-        let saved = self.folder.save_model(&self.model);
+        let precision = if self.trainer.options().f16 { Precision::F16 } else { Precision::F32 };
+        let saved = self.folder.save_model(&self.model, precision);
         self.model.weights = Weights::default();
         saved
     }

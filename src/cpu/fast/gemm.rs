@@ -17,6 +17,8 @@ use std::ops::Range;
 const BLOCK: usize = 64;
 /// Terms that a tile goes through before the next tile does: whole blocks.
 pub const DEPTH: usize = 4 * BLOCK;
+/// Terms that all rows go through before the next ones: four panels of them are 32 KiB, less than a first-level cache.
+const SWEEP: usize = 2 * BLOCK;
 /// Rows of a tile at most.
 const TILE_ROWS: usize = 6;
 
@@ -209,8 +211,8 @@ impl Kernel for Product<'_> {
         let mut panel = self.panels.start;
         while panel < self.panels.end {
             let group = most.min(1 << (self.panels.end - panel).ilog2());
-            for start in (0..self.weight.inputs).step_by(DEPTH) {
-                let k = start..(start + DEPTH).min(self.weight.inputs);
+            for start in (0..self.weight.inputs).step_by(SWEEP) {
+                let k = start..(start + SWEEP).min(self.weight.inputs);
                 match group {
                     4 => self.block::<V, 4>(panel, k),
                     2 => self.block::<V, 2>(panel, k),
