@@ -4,6 +4,7 @@ use super::device::ParamsBy;
 
 /// What kernels share, by name.
 const LIBRARY: &[(&str, &str)] = &[
+    ("activation", crate::wgsl!("lib/activation")),
     ("advance", crate::wgsl!("lib/advance")),
     ("digits", crate::wgsl!("lib/digits")),
     ("filters", crate::wgsl!("lib/filters")),

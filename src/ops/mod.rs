@@ -5,6 +5,7 @@
 //! units, bytes moved and flops; parameters; `record`; the table row; the reference; the cases.
 //! An op does no input or output and knows no device.
 
+pub mod activation;
 mod args;
 pub mod case;
 pub mod count_token;
@@ -13,16 +14,21 @@ pub mod filter;
 pub mod filters;
 pub mod gather_rows;
 pub mod gru_decode;
+pub mod gru_gates;
+pub mod gru_reset;
 pub mod gru_step;
 pub mod logsumexp;
 pub mod lstm_decode;
+pub mod lstm_gates;
 pub mod lstm_step;
 pub mod matmul;
 pub mod noise;
 pub mod pack_weight;
 pub mod reset_rows;
+pub mod rnn_gates;
 pub mod rows;
 pub mod sample;
+pub mod select_rows;
 pub mod softmax;
 pub mod target_log_prob;
 mod variant;
@@ -42,6 +48,11 @@ pub static TABLE: &[&OpRow] = &[
     &lstm_decode::ROW,
     &gru_step::ROW,
     &gru_decode::ROW,
+    &rnn_gates::ROW,
+    &lstm_gates::ROW,
+    &gru_reset::ROW,
+    &gru_gates::ROW,
+    &select_rows::ROW,
     &logsumexp::ROW,
     &softmax::ROW,
     &target_log_prob::ROW,
