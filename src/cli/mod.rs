@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod convert;
 mod devices;
 mod generate;
 mod inspect;
@@ -35,6 +36,8 @@ enum Command {
     Score(score::ScoreArgs),
     /// Show what a model or a .safetensors file holds
     Inspect(inspect::InspectArgs),
+    /// Make a model folder from weights of PyTorch, Keras, ONNX or TensorFlow.js
+    Convert(convert::ConvertArgs),
     /// List the devices that models can run on
     Devices(devices::DevicesArgs),
     /// Compare the kernels of a device with the references
@@ -75,6 +78,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -158,6 +158,13 @@ impl Batch {
         if requests.len() > rows {
             return Err(Error::Limit(format!("{} requests for a batch of {rows} rows", requests.len())));
         }
+        if self.model.shape.cell.is_bidirectional() {
+            return Err(Error::Model(
+                "a bidirectional model reads a text from its end too, so it cannot write one token after another; \
+                 it can score texts"
+                    .into(),
+            ));
+        }
         let vocab = self.model.shape.vocab;
         let shortest = requests.iter().map(|r| r.prompt.len()).min().unwrap_or(1);
         let forced: usize = requests.iter().map(|r| r.prompt.len().saturating_sub(shortest)).sum();

@@ -67,7 +67,7 @@ fn check_window(recorded: &Recorded<Case>, on: On) -> Outcome {
         if section == model.logits {
             check_close("log_probs", &output, &log_probs, LOG_PROB_TOLERANCE)?;
         }
-        recorded.check_states(shape.cell, &states, on.tolerance())?;
+        recorded.check_states(shape.cell.form().kind, &states, on.tolerance())?;
     }
     DONE
 }

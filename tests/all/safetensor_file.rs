@@ -11,8 +11,8 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run};
 use gatefold::model::Weights;
 use gatefold::ops::Buffer;
-use gatefold::plan::network::{Cell, Layer};
-use gatefold::plan::{Plan, SectionId, Sizes, TensorId};
+use gatefold::plan::network::{Kind, Layer};
+use gatefold::plan::{Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
@@ -44,12 +44,23 @@ impl<C> Recorded<C> {
         Weights::from_tensors(weights.collect::<BTreeMap<_, _>>())
     }
 
-    /// Compares the states after a window with `out.hn` and `out.cn`.
-    pub fn check_states(&self, cell: Cell, states: &States, tolerance: f64) -> Result<(), Failed> {
-        check_close("hn", &states.h, self.tensor("out.hn")?, tolerance)?;
-        match cell {
-            Cell::Lstm => check_close("cn", &states.c, self.tensor("out.cn")?, tolerance),
-            Cell::Gru => Ok(()),
+    /// The case's weights for a plan; zeros for biases that it has none for.
+    pub fn weights_or_zeros(&self, plan: &Plan) -> Weights {
+        let of_plan = plan.ids().map(|id| plan.tensor(id)).filter(|tensor| tensor.role == Role::Weight);
+        let weights = of_plan.map(|tensor| {
+            let values = self.tensor(&format!("param.{}", tensor.name)).map(<[f32]>::to_vec);
+            let zeros = vec![0.0; if tensor.name.contains("bias") { tensor.len(Sizes { rows: 1, time: 1 }) } else { 0 }];
+            (tensor.name.clone(), values.unwrap_or(zeros))
+        });
+        Weights::from_tensors(weights.collect::<BTreeMap<_, _>>())
+    }
+
+    /// Compares the states after a window with `out.hn` and `out.cn`; gives the largest difference.
+    pub fn check_states(&self, kind: Kind, states: &States, tolerance: f64) -> Result<f64, Failed> {
+        let h = check_close("hn", &states.h, self.tensor("out.hn")?, tolerance)?;
+        match kind {
+            Kind::Lstm => Ok(h.max(check_close("cn", &states.c, self.tensor("out.cn")?, tolerance)?)),
+            Kind::Gru | Kind::Rnn => Ok(h),
         }
     }
 }
@@ -159,8 +170,17 @@ pub fn run_window(
     Ok((results[0].real().to_vec(), States { h, c }))
 }
 
-/// Fails where two tensors are further apart than `tolerance`, and says where most.
-pub fn check_close<T>(what: &str, found: &[f32], expected: &[T], tolerance: f64) -> Result<(), Failed>
+/// Writes a case's largest difference to the file that `GATEFOLD_ERRORS` names, if it does: a line of the table in
+/// docs/FORMATS.md.
+pub fn note_error(group: &str, name: &str, on: On, error: f64) {
+    use std::io::Write;
+    let Some(path) = std::env::var_os("GATEFOLD_ERRORS") else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let _ = file.and_then(|mut file| writeln!(file, "{group}\t{name}\t{on:?}\t{error:.1e}"));
+}
+
+/// Fails where two tensors are further apart than `tolerance`, and says where most; gives the largest difference.
+pub fn check_close<T>(what: &str, found: &[f32], expected: &[T], tolerance: f64) -> Result<f64, Failed>
 where
     T: Into<f64> + Copy,
 {
@@ -168,8 +188,8 @@ where
     ensure!(left == right, "{what} has {left} elements, expected {right}");
     let apart = |i: &usize| (f64::from(found[*i]) - expected[*i].into()).abs();
     // In the total order NaN is larger than any distance.
-    let Some(worst) = (0..left).max_by(|i, j| apart(i).total_cmp(&apart(j))) else { return Ok(()) };
+    let Some(worst) = (0..left).max_by(|i, j| apart(i).total_cmp(&apart(j))) else { return Ok(0.0) };
     let (found, expected, apart) = (found[worst], expected[worst].into(), apart(&worst));
     ensure!(apart <= tolerance, "{what}[{worst}] is {found}, expected {expected}: {apart:.2e} over {tolerance:e}");
-    Ok(())
+    Ok(apart)
 }

@@ -1,6 +1,7 @@
 //! Recurrent layers: weights, states, a stack over time, and a decode step.
 
-use super::Cell;
+use super::variants::{self, Joined, Parts};
+use super::{Cell, layers as declare_layers};
 use crate::ops::lstm_decode::Input;
 use crate::ops::{gather_rows, gru_decode, gru_step, lstm_decode, lstm_step, matmul};
 use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
@@ -24,10 +25,12 @@ pub struct Layer {
     pub h: TensorId,
     /// `[1, B, H]`: the cell state, an LSTM's.
     pub c: Option<TensorId>,
+    /// What a layer of [`Cell::Other`] has besides.
+    pub parts: Option<Parts>,
 }
 
 /// Slots of a layer's `h`: the step of the section reads one and writes the other.
-const SLOTS: usize = 2;
+pub(super) const SLOTS: usize = 2;
 
 /// The slot that step t reads, as a row offset.
 pub(super) fn read_slot() -> Affine {
@@ -35,11 +38,11 @@ pub(super) fn read_slot() -> Affine {
 }
 
 /// The slot that step t writes, as a row offset.
-fn write_slot() -> Affine {
+pub(super) fn write_slot() -> Affine {
     Affine::STEP.plus(1).modulo(SLOTS).times(Dim::ROWS)
 }
 
-/// Declares a layer under PyTorch's names `{prefix}weight_ih_l{index}` and so on, and its states.
+/// Declares a plain layer under PyTorch's names `{prefix}weight_ih_l{index}` and so on, and its states.
 pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: usize, hidden: usize) -> Layer {
     let gates = cell.gates();
     let weight = |b: &mut Builder, name: &str, shape: &[usize]| {
@@ -56,7 +59,7 @@ pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: us
     let h = b.f32(Role::State, format!("h_l{index}"), &[SLOTS.into(), Dim::ROWS, hidden.into()]);
     let c =
         (cell == Cell::Lstm).then(|| b.f32(Role::State, format!("c_l{index}"), &[1.into(), Dim::ROWS, hidden.into()]));
-    Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c }
+    Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c, parts: None }
 }
 
 /// A run of rows of a tensor: where a sequence `[T, B, K]` starts.
@@ -81,6 +84,8 @@ pub(super) struct OverTime {
 #[derive(Clone, Debug)]
 pub struct StackScratch {
     pub(super) layers: Vec<OverTime>,
+    /// Of a stack of [`Cell::Other`].
+    pub(super) joined: Option<Joined>,
     /// `[B]` u32 for row copies in order.
     order: TensorId,
 }
@@ -96,11 +101,12 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
             b.f32(Role::Scratch, format!("input_products_{}x{}", key.0, key.1), &shape)
         });
         products.push((key, gx));
-        let states = b.f32(Role::Scratch, format!("states_l{i}"), &[Dim::TIME.plus(1), Dim::ROWS, layer.hidden.into()]);
+        let states = variants::states_over_time(b, format!("states_l{i}"), layer.cell.form(), layer.hidden);
         OverTime { gx, states }
     });
-    let layers = over_time.collect();
-    StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
+    let over_time = over_time.collect();
+    let joined = variants::joined(b, layers);
+    StackScratch { layers: over_time, joined, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
 }
 
 /// A stack of layers over T steps: from x `[T, B, K]` and the layers' states to y `[T, B, H]` and the new states.
@@ -108,24 +114,29 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
 /// Each layer takes one matrix product for all its inputs, then T steps. Counts as one step of the section's
 /// counter: the states are read from one slot and written to the other.
 pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: Rows) -> Rows {
+    if let Some(joined) = &scratch.joined {
+        return variants::over_time(b, layers, scratch, joined, x, false);
+    }
     let mut x = x;
     for (layer, over_time) in layers.iter().zip(&scratch.layers) {
         let OverTime { gx, states } = *over_time;
         let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gx };
         matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
-        let copy = |b: &mut Builder, from, to, at: [Affine; 2]| {
-            let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
-            gather_rows::record(b, gather_rows::GatherRows { from, index: scratch.order, to }, Dim::ROWS, at);
-        };
-        copy(b, layer.h, states, [read_slot(), 0.into()]);
+        copy_rows(b, scratch, layer.h, states, [read_slot(), 0.into()]);
         b.repeat(Dim::TIME, Direction::Forward, |b| {
             let now = Affine::REPEAT.times(Dim::ROWS);
             step(b, layer, gx, states, now, Affine::REPEAT.plus(1).times(Dim::ROWS));
         });
-        copy(b, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
+        copy_rows(b, scratch, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
         x = Rows { tensor: states, first: Dim::ROWS.into() };
     }
     x
+}
+
+/// Copies B rows from one place to another.
+pub(super) fn copy_rows(b: &mut Builder, scratch: &StackScratch, from: TensorId, to: TensorId, at: [Affine; 2]) {
+    let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
+    gather_rows::record(b, gather_rows::GatherRows { from, index: scratch.order, to }, Dim::ROWS, at);
 }
 
 /// One step of a layer over time; row `now` of the input products and states, to row `next` of the states.
@@ -146,6 +157,9 @@ fn step(b: &mut Builder, layer: &Layer, gx: TensorId, h: TensorId, now: Affine, 
 
 /// One token through a stack: row `ids[m]` of `table` through all layers, one op each. Gives the last h.
 pub fn decode_stack(b: &mut Builder, layers: &[Layer], table: TensorId, ids: TensorId) -> Rows {
+    if layers.iter().any(|layer| layer.parts.is_some()) {
+        return variants::decode(b, layers, table, ids);
+    }
     let (mut source, mut x) = (table, Input::Gather);
     for layer in layers {
         let Layer { w_ih, w_hh, b_ih, b_hh, h, .. } = *layer;
@@ -183,8 +197,8 @@ pub struct Stack {
 /// Writes the plan of a recurrent stack alone. Weights have PyTorch's names without a prefix.
 pub fn stack(cell: Cell, inputs: usize, hidden: usize, layers: usize) -> Stack {
     let b = &mut Builder::new();
-    let layers: Vec<Layer> =
-        (0..layers).map(|i| layer(b, cell, "", i, if i == 0 { inputs } else { hidden }, hidden)).collect();
+    assert!(!matches!(cell, Cell::Other(_)), "form_stack is for other cells");
+    let layers = declare_layers(b, cell, "", inputs, hidden, layers);
     let x = b.f32(Role::Io, "x", &[Dim::TIME, Dim::ROWS, inputs.into()]);
     let scratch = stack_scratch(b, &layers);
     let y = scratch.layers.last().expect("a stack has a layer").states;
