@@ -8,8 +8,11 @@ mod command_line;
 mod context;
 mod default_model;
 mod execution;
+mod imported_models;
+mod keras;
 mod limits;
 mod model_folders;
+mod onnx;
 mod reference_values;
 mod safetensor_file;
 mod sampling;
@@ -26,6 +29,8 @@ fn main() {
     trials.extend(cases::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
+    trials.extend(onnx::trials());
+    trials.extend(keras::trials());
     trials.extend(stacks::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
@@ -34,5 +39,6 @@ fn main() {
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
+    trials.extend(imported_models::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -76,9 +76,23 @@ pub fn trials_per_case<C>(
 where
     C: DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    let wanted_cases = read::<C>(file).and_then(|mut cases| {
+    trials_of_files(group, &file.with_extension("json"), &file.with_extension("safetensors"), wanted, check)
+}
+
+/// The same for records and tensors in files of different names.
+pub fn trials_of_files<C>(
+    group: &str,
+    records: &Path,
+    tensors: &Path,
+    wanted: fn(&C) -> bool,
+    check: fn(&Recorded<C>, On) -> Outcome,
+) -> Vec<Trial>
+where
+    C: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let wanted_cases = read::<C>(records, tensors).and_then(|mut cases| {
         cases.retain(|recorded| wanted(&recorded.case));
-        if cases.is_empty() { Err(format!("{}: no case that could be checked", file.display())) } else { Ok(cases) }
+        if cases.is_empty() { Err(format!("{}: no case that could be checked", records.display())) } else { Ok(cases) }
     });
     match wanted_cases {
         Ok(cases) => cases.into_iter().flat_map(|recorded| trials_of(group, recorded, check)).collect(),
@@ -91,23 +105,14 @@ where
     C: Clone + Send + Sync + 'static,
 {
     let name = format!("{group}: {}", recorded.name);
-    let run = move |on| check(&recorded, on);
-    let on_cpu = [("references", On::References), ("fast functions", On::Fast)].map(|(functions, on)| {
-        let run = run.clone();
-        trial(format!("{name} on the CPU with {functions}"), move || run(on))
-    });
-    let on_adapters = trials_per_adapter(&name, move |adapter| run(On::Adapter(adapter)));
-    on_cpu.into_iter().chain(on_adapters).collect()
+    trials_on_all(&name, move |on| check(&recorded, on))
 }
 
-fn read<C: DeserializeOwned>(file: &Path) -> Result<Vec<Recorded<C>>, String> {
-    let bytes_of = |extension: &str| {
-        let path = file.with_extension(extension);
-        std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))
-    };
-    let wrong = |what: String| format!("{}: {what}", file.display());
-    let cases: BTreeMap<String, C> = serde_json::from_slice(&bytes_of("json")?).map_err(|e| wrong(e.to_string()))?;
-    let bytes = bytes_of("safetensors")?;
+fn read<C: DeserializeOwned>(records: &Path, tensors: &Path) -> Result<Vec<Recorded<C>>, String> {
+    let bytes_of = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+    let wrong = |what: String| format!("{}: {what}", records.display());
+    let cases: BTreeMap<String, C> = serde_json::from_slice(&bytes_of(records)?).map_err(|e| wrong(e.to_string()))?;
+    let bytes = bytes_of(tensors)?;
     let parsed = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
     let floats = parsed.iter().filter(|(_, view)| view.dtype() == Dtype::F32);
     let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("chunks of four"));
@@ -142,6 +147,18 @@ impl On {
     pub fn tolerance(self) -> f64 {
         if self == On::References { 1e-6 } else { 1e-5 }
     }
+}
+
+/// On the CPU with references and with fast functions, and on each adapter: trials of one check.
+pub fn trials_on_all<F>(name: &str, check: F) -> Vec<Trial>
+where
+    F: Fn(On) -> Outcome + Clone + Send + 'static,
+{
+    let on_cpu = [("references", On::References), ("fast functions", On::Fast)].map(|(functions, on)| {
+        let check = check.clone();
+        trial(format!("{name} on the CPU with {functions}"), move || check(on))
+    });
+    on_cpu.into_iter().chain(trials_per_adapter(name, move |adapter| check(On::Adapter(adapter)))).collect()
 }
 
 /// The states of all layers, [L, B, H]; c is empty for a cell without.
