@@ -1,10 +1,11 @@
-// y[y_row + m, :] = table[ids[m], :]; an invocation copies four elements. Rows of other parts are left alone.
+// y[y_row + m, :] = table[ids[ids_row + m], :]; an invocation copies four elements. Rows of other parts are left alone.
 // import: index
 
 struct Params {
     rows: u32,
     width: u32,
     y_row: u32,
+    ids_row: u32,
     table_first: u32,
     table_len: u32,
     flags: u32,
@@ -23,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if m >= params.rows {
         return;
     }
-    let local = ids[m] - params.table_first;
+    let local = ids[params.ids_row + m] - params.table_first;
     if local < params.table_len {
         y[(params.y_row + m) * width + k] = table[local * width + k];
     }

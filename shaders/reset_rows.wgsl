@@ -1,10 +1,11 @@
-// x[x_row + m, :] = 0 where reset[m] != 0; an invocation writes four elements.
+// x[x_row + m, :] = 0 where reset[flags_row + m] != 0; an invocation writes four elements.
 // import: index
 
 struct Params {
     rows: u32,
     width: u32,
     x_row: u32,
+    flags_row: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> x: array<vec4<f32>>;
@@ -15,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let width = quads(params.width);
     let i = fold(group) * 64u + lane;
     let m = i / width;
-    if m < params.rows && reset[m] != 0u {
+    if m < params.rows && reset[params.flags_row + m] != 0u {
         x[(params.x_row + m) * width + i % width] = vec4(0.0);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::interpreter::{Interpreter, complete_words, run_reference};
+use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
 use super::{FastArgs, Pool};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
@@ -54,7 +54,10 @@ impl CpuExecutor {
         for node in in_use.iter().flat_map(|section| &sections[section.0]) {
             for (i, id) in node.operands.iter().enumerate() {
                 match wanted_layout(node, i, functions) {
-                    Layout::RowMajor => row_major[id.index()] = true,
+                    Layout::RowMajor => {
+                        row_major[id.index()] = true;
+                        plan.tensor(*id).members.iter().for_each(|member| row_major[member.index()] = true);
+                    }
                     layout => drop(packed.insert((*id, layout), Vec::new())),
                 }
             }
@@ -81,18 +84,22 @@ impl CpuExecutor {
                 let node = &self.sections[run.section.0][instance.node];
                 let words = node.words(run.sizes, instance.index);
                 let words = complete_words(self.memory.plan(), node, run.sizes, words);
-                let fast = node.op.fast.as_ref().filter(|_| self.functions == Functions::Fast);
-                let Some(fast) = fast else {
-                    self.memory.with_operands(node, |operands| run_reference(node.op, operands, words));
-                    continue;
-                };
-                let packed: Vec<Option<&[f32]>> = (node.operands.iter().enumerate())
-                    .map(|(i, id)| self.packed.get(&(*id, wanted_layout(node, i, self.functions))).map(|p| &p[..]))
-                    .collect();
-                let (pool, scratch) = (&*self.pool, &mut self.scratch);
-                self.memory.with_operands(node, |operands| {
-                    (fast.run)(&mut FastArgs { operands, packed: &packed, words, pool, scratch });
-                });
+                let (functions, pool, scratch) = (self.functions, &*self.pool, &mut self.scratch);
+                for (node, words) in pieces(self.memory.plan(), node, words) {
+                    let Some(fast) = node.op.fast.as_ref().filter(|_| functions == Functions::Fast) else {
+                        self.memory.with_operands(&node, |operands| run_reference(node.op, operands, words));
+                        continue;
+                    };
+                    let packed: Vec<Option<&[f32]>> = (node.operands.iter().enumerate())
+                        .map(|(i, id)| self.packed.get(&(*id, wanted_layout(&node, i, functions))).map(|p| &p[..]))
+                        .collect();
+                    self.memory.with_operands(&node, |operands| {
+                        (fast.run)(&mut FastArgs { operands, packed: &packed, words, pool, scratch: &mut *scratch });
+                    });
+                }
+                for id in self.memory.plan().written_weights(node) {
+                    self.pack(id);
+                }
             }
         }
     }

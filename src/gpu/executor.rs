@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::device::{Gpu, PARAM_BYTES, ParamsBy};
-use super::lower::{Lowered, bind, choose, lower, select};
-use super::memory::{GUARD, Memory, Stored, new_buffer};
+use super::lower::{Dispatch, Lowered, lower, lower_pack, select};
+use super::memory::{GUARD, Memory, Part, Stored, new_buffer};
 use super::readback::{Callback, Readback};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::{Buffer, pack_weight};
-use crate::plan::{Builder, Dim, Index, Instance, Layout, Plan, Role, SectionId, Sizes, TensorId};
+use crate::ops::Buffer;
+use crate::plan::{Instance, Layout, Plan, SectionId, Sizes, TensorId};
 
 /// How an executor is made; the default is what users get.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ impl GpuExecutor {
 
     /// Bytes of device memory that the plan's tensors take.
     pub fn memory_bytes(&self) -> u64 {
-        self.memory.bytes()
+        self.memory.buffers().map(|part| part.bytes).sum()
     }
 
     /// The variants in use, in the order of a section's ops.
@@ -80,52 +80,37 @@ impl GpuExecutor {
     }
 
     /// Writes a weight into one of the packed layouts: each part row major first, then through the packing kernel.
-    fn write_packed(&mut self, id: TensorId, layout: Layout, words: &[u32]) -> Result<()> {
-        assert_eq!(layout, Layout::K4, "the layout of the GPU's matrix kernels");
-        let shape = self.plan.tensor(id).shape(self.capacity);
-        let ranges = self.memory.ranges(id);
-        let raw_parts = self.memory.to_parts(id, words);
-        for (i, (range, raw)) in ranges.iter().zip(raw_parts).enumerate() {
-            let units = if self.plan.tensor(id).split.is_some() { range.len() } else { shape[1] };
-            let mut b = Builder::new();
-            let dims: [Dim; 3] = [shape[0].into(), units.into(), shape[2].into()];
-            let w = b.f32(Role::Weight, "w", &dims);
-            let packed = b.f32(Role::Weight, "packed", &dims);
-            b.layout(packed, Layout::K4);
-            let section = b.section("pack", |b| pack_weight::record(b, w, packed));
-            let plan = b.finish();
-            let node = plan.ops(section)[0];
-            let sizes = Sizes { rows: 1, time: 1 };
-            let variant = choose(&self.gpu, &plan, node, sizes, &HashMap::new())?;
-            let pipeline = self.gpu.pipeline(node.op, variant, self.checked);
-            let bytes = (4 * raw.len() as u64).next_multiple_of(16).max(16);
-            let staging = new_buffer(&self.gpu, "row-major weight", bytes, false);
-            self.gpu.queue.write_buffer(&staging.buffer, 0, bytemuck::cast_slice(&raw));
-            let target = &self.memory.parts(Stored { tensor: id, layout })[i];
-            let bind_group = bind(&self.gpu, variant.name, &pipeline.bindings, &[&staging, target]);
-            let params = node.words(sizes, Index::default());
-            self.submit_one(&pipeline.raw, &bind_group, &params, (variant.groups)(&params));
-        }
-        self.gpu.check()
-    }
-
-    fn submit_one(
-        &mut self,
-        pipeline: &wgpu::ComputePipeline,
-        bind_group: &wgpu::BindGroup,
-        words: &[u32],
-        groups: [u32; 3],
-    ) {
-        self.deliver_uniforms(&[words.to_vec()]);
+    fn write_packed(&mut self, stored: Stored, words: &[u32]) -> Result<()> {
+        let raw = self.memory.to_parts(stored.tensor, words);
+        let staged: Vec<Part> = raw
+            .iter()
+            .map(|raw| {
+                let bytes = (4 * raw.len() as u64).next_multiple_of(16).max(16);
+                let staging = new_buffer(&self.gpu, "row-major weight", bytes, false);
+                self.gpu.queue.write_buffer(&staging.buffer, 0, bytemuck::cast_slice(raw));
+                staging
+            })
+            .collect();
+        let packs = lower_pack(&self.gpu, &self.plan, &self.memory, stored, &staged, self.checked)?;
+        let words: Vec<Vec<u32>> = packs.iter().map(|pack| pack.words.to_vec()).collect();
+        self.deliver_uniforms(&words);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bind_group, &[]);
-            self.set_params(&mut pass, words, 0);
-            pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+            for (place, pack) in packs.iter().enumerate() {
+                pass.set_pipeline(&pack.pipeline.raw);
+                self.dispatch(&mut pass, pack.dispatch(), place);
+            }
         }
         self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check()
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: Dispatch<'_>, place: usize) {
+        pass.set_bind_group(0, dispatch.bind_group, &[]);
+        self.set_params(pass, &dispatch.words, place);
+        let [x, y, z] = dispatch.groups;
+        pass.dispatch_workgroups(x, y, z);
     }
 
     /// Hands a dispatch its parameters.
@@ -196,14 +181,11 @@ impl GpuExecutor {
         for (section, sizes, at) in instances {
             let op = &self.sections[&section][at.node];
             for dispatch in op.dispatches(sizes, at.index) {
-                if current != Arc::as_ptr(&op.pipeline) {
-                    pass.set_pipeline(&op.pipeline.raw);
-                    current = Arc::as_ptr(&op.pipeline);
+                if current != Arc::as_ptr(dispatch.pipeline) {
+                    pass.set_pipeline(&dispatch.pipeline.raw);
+                    current = Arc::as_ptr(dispatch.pipeline);
                 }
-                pass.set_bind_group(0, dispatch.bind_group, &[]);
-                self.set_params(&mut pass, &dispatch.words, place);
-                let [x, y, z] = dispatch.groups;
-                pass.dispatch_workgroups(x, y, z);
+                self.dispatch(&mut pass, dispatch, place);
                 place += 1;
             }
         }
@@ -227,7 +209,7 @@ impl GpuExecutor {
         let ranges = read.iter().map(|&id| {
             let start = at;
             for part in parts_of(id) {
-                encoder.copy_buffer_to_buffer(&part.buffer, 0, &staging, at, part.bytes);
+                encoder.copy_buffer_to_buffer(&part.buffer, part.offset, &staging, at, part.bytes);
                 at += part.bytes;
             }
             (id, start as usize / 4..at as usize / 4)
@@ -247,12 +229,8 @@ impl GpuExecutor {
     /// A lost device.
     pub fn guards_intact(&mut self) -> Result<bool> {
         assert!(self.memory.guards(), "the executor was made with guards");
-        let ids: Vec<TensorId> = self.plan.ids().collect();
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        let stored = ids
-            .iter()
-            .flat_map(|&id| self.memory.layouts(id).into_iter().map(move |layout| Stored { tensor: id, layout }));
-        let parts: Vec<_> = stored.flat_map(|s| self.memory.parts(s)).collect();
+        let parts: Vec<_> = self.memory.buffers().collect();
         let guard_bytes = 4 * GUARD.len() as u64;
         let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("guards"),
@@ -351,19 +329,19 @@ impl Executor for GpuExecutor {
         let own_layout = tensor.layout;
         for layout in self.memory.layouts(id) {
             if layout != own_layout {
-                self.write_packed(id, layout, words)?;
+                self.write_packed(Stored { tensor: id, layout }, words)?;
                 continue;
             }
             let parts = self.memory.parts(Stored { tensor: id, layout });
             if layout == Layout::RowMajor && words.len() == len {
                 for (part, padded) in parts.iter().zip(self.memory.to_parts(id, words)) {
-                    self.gpu.queue.write_buffer(&part.buffer, 0, bytemuck::cast_slice(&padded));
+                    self.gpu.queue.write_buffer(&part.buffer, part.offset, bytemuck::cast_slice(&padded));
                 }
                 continue;
             }
             assert_eq!(parts.len(), 1, "`{name}` is cut and is written whole");
             let stride = if layout == Layout::RowMajor { self.memory.row_stride(id) } else { width };
-            let offset = 4 * (first_row * stride) as u64;
+            let offset = parts[0].offset + 4 * (first_row * stride) as u64;
             let padded = pad_rows(words, width, stride);
             self.gpu.queue.write_buffer(&parts[0].buffer, offset, bytemuck::cast_slice(&padded));
         }

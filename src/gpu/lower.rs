@@ -7,15 +7,19 @@ use super::device::{Gpu, Pipeline};
 use super::memory::{Memory, Part, Stored, new_buffer};
 use crate::cpu::complete_words;
 use crate::error::{Error, Result};
-use crate::ops::{FIRST_PART, LAST_PART, OUTPUT_CUT, Variant};
-use crate::plan::{Index, OpNode, PARAM_WORDS, Plan, SectionId, Sizes, SplitGroup};
+use crate::ops::{FIRST_PART, LAST_PART, OUTPUT_CUT, Variant, pack_weight};
+use crate::plan::{
+    Builder, Dim, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup, TensorId,
+};
 
 /// An op, ready to be dispatched.
 pub(super) struct Lowered {
     node: OpNode,
     pub variant: &'static Variant,
-    pub pipeline: Arc<Pipeline>,
+    pipeline: Arc<Pipeline>,
     parts: Vec<LoweredPart>,
+    /// Makes the packed forms of weights that the op wrote.
+    packs: Vec<Pack>,
 }
 
 /// One dispatch of an op: the whole of it, or one combination of the parts of its cut operands.
@@ -25,8 +29,25 @@ struct LoweredPart {
     words: Vec<u32>,
 }
 
+/// A dispatch that makes a packed form of one part of a weight.
+pub(super) struct Pack {
+    pub pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    pub words: [u32; PARAM_WORDS],
+    groups: [u32; 3],
+}
+
+impl Pack {
+    /// As the encoder wants it.
+    pub fn dispatch(&self) -> Dispatch<'_> {
+        let Pack { pipeline, bind_group, words, groups } = self;
+        Dispatch { pipeline, bind_group, words: *words, groups: *groups }
+    }
+}
+
 /// What a dispatch needs from the encoder.
 pub(super) struct Dispatch<'a> {
+    pub pipeline: &'a Arc<Pipeline>,
     pub bind_group: &'a wgpu::BindGroup,
     pub words: [u32; PARAM_WORDS],
     pub groups: [u32; 3],
@@ -37,12 +58,14 @@ impl Lowered {
     pub fn dispatches(&self, sizes: Sizes, index: Index) -> impl Iterator<Item = Dispatch<'_>> {
         let words = self.node.words(sizes, index);
         let first_word = self.node.op.params.len();
-        self.parts.iter().filter_map(move |part| {
+        let parts = self.parts.iter().filter_map(move |part| {
             let mut words = words;
             words[first_word..first_word + part.words.len()].copy_from_slice(&part.words);
             let groups = (self.variant.groups)(&words);
-            (!groups.contains(&0)).then_some(Dispatch { bind_group: &part.bind_group, words, groups })
-        })
+            let (pipeline, bind_group) = (&self.pipeline, &part.bind_group);
+            (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, words, groups })
+        });
+        parts.chain(self.packs.iter().map(Pack::dispatch))
     }
 }
 
@@ -92,11 +115,13 @@ pub(super) fn select(
         for node in plan.ops(section) {
             let variant = choose(gpu, plan, node, capacity, forced)?;
             wanted.extend((0..node.operands.len()).map(|i| stored(plan, node, variant, i)));
+            let members = node.operands.iter().flat_map(|id| &plan.tensor(*id).members);
+            wanted.extend(members.map(|id| Stored { tensor: *id, layout: plan.tensor(*id).layout }));
             for cut in node.op.cuts {
                 for &(operand, axis) in cut.axes {
                     let tensor = plan.tensor(node.operands[operand]);
+                    plan.cut_axis(node, operand, axis);
                     let Some(split) = tensor.split else { continue };
-                    assert_eq!(split.axis, axis, "{}: `{}` is split along another axis", node.op.name, tensor.name);
                     let multiple: &mut usize = multiples.entry(split.group).or_insert(1);
                     *multiple = (*multiple).max(cut.multiple);
                 }
@@ -131,12 +156,14 @@ pub(super) fn lower(
     // The ranges of each cut: those of the first of its operands that is split.
     let ranges: Vec<Vec<std::ops::Range<usize>>> = (op.cuts.iter())
         .map(|cut| {
-            let split = cut.axes.iter().find(|(i, _)| plan.tensor(node.operands[*i]).split.is_some());
-            let (operand, axis) = *split.unwrap_or(&cut.axes[0]);
+            let in_parts = |id: TensorId| plan.tensor(id).split.is_some() || plan.tensor(id).is_arena();
+            let cut_operand = cut.axes.iter().find(|(i, _)| in_parts(node.operands[*i]));
+            let (operand, axis) = *cut_operand.unwrap_or(&cut.axes[0]);
             let id = node.operands[operand];
-            match plan.tensor(id).split {
-                Some(_) => memory.ranges(id),
-                None => std::iter::once(0..plan.tensor(id).shape[axis].value(capacity)).collect(),
+            if in_parts(id) {
+                memory.ranges(id)
+            } else {
+                std::iter::once(0..plan.tensor(id).shape[axis].value(capacity)).collect()
             }
         })
         .collect();
@@ -179,7 +206,54 @@ pub(super) fn lower(
             LoweredPart { bind_group: bind(gpu, variant.name, &pipeline.bindings, &bound), words }
         })
         .collect();
-    Ok(Lowered { node: node.clone(), variant, pipeline, parts })
+    let packs = repack(gpu, plan, memory, node, checked)?;
+    Ok(Lowered { node: node.clone(), variant, pipeline, parts, packs })
+}
+
+/// Makes the packed forms of the weights that an op writes: an optimiser's parameters.
+fn repack(gpu: &Gpu, plan: &Plan, memory: &Memory, node: &OpNode, checked: bool) -> Result<Vec<Pack>> {
+    let mut packs = Vec::new();
+    for id in plan.written_weights(node) {
+        let own = Stored { tensor: id, layout: plan.tensor(id).layout };
+        for layout in memory.layouts(id).into_iter().filter(|layout| *layout != own.layout) {
+            let stored = Stored { tensor: id, layout };
+            packs.extend(lower_pack(gpu, plan, memory, stored, memory.parts(own), checked)?);
+        }
+    }
+    Ok(packs)
+}
+
+/// The dispatches that pack a weight from its row-major parts.
+pub(super) fn lower_pack(
+    gpu: &Gpu,
+    plan: &Plan,
+    memory: &Memory,
+    stored: Stored,
+    row_major: &[Part],
+    checked: bool,
+) -> Result<Vec<Pack>> {
+    assert_eq!(stored.layout, Layout::K4, "the layout of the GPU's matrix kernels");
+    let sizes = Sizes { rows: 1, time: 1 };
+    let tensor = plan.tensor(stored.tensor);
+    let shape = tensor.shape(sizes);
+    let pack = |(i, range): (usize, std::ops::Range<usize>)| {
+        let units = if tensor.split.is_some() { range.len() } else { shape[1] };
+        let mut b = Builder::new();
+        let dims: [Dim; 3] = [shape[0].into(), units.into(), shape[2].into()];
+        let w = b.f32(Role::Weight, "w", &dims);
+        let packed = b.f32(Role::Weight, "packed", &dims);
+        b.layout(packed, stored.layout);
+        let section = b.section("pack", |b| pack_weight::record(b, w, packed));
+        let plan = b.finish();
+        let node = plan.ops(section)[0];
+        let variant = choose(gpu, &plan, node, sizes, &HashMap::new())?;
+        let pipeline = gpu.pipeline(node.op, variant, checked);
+        let bound = [&row_major[i], &memory.parts(stored)[i]];
+        let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
+        let words = node.words(sizes, Index::default());
+        Ok(Pack { pipeline, bind_group, words, groups: (variant.groups)(&words) })
+    };
+    memory.ranges(stored.tensor).into_iter().enumerate().map(pack).collect()
 }
 
 fn output_is_cut(plan: &Plan, memory: &Memory, node: &OpNode) -> bool {
@@ -210,7 +284,7 @@ pub(super) fn bind(gpu: &Gpu, label: &str, layout: &wgpu::BindGroupLayout, parts
             binding: i as u32,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: &part.buffer,
-                offset: 0,
+                offset: part.offset,
                 size: wgpu::BufferSize::new(part.bytes),
             }),
         })

@@ -7,7 +7,7 @@ use super::device::Gpu;
 use crate::error::{Error, Result};
 use crate::ops::Buffer;
 use crate::ops::pack_weight::packed_len;
-use crate::plan::{Element, Layout, Plan, Sizes, SplitGroup, Tensor, TensorId};
+use crate::plan::{ARENA_BLOCK, Element, Layout, Plan, Sizes, SplitGroup, Tensor, TensorId};
 
 /// Words behind each buffer that no kernel may touch, written where a test asks for guards.
 pub(super) const GUARD: [u32; 16] = [0xdead_beef; 16];
@@ -83,11 +83,27 @@ impl PartRows {
     }
 }
 
-/// A buffer that holds a part, or the whole, of a tensor.
+/// Where a part, or the whole, of a tensor lies.
 pub(super) struct Part {
     pub buffer: wgpu::Buffer,
-    /// Bytes that are bound; guard words may follow.
+    /// Byte at which it begins: 0, but for members of an arena.
+    pub offset: u64,
+    /// Bytes that are bound; guard words may follow where it does not lie in an arena.
     pub bytes: u64,
+    /// Whether the buffer is an arena's, which stands for itself where buffers are counted.
+    pub in_arena: bool,
+}
+
+/// Elements at whose multiples a binding may begin, by WebGPU's floor: 256 bytes.
+const BINDING_ALIGNMENT: usize = 64;
+
+/// A part of an arena while its members are placed.
+#[derive(Default)]
+struct ArenaPart {
+    /// Elements so far.
+    len: usize,
+    /// Parts of members: their first element here, and their elements.
+    members: Vec<(Stored, usize, usize)>,
 }
 
 /// The buffers of a plan.
@@ -98,6 +114,8 @@ pub(super) struct Memory {
     /// Ranges along the split axis, for groups that are cut.
     cuts: BTreeMap<SplitGroup, Vec<Range<usize>>>,
     stored: HashMap<Stored, Vec<Part>>,
+    /// Elements of each part of an arena, padding included, one part behind the other.
+    arenas: HashMap<TensorId, Vec<Range<usize>>>,
 }
 
 impl Memory {
@@ -111,9 +129,17 @@ impl Memory {
         multiples: &BTreeMap<SplitGroup, usize>,
         guards: bool,
     ) -> Result<Memory> {
-        let mut memory = Memory { plan, capacity, guards, cuts: BTreeMap::new(), stored: HashMap::new() };
+        let mut memory =
+            Memory { plan, capacity, guards, cuts: BTreeMap::new(), stored: HashMap::new(), arenas: HashMap::new() };
         memory.cut(gpu.max_binding_bytes, wanted, multiples)?;
+        let arenas: Vec<TensorId> = memory.plan.ids().filter(|id| memory.plan.tensor(*id).is_arena()).collect();
+        for arena in arenas.into_iter().filter(|arena| wanted.iter().any(|stored| stored.tensor == *arena)) {
+            memory.place_arena(gpu, arena)?;
+        }
         for &stored in wanted {
+            if memory.stored.contains_key(&stored) {
+                continue;
+            }
             let parts = memory.part_lens(stored).into_iter().enumerate().map(|(i, elements)| {
                 let bytes = (4 * elements as u64).next_multiple_of(16).max(16);
                 let name = &memory.plan.tensor(stored.tensor).name;
@@ -127,6 +153,46 @@ impl Memory {
         }
         gpu.check()?;
         Ok(memory)
+    }
+
+    /// Buffers for an arena and its members: part after part of each, as many in a buffer as may be bound together.
+    /// Arenas whose members are alike get parts that are alike.
+    fn place_arena(&mut self, gpu: &Gpu, arena: TensorId) -> Result<()> {
+        let name = self.plan.tensor(arena).name.clone();
+        let most = usize::try_from(gpu.max_binding_bytes / 4).unwrap_or(usize::MAX) / ARENA_BLOCK * ARENA_BLOCK;
+        let mut parts = vec![ArenaPart::default()];
+        for member in &self.plan.tensor(arena).members {
+            let stored = Stored { tensor: *member, layout: Layout::RowMajor };
+            for elements in self.part_lens(stored) {
+                if elements > most {
+                    let name = &self.plan.tensor(*member).name;
+                    return Err(too_large(name, 4 * elements as u64, 4 * most as u64));
+                }
+                if parts.last().expect("one at least").len + elements > most {
+                    parts.push(ArenaPart::default());
+                }
+                let part = parts.last_mut().expect("one at least");
+                part.members.push((stored, part.len, elements));
+                part.len = (part.len + elements).next_multiple_of(BINDING_ALIGNMENT);
+            }
+        }
+        let (mut first, mut ranges, mut buffers) = (0, Vec::new(), Vec::new());
+        for (i, ArenaPart { len, members }) in parts.into_iter().enumerate() {
+            let len = len.next_multiple_of(ARENA_BLOCK);
+            let whole = new_buffer(gpu, &format!("{name} part {i}"), 4 * len as u64, self.guards);
+            for (stored, at, elements) in members {
+                let bytes = (4 * elements as u64).next_multiple_of(16).max(16);
+                let buffer = whole.buffer.clone();
+                let part = Part { buffer, offset: 4 * at as u64, bytes, in_arena: true };
+                self.stored.entry(stored).or_default().push(part);
+            }
+            ranges.push(first..first + len);
+            buffers.push(whole);
+            first += len;
+        }
+        self.stored.insert(Stored { tensor: arena, layout: Layout::RowMajor }, buffers);
+        self.arenas.insert(arena, ranges);
+        Ok(())
     }
 
     /// Decides where each split group is cut: all its members at the same places.
@@ -199,6 +265,9 @@ impl Memory {
     /// The ranges along the split axis of a tensor's parts; one range where it is whole.
     pub fn ranges(&self, id: TensorId) -> Vec<Range<usize>> {
         let tensor = self.plan.tensor(id);
+        if let Some(ranges) = self.arenas.get(&id) {
+            return ranges.clone();
+        }
         match tensor.split {
             Some(split) => match self.cuts.get(&split.group) {
                 Some(ranges) => ranges.clone(),
@@ -213,9 +282,9 @@ impl Memory {
         &self.stored[&stored]
     }
 
-    /// Bytes of all buffers.
-    pub fn bytes(&self) -> u64 {
-        self.stored.values().flatten().map(|part| part.bytes).sum()
+    /// Every buffer, once.
+    pub fn buffers(&self) -> impl Iterator<Item = &Part> {
+        self.stored.values().flatten().filter(|part| !part.in_arena)
     }
 
     /// Layouts in which a tensor is kept.
@@ -290,5 +359,5 @@ pub(super) fn new_buffer(gpu: &Gpu, label: &str, bytes: u64, guards: bool) -> Pa
     if guards {
         gpu.queue.write_buffer(&buffer, bytes, bytemuck::cast_slice(&GUARD));
     }
-    Part { buffer, bytes }
+    Part { buffer, offset: 0, bytes, in_arena: false }
 }

@@ -1,7 +1,7 @@
 //! Embedding lookup.
 //!
 //! ```text
-//! y[y_row + m, :] = table[ids[m], :]        ids [M] u32, table [V, E], y [*, E], m < M = rows
+//! y[y_row + m, :] = table[ids[ids_row + m], :]        ids [*] u32, table [V, E] or [1, V, E], y [*, E], m < M = rows
 //! ```
 //! Bytes: 8 M E + 4 M. No arithmetic. An id outside [0, V) must have been refused before; its row is not written.
 
@@ -10,18 +10,39 @@ use super::variant::{OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
+/// Operands of [`record`].
+#[derive(Clone, Copy, Debug)]
+pub struct Embed {
+    /// `[*]` u32.
+    pub ids: TensorId,
+    /// `[V, E]` or `[1, V, E]`.
+    pub table: TensorId,
+    /// `[*, E]`.
+    pub y: TensorId,
+}
+
+/// Where ids and rows begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    /// The first id.
+    pub ids: Affine,
+    /// The first row of `y`.
+    pub y: Affine,
+}
+
 /// Records the op; `rows` ids are looked up.
-pub fn record(b: &mut Builder, ids: TensorId, table: TensorId, y: TensorId, rows: Dim, y_row: impl Into<Affine>) {
+pub fn record(b: &mut Builder, op: Embed, rows: Dim, at: Offsets) {
+    let Embed { ids, table, y } = op;
     let width = *b.tensor(table).shape.last().expect("table is [V, E]");
     assert_eq!(b.tensor(y).shape.last(), Some(&width), "embed: y and table have one width");
-    b.push(&ROW, &[ids, table, y], &[rows.into(), width.into(), y_row.into()]);
+    b.push(&ROW, &[ids, table, y], &[rows.into(), width.into(), at.y, at.ids]);
 }
 
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "embed",
     operands: &[Operand::read_u32("ids"), Operand::read("table"), Operand::write("y")],
-    params: &["rows", "width", "y_row"],
+    params: &["rows", "width", "y_row", "ids_row"],
     cuts: &[Cut { name: "table", axes: &[(1, 0)], multiple: 1 }],
     carry_words: 0,
     reference_f32: reference::<f32>,
@@ -46,10 +67,10 @@ pub static ROW: OpRow = OpRow {
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [rows, width, y_row] = args.sizes();
+    let [rows, width, y_row, ids_row] = args.sizes();
     let [ids, table, y] = args.all();
     for m in 0..rows {
-        let from = ids.word()[m] as usize * width;
+        let from = ids.word()[ids_row + m] as usize * width;
         let to = (y_row + m) * width;
         y.real_mut()[to..to + width].copy_from_slice(&table.real()[from..from + width]);
     }
@@ -62,15 +83,15 @@ fn cases() -> Vec<Case> {
             Case::new(
                 format!("rows={rows} vocab={vocab} width={width}"),
                 |b, fills| {
-                    let ids = b.u32(Role::Io, "ids", &[rows.into()]);
+                    let ids = b.u32(Role::Io, "ids", &[(rows + 3).into()]);
                     let table = b.f32(Role::Weight, "table", &[vocab.into(), width.into()]);
                     let y = b.f32(Role::Scratch, "y", &[(rows + 2).into(), width.into()]);
                     let group = b.split_group();
                     b.split(table, 0, group);
                     fills.extend([(ids, Fill::Ids(vocab as u32)), (table, Fill::Normal(1.0))]);
-                    (ids, table, y)
+                    Embed { ids, table, y }
                 },
-                |b, (ids, table, y)| record(b, ids, table, y, rows.into(), 2),
+                |b, op| record(b, op, rows.into(), Offsets { ids: 3.into(), y: 2.into() }),
             )
             .caps(Caps::EXACT)
         })

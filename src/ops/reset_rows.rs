@@ -1,7 +1,7 @@
 //! Sets the states of some rows to zero: a slot that is given to a new sequence.
 //!
 //! ```text
-//! x[x_row + m, :] = 0   where flags[m] != 0        x [*, W], flags [M] u32; m < M = rows
+//! x[x_row + m, :] = 0   where flags[flags_row + m] != 0        x [*, W], flags [*] u32; m < M = rows
 //! ```
 //! Bytes: at most 4 M W + 4 M. No arithmetic.
 
@@ -10,17 +10,26 @@ use super::variant::{OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
-/// Records the op on `rows` rows of `x` from `x_row` on.
-pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, x_row: Affine) {
+/// Where rows and flags begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    /// First row of `x`.
+    pub x: Affine,
+    /// First flag.
+    pub flags: Affine,
+}
+
+/// Records the op on `rows` rows of `x`.
+pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, at: Offsets) {
     let width = *b.tensor(x).shape.last().expect("x is [*, W]");
-    b.push(&ROW, &[x, flags], &[rows.into(), width.into(), x_row]);
+    b.push(&ROW, &[x, flags], &[rows.into(), width.into(), at.x, at.flags]);
 }
 
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "reset_rows",
     operands: &[Operand::write("x"), Operand::read_u32("reset")],
-    params: &["rows", "width", "x_row"],
+    params: &["rows", "width", "x_row", "flags_row"],
     cuts: &[],
     carry_words: 0,
     reference_f32: reference::<f32>,
@@ -42,9 +51,9 @@ pub static ROW: OpRow = OpRow {
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [rows, width, x_row] = args.sizes();
+    let [rows, width, x_row, flags_row] = args.sizes();
     let [x, reset] = args.all();
-    for m in (0..rows).filter(|&m| reset.word()[m] != 0) {
+    for m in (0..rows).filter(|&m| reset.word()[flags_row + m] != 0) {
         x.real_mut()[(x_row + m) * width..][..width].fill(F::ZERO);
     }
 }
@@ -57,11 +66,11 @@ fn cases() -> Vec<Case> {
                 format!("rows={rows} width={width}"),
                 |b, fills| {
                     let x = b.f32(Role::State, "x", &[(rows + 2).into(), width.into()]);
-                    let reset = b.u32(Role::Io, "reset", &[rows.into()]);
+                    let reset = b.u32(Role::Io, "reset", &[(rows + 2).into()]);
                     fills.extend([(x, Fill::Normal(1.0)), (reset, Fill::Ids(2))]);
                     (x, reset)
                 },
-                |b, (x, reset)| record(b, x, reset, rows.into(), 1.into()),
+                |b, (x, reset)| record(b, x, reset, rows.into(), Offsets { x: 1.into(), flags: 2.into() }),
             )
             .caps(Caps::EXACT)
         })

@@ -52,7 +52,25 @@ impl Builder {
             shape: shape.to_vec(),
             split: None,
             layout: Layout::RowMajor,
+            members: Vec::new(),
         });
+        id
+    }
+
+    /// Declares one tensor that stands for others, for ops that go through all their elements.
+    pub fn arena(&mut self, name: impl Into<String>, members: &[TensorId]) -> TensorId {
+        let fixed = |dim: &Dim| dim.as_fixed().expect("members of an arena have fixed sizes");
+        let len = |id: &TensorId| self.tensor(*id).shape.iter().map(fixed).product::<usize>();
+        let total: usize = members.iter().map(len).sum();
+        assert!(!members.is_empty(), "an arena has members");
+        let first = self.tensor(members[0]);
+        let (role, element) = (first.role, first.element);
+        for id in members {
+            let member = self.tensor(*id);
+            assert!(member.element == element && member.role == role && !member.is_arena(), "`{}`", member.name);
+        }
+        let id = self.declare(name.into(), role, element, &[total.into()]);
+        self.plan.tensors[id.index()].members = members.to_vec();
         id
     }
 

@@ -46,7 +46,7 @@ impl Plan {
     /// What some sections need at these sizes. A number that does not fit 64 bits is the largest that does.
     pub fn memory(&self, sections: &[SectionId], sizes: Sizes) -> MemoryNeed {
         let mut need = MemoryNeed::default();
-        for (tensor, _) in self.tensors.iter().zip(self.used_by(sections)).filter(|(_, used)| *used) {
+        for (tensor, _) in self.tensors.iter().zip(self.used_by(sections)).filter(|(t, used)| *used && !t.is_arena()) {
             let product = |elements: u64, n: usize| elements.saturating_mul(n as u64);
             let bytes = tensor.shape(sizes).into_iter().fold(4, product);
             let sum = match tensor.role {

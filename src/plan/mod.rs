@@ -12,7 +12,7 @@ mod tensor;
 pub use builder::Builder;
 pub use dim::{Affine, Dim, Index, Sizes};
 pub use memory::{MemoryNeed, bytes_in_words};
-pub use tensor::{Element, Layout, Role, Split, SplitGroup, Tensor, TensorId};
+pub use tensor::{ARENA_BLOCK, Element, Layout, Role, Split, SplitGroup, Tensor, TensorId};
 
 use crate::ops::OpRow;
 
@@ -106,6 +106,31 @@ impl Plan {
         &self.tensors[id.index()]
     }
 
+    /// The axis of an operand that a cut of its op goes along: the declared one, or where the tensor may be split.
+    /// These agree but for leading axes of size 1: a table `[V, E]` may be the weight `[1, V, E]`.
+    pub fn cut_axis(&self, node: &OpNode, operand: usize, declared: usize) -> usize {
+        let tensor = self.tensor(node.operands[operand]);
+        let Some(split) = tensor.split else { return declared };
+        let leading = &tensor.shape[..split.axis];
+        let agrees = split.axis == declared || declared == 0 && leading.iter().all(|dim| *dim == 1.into());
+        assert!(agrees, "{}: `{}` is split along another axis", node.op.name, tensor.name);
+        split.axis
+    }
+
+    /// The weights that an op writes, an arena's members one by one: packed forms of them are stale behind it.
+    pub fn written_weights(&self, node: &OpNode) -> Vec<TensorId> {
+        let written = node.operands.iter().zip(node.op.operands).filter(|(_, o)| o.access == crate::ops::Access::Write);
+        let weights = written.filter(|(id, _)| self.tensor(**id).role == Role::Weight);
+        weights
+            .flat_map(
+                |(id, _)| {
+                    if self.tensor(*id).is_arena() { &self.tensor(*id).members } else { std::slice::from_ref(id) }
+                },
+            )
+            .copied()
+            .collect()
+    }
+
     /// The tensor of this name.
     pub fn find(&self, name: &str) -> Option<TensorId> {
         self.tensors.iter().position(|t| t.name == name).map(|i| TensorId(i as u32))
@@ -125,7 +150,10 @@ impl Plan {
     pub fn used_by(&self, sections: &[SectionId]) -> Vec<bool> {
         let mut used = vec![false; self.tensors.len()];
         for op in sections.iter().flat_map(|section| self.ops(*section)) {
-            op.operands.iter().for_each(|id| used[id.index()] = true);
+            for id in &op.operands {
+                used[id.index()] = true;
+                self.tensor(*id).members.iter().for_each(|member| used[member.index()] = true);
+            }
         }
         used
     }

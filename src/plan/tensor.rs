@@ -63,6 +63,9 @@ pub struct Split {
     pub group: SplitGroup,
 }
 
+/// Parts of an arena have a multiple of this many elements, padding included: ops that reduce it go block by block.
+pub const ARENA_BLOCK: usize = 1024;
+
 /// A tensor of a plan.
 #[derive(Clone, Debug)]
 pub struct Tensor {
@@ -78,9 +81,19 @@ pub struct Tensor {
     pub split: Option<Split>,
     /// How the plan means it to be stored; executors derive other layouts of weights from `RowMajor` ones.
     pub layout: Layout,
+    /// The tensors that an arena is made of, one behind the other; empty for every other tensor.
+    ///
+    /// An arena is one operand for all of them: an optimiser's, which goes through all parameters in one dispatch.
+    /// How far its members lie apart is the executor's choice, and the same for arenas whose members are alike.
+    pub members: Vec<TensorId>,
 }
 
 impl Tensor {
+    /// Whether it stands for its members.
+    pub fn is_arena(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     /// The shape in numbers.
     pub fn shape(&self, sizes: Sizes) -> Vec<usize> {
         self.shape.iter().map(|d| d.value(sizes)).collect()

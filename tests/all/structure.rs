@@ -25,7 +25,7 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("structure: the core uses no clock, thread or file", || {
             let core = ["std::time", "std::thread", "std::fs", "rayon", "pollster"];
-            names("src", &core, &["src/cli", "src/host.rs", "src/host", "src/main.rs"])
+            names("src", &core, &["src/bench", "src/cli", "src/host.rs", "src/host", "src/main.rs"])
         }),
     ];
     trials.extend(TABLE.iter().map(|op| trial(format!("structure: row {}", op.name), || row(op))));

@@ -120,7 +120,8 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     let lse = b.f32(Role::Scratch, "lse", &[window]);
 
     let read_window = |b: &mut Builder| {
-        embed::record(b, input, table_e, x, window, 0);
+        let op = embed::Embed { ids: input, table: table_e, y: x };
+        embed::record(b, op, window, embed::Offsets { ids: 0.into(), y: 0.into() });
         rnn_stack(b, &layers, &scratch, Rows { tensor: x, first: 0.into() })
     };
     let window_lse = |b: &mut Builder| {
@@ -164,9 +165,10 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     });
     let reset = b.section("reset", |b| {
         for layer in &layers {
-            reset_rows::record(b, layer.h, reset_flags, Dim::ROWS, read_slot());
+            let at = |x| reset_rows::Offsets { x, flags: 0.into() };
+            reset_rows::record(b, layer.h, reset_flags, Dim::ROWS, at(read_slot()));
             if let Some(c) = layer.c {
-                reset_rows::record(b, c, reset_flags, Dim::ROWS, 0.into());
+                reset_rows::record(b, c, reset_flags, Dim::ROWS, at(0.into()));
             }
         }
     });
