@@ -79,7 +79,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !args.force && args.folder.join("config.json").exists() {
-        return Err(Error::Usage(format!("{} is a model folder already; --force writes over it", args.folder.display())));
+        return Err(Error::Usage(format!(
+            "{} is a model folder already; --force writes over it",
+            args.folder.display()
+        )));
     }
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
     host::save_model(&args.folder, &model, precision)?;

@@ -116,8 +116,9 @@ impl KerasCell {
 pub fn activation(name: &str, sixth: bool) -> Result<Activation, String> {
     match name {
         "hard_sigmoid" if sixth => Ok(Activation::HardSigmoid6),
-        name => Activation::named(name)
-            .ok_or_else(|| format!("activation `{}`; expected tanh, sigmoid, relu, hard_sigmoid or linear", short(name))),
+        name => Activation::named(name).ok_or_else(|| {
+            format!("activation `{}`; expected tanh, sigmoid, relu, hard_sigmoid or linear", short(name))
+        }),
     }
 }
 

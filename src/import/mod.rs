@@ -106,9 +106,13 @@ fn format(bytes: &[u8]) -> std::result::Result<Format, String> {
         [] => Err("an empty file".into()),
         _ if is_zip && has(b"data.pkl") => Ok(Format::Torch),
         _ if is_zip && has(b".npy") => Ok(Format::Npz),
-        _ if is_zip => Err("a zip archive of neither PyTorch nor NumPy; a .keras file goes through keras_export.py".into()),
+        _ if is_zip => {
+            Err("a zip archive of neither PyTorch nor NumPy; a .keras file goes through keras_export.py".into())
+        }
         [0x80, version, ..] if (2..=5).contains(version) => Ok(Format::Torch),
-        [0x89, b'H', b'D', b'F', ..] => Err("an HDF5 file, as Keras saves; make a .safetensors of it with keras_export.py".into()),
+        [0x89, b'H', b'D', b'F', ..] => {
+            Err("an HDF5 file, as Keras saves; make a .safetensors of it with keras_export.py".into())
+        }
         // A header of less than 2^40 bytes: no text and no protocol buffer has such zeros.
         [_, _, _, _, _, 0, 0, 0, b'{', ..] => Ok(Format::Safetensors),
         _ if begins == Some(&b'{') => Ok(Format::Manifest),

@@ -56,7 +56,8 @@ fn natural(name: &str) -> Vec<(String, u64)> {
 /// The parts of a model from a state dict.
 pub fn parts(mut file: Tensors) -> Result<Parts, String> {
     let mut notes = Vec::new();
-    let drop = |name: &String, t: &Tensor| t.shape.is_empty() || !t.element.is_float() && t.elements() < 2 || name.is_empty();
+    let drop =
+        |name: &String, t: &Tensor| t.shape.is_empty() || !t.element.is_float() && t.elements() < 2 || name.is_empty();
     let counters: Vec<String> = file.tensors.iter().filter(|(n, t)| drop(n, t)).map(|(n, _)| n.clone()).collect();
     counters.iter().for_each(|name| drop_tensor(&mut file, name));
     let layers = recurrent_layers(&mut file, &mut notes)?;
@@ -99,7 +100,8 @@ fn drop_tensor(file: &mut Tensors, name: &str) {
 
 /// All recurrent layers in their order; their tensors leave the file.
 fn recurrent_layers(file: &mut Tensors, notes: &mut Vec<String>) -> Result<Vec<Recurrent>, String> {
-    let mut found: BTreeMap<(Vec<(String, u64)>, Option<usize>), BTreeMap<(bool, &'static str), String>> = BTreeMap::new();
+    let mut found: BTreeMap<(Vec<(String, u64)>, Option<usize>), BTreeMap<(bool, &'static str), String>> =
+        BTreeMap::new();
     for name in file.tensors.keys() {
         if let Some(r) = recurring(name) {
             let weights = found.entry((natural(&r.prefix), r.layer)).or_default();
@@ -261,7 +263,8 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart() {
-        let of = |prefix: &str, layer, reverse, weight| Some(Recurring { prefix: prefix.into(), layer, reverse, weight });
+        let of =
+            |prefix: &str, layer, reverse, weight| Some(Recurring { prefix: prefix.into(), layer, reverse, weight });
         assert_eq!(recurring("encoder.rnn.weight_ih_l0"), of("encoder.rnn.", Some(0), false, "weight_ih"));
         assert_eq!(recurring("lstm.bias_hh_l12_reverse"), of("lstm.", Some(12), true, "bias_hh"));
         assert_eq!(recurring("cells.3.weight_hh"), of("cells.3.", None, false, "weight_hh"));

@@ -54,7 +54,8 @@ fn array(bytes: &Bytes, range: std::ops::Range<usize>) -> Result<Tensor, String>
     let shape = field("shape")?;
     let shape = shape.strip_prefix('(').and_then(|s| s.split(')').next()).ok_or("a shape that is no tuple")?;
     let sizes = shape.split(',').map(str::trim).filter(|n| !n.is_empty()).take(9);
-    let shape: Vec<usize> = sizes.map(|n| n.parse().map_err(|_| "a shape that is no tuple")).collect::<Result<_, _>>()?;
+    let shape: Vec<usize> =
+        sizes.map(|n| n.parse().map_err(|_| "a shape that is no tuple")).collect::<Result<_, _>>()?;
     let fortran = field("fortran_order")?.starts_with("True");
     let numbers = range.start + end..range.end;
     let tensor = if fortran {

@@ -208,9 +208,11 @@ fn tensor(bytes: &Bytes, range: Range<usize>) -> Result<(String, Tensor), String
         13 => Element::Other(8),
         _ => return Err(format!("tensor `{}` has the type {kind}; expected floats", short(&name))),
     };
-    let shape: Vec<usize> = shape.iter().map(|n| usize::try_from(*n)).collect::<Result<_, _>>().map_err(|_| {
-        format!("tensor `{}` has a negative size", short(&name))
-    })?;
+    let shape: Vec<usize> = shape
+        .iter()
+        .map(|n| usize::try_from(*n))
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("tensor `{}` has a negative size", short(&name)))?;
     let (bytes, range) = stored.unwrap_or_else(|| {
         let data = if element.bytes() == 8 { loose_wide } else { loose };
         let range = 0..data.len();

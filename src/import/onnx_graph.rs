@@ -216,7 +216,8 @@ impl<'a> Walk<'a> {
         let bias = match node.inputs.get(2).filter(|name| gemm && !name.is_empty()) {
             None => None,
             Some(name) => {
-                let tensor = self.constant(name)?.ok_or_else(|| format!("its bias `{}` is no constant", short(name)))?;
+                let tensor =
+                    self.constant(name)?.ok_or_else(|| format!("its bias `{}` is no constant", short(name)))?;
                 Some((tensor.values()?, name.clone()))
             }
         };

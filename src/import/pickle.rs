@@ -98,7 +98,8 @@ pub struct Pickle {
 
 /// Runs a pickle.
 pub fn run(bytes: &[u8]) -> Result<Pickle, String> {
-    let mut machine = Machine { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let mut machine =
+        Machine { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     loop {
         let at = machine.at;
         match machine.step() {
@@ -371,11 +372,14 @@ impl<'a> Machine<'a> {
                 }
             }
             Known::RebuildTensor => {
-                let [storage, offset, shape, strides, ..] = *items else { return Err("a tensor of too few parts".into()) };
+                let [storage, offset, shape, strides, ..] = *items else {
+                    return Err("a tensor of too few parts".into());
+                };
                 if !matches!(self.values[storage], Value::Storage(..)) {
                     return Err("a tensor without a storage".into());
                 }
-                let sizes = |id: Id| self.items(id)?.iter().take(9).map(|id| self.int(*id)).collect::<Result<Vec<_>, _>>();
+                let sizes =
+                    |id: Id| self.items(id)?.iter().take(9).map(|id| self.int(*id)).collect::<Result<Vec<_>, _>>();
                 Ok(Value::Tensor(storage, self.int(offset)?, sizes(shape)?, sizes(strides)?))
             }
             Known::Size => Ok(self.values[*items.first().ok_or("a size without a tuple")?].clone()),

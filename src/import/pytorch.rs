@@ -49,7 +49,8 @@ impl Reader<'_> {
     fn state_dict(&self) -> Id {
         let Value::Dict(entries) = &self.pickle.values[self.pickle.top] else { return self.pickle.top };
         let under = |holder: &&str| {
-            let entry = entries.iter().find(|(key, _)| self.pickle.values[*key] == Value::Text((*holder).to_string()))?;
+            let entry =
+                entries.iter().find(|(key, _)| self.pickle.values[*key] == Value::Text((*holder).to_string()))?;
             matches!(self.pickle.values[entry.1], Value::Dict(_)).then_some(entry.1)
         };
         HOLDERS.iter().find_map(under).unwrap_or(self.pickle.top)

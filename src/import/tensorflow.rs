@@ -47,7 +47,8 @@ pub fn read_manifest(manifest: &Bytes, open: &dyn Fn(&str) -> LibraryResult<Byte
         elements(&shape).ok_or_else(|| within("a shape that is too large".into()))?;
         let bytes = open(file).map_err(|e| within(e.to_string()))?;
         let range = 0..bytes.len();
-        let tensor = Tensor::new(shape, Element::F32, bytes, range).map_err(|e| within(format!("file `{file}`: {e}")))?;
+        let tensor =
+            Tensor::new(shape, Element::F32, bytes, range).map_err(|e| within(format!("file `{file}`: {e}")))?;
         tensors.tensors.insert(name.clone(), tensor);
     }
     Ok(tensors)
@@ -89,7 +90,8 @@ pub fn parts(file: Tensors, options: &Options) -> Result<Parts, String> {
     let bias = of_rank(1).find(|(_, t)| t.shape == [vocab]);
     let known = 2 + usize::from(bias.is_some());
     if rest.len() > known {
-        let names: Vec<String> = rest.iter().map(|(name, t)| format!("{} {:?}", short(name), t.shape)).take(12).collect();
+        let names: Vec<String> =
+            rest.iter().map(|(name, t)| format!("{} {:?}", short(name), t.shape)).take(12).collect();
         return Err(format!(
             "{} tensors besides the cells, of which an embedding, an output layer and its bias are known: {}",
             rest.len(),

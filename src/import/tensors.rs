@@ -101,9 +101,10 @@ impl Tensor {
         if shape.len() != strides.len() {
             return Err(format!("{} strides for shape {}", strides.len(), shown()));
         }
-        let last = shape.iter().zip(&strides).try_fold(0usize, |last, (n, stride)| {
-            last.checked_add(n.saturating_sub(1).checked_mul(*stride)?)
-        });
+        let last = shape
+            .iter()
+            .zip(&strides)
+            .try_fold(0usize, |last, (n, stride)| last.checked_add(n.saturating_sub(1).checked_mul(*stride)?));
         let end = last.and_then(|last| last.checked_add(1)?.checked_mul(element.bytes()));
         if count > 0 && end.is_none_or(|end| end > range.len()) || range.end > bytes.len() {
             return Err(format!("shape {} goes beyond its {} bytes", shown(), range.len()));

@@ -46,7 +46,10 @@ pub fn verify(model: &Model, file: &str, bytes: &Bytes, open: Opens) -> Result<V
             ref shape => return Err(within(format!("shape {shape:?}; expected [rows, time]"))),
         };
         if rows == 0 || time == 0 || logits.elements() > MAX_LOGITS {
-            return Err(within(format!("{rows} rows, {time} steps and {} logits; expected some, at most {MAX_LOGITS}", logits.elements())));
+            return Err(within(format!(
+                "{rows} rows, {time} steps and {} logits; expected some, at most {MAX_LOGITS}",
+                logits.elements()
+            )));
         }
         if logits.elements() != rows * time * vocab || logits.shape.last() != Some(&vocab) {
             return Err(within(format!("logits of shape {:?}; expected [{rows}, {time}, {vocab}]", logits.shape)));
@@ -56,7 +59,13 @@ pub fn verify(model: &Model, file: &str, bytes: &Bytes, open: Opens) -> Result<V
             return Err(within(format!("id {id} in a vocabulary of {vocab}")));
         }
         let found = run(model, Sizes { rows, time }, &ids, open)?;
-        agreements.push(compare(stem.trim_end_matches(['_', '.', '/']), Sizes { rows, time }, &found, &expected, vocab));
+        agreements.push(compare(
+            stem.trim_end_matches(['_', '.', '/']),
+            Sizes { rows, time },
+            &found,
+            &expected,
+            vocab,
+        ));
     }
     if agreements.is_empty() {
         return Err(wrong("no recording: expected tensors `ids` [B, T] and `logits` [B, T, V]".into()));

@@ -100,7 +100,9 @@ fn tokens_of(value: &Value) -> std::result::Result<Vec<String>, String> {
             Value::String(token) => (token.as_str(), key.parse().ok()),
             _ => return Err(format!("`{}` is neither a token's id nor an id's token", short(key))),
         };
-        let id = id.filter(|id| *id < MAX_TOKENS).ok_or_else(|| format!("`{}` has no whole number as its id", short(key)))?;
+        let id = id
+            .filter(|id| *id < MAX_TOKENS)
+            .ok_or_else(|| format!("`{}` has no whole number as its id", short(key)))?;
         if let Some(other) = by_id.insert(id, token.to_string()) {
             return Err(format!("id {id} stands there twice: `{}` and `{}`", short(&other), short(token)));
         }

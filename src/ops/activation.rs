@@ -64,7 +64,13 @@ impl Activation {
             Activation::Linear => x,
             Activation::Sigmoid => x.sigmoid(),
             Activation::Tanh => x.tanh(),
-            Activation::Relu => if x > F::ZERO { x } else { F::ZERO },
+            Activation::Relu => {
+                if x > F::ZERO {
+                    x
+                } else {
+                    F::ZERO
+                }
+            }
             Activation::HardSigmoid => hard(F::ONE / F::of(5.0)),
             Activation::HardSigmoid6 => hard(F::ONE / F::of(6.0)),
         }

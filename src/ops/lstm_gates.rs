@@ -72,13 +72,7 @@ pub fn record(b: &mut Builder, op: LstmGates, rows: Dim, f: Functions, at: Offse
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "lstm_gates",
-    operands: &[
-        Operand::read("gx"),
-        Operand::read("u"),
-        Operand::read("p"),
-        Operand::write("c"),
-        Operand::write("h"),
-    ],
+    operands: &[Operand::read("gx"), Operand::read("u"), Operand::read("p"), Operand::write("c"), Operand::write("h")],
     params: &["rows", "hidden", "gx_row", "c_row", "h_write_row", "gate", "cell", "output", "peepholes"],
     cuts: &[],
     carry_words: 0,

@@ -160,8 +160,11 @@ fn zip(entries: &[ZipEntry]) -> Vec<u8> {
 /// Lies in a zip archive's numbers: one to three words of its directory become others.
 fn lie_in_directory(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
     let mut bytes = valid.to_vec();
-    let records: Vec<usize> =
-        (0..bytes.len() - 4).filter(|at| [b"PK\x01\x02", b"PK\x05\x06", b"PK\x03\x04"].contains(&&bytes[*at..at + 4].try_into().expect("four"))).collect();
+    let records: Vec<usize> = (0..bytes.len() - 4)
+        .filter(|at| {
+            [b"PK\x01\x02", b"PK\x05\x06", b"PK\x03\x04"].contains(&&bytes[*at..at + 4].try_into().expect("four"))
+        })
+        .collect();
     for _ in 0..=rng.below(3) {
         let at = rng.pick(&records) + 4 + 2 * rng.below(20);
         let words = [0u32, 1, 8, 0xffff, 0xffff_ffff, 0x7fff_ffff, bytes.len() as u32, rng.next() as u32];
@@ -291,7 +294,16 @@ fn npz_mutation(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
         return lie_in_directory(rng, valid);
     }
     const DESCR: [&str; 8] = ["<f4", ">f4", "<f8", "<f2", "|u1", "<i8", "|O", ""];
-    const SHAPES: [&str; 8] = ["()", "(5,", "5", "(-1,)", "(18446744073709551615, 2)", "(4294967295, 4294967295)", "(0,)", "(1,1,1,1,1,1,1,1,1,1)"];
+    const SHAPES: [&str; 8] = [
+        "()",
+        "(5,",
+        "5",
+        "(-1,)",
+        "(18446744073709551615, 2)",
+        "(4294967295, 4294967295)",
+        "(0,)",
+        "(1,1,1,1,1,1,1,1,1,1)",
+    ];
     let strange = rng.below(TENSORS.len());
     let mut entries: Vec<ZipEntry> = Vec::new();
     for (i, (name, shape)) in TENSORS.iter().enumerate() {
@@ -299,7 +311,7 @@ fn npz_mutation(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
         let (mut descr, mut text, mut data) = ("<f4", shape_text(shape), numbers(len));
         if i == strange {
             match rng.below(5) {
-                0 => descr = rng.pick(&DESCR),
+                0 => descr = DESCR[rng.below(DESCR.len())],
                 1 => text = (*rng.pick(&SHAPES)).into(),
                 2 => data.truncate(rng.below(data.len() + 1)),
                 3 => data = vec![0; 1 << rng.below(25)],
@@ -456,13 +468,28 @@ fn onnx() {
     let mut previous = "ids".to_string();
     for i in 0..2000 {
         let (next, x) = (format!("v{i}"), previous);
-        let fields = vec![(1, text(x)), (1, text("Wbig".into())), (1, text("Wbig".into())), (2, text(next.clone())), (4, text("GRU".into()))];
+        let fields = vec![
+            (1, text(x)),
+            (1, text("Wbig".into())),
+            (1, text("Wbig".into())),
+            (2, text(next.clone())),
+            (4, text("GRU".into())),
+        ];
         graph.push((1, Proto::Message(fields)));
         previous = next;
     }
-    graph.push((1, Proto::Message(vec![(1, text(previous)), (1, text("Vbig".into())), (2, text("p".into())), (4, text("MatMul".into()))])));
+    graph.push((
+        1,
+        Proto::Message(vec![
+            (1, text(previous)),
+            (1, text("Vbig".into())),
+            (2, text("p".into())),
+            (4, text("MatMul".into())),
+        ]),
+    ));
     let bytes = proto_bytes(&model);
-    let error = hold_to_cap("ONNX of shared weights", 0, bytes.len(), || use_source(&bytes, &BTreeMap::new())).unwrap_err().0;
+    let error =
+        hold_to_cap("ONNX of shared weights", 0, bytes.len(), || use_source(&bytes, &BTreeMap::new())).unwrap_err().0;
     assert!(error.contains("more weights than the file can hold"), "{error}");
 }
 
@@ -484,7 +511,13 @@ fn tensorflow_manifest() {
     }
     let open = |bytes: &[u8]| use_source(bytes, &files);
     let valid = Value::Object(manifest).to_string().into_bytes();
-    attack(&Format { name: "TensorFlow.js manifest", valid: valid.clone(), mutate: mutations::json, open: &open, names: "broken/file" });
+    attack(&Format {
+        name: "TensorFlow.js manifest",
+        valid: valid.clone(),
+        mutate: mutations::json,
+        open: &open,
+        names: "broken/file",
+    });
     let outside = String::from_utf8(valid).expect("text").replace("\"filename\":\"bias\"", "\"filename\":\"../bias\"");
     let error = use_source(outside.as_bytes(), &files).unwrap_err().to_string();
     assert!(error.contains("not beside the manifest"), "{error}");

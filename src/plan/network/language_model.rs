@@ -207,10 +207,11 @@ fn permute_section(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, so
         for (layer, over_time) in layers.iter().zip(&scratch.layers) {
             let slots = std::iter::once((layer.h, read_slot())).chain(layer.c.map(|c| (c, 0.into())));
             for (state, at) in slots {
-                let away = gather_rows::GatherRows { from: state, index: source, to: over_time.states };
+                let room = layer.parts.filter(|_| Some(state) == layer.c).map_or(over_time.states, |parts| parts.c);
+                let away = gather_rows::GatherRows { from: state, index: source, to: room };
                 let offsets = gather_rows::Offsets { from: at, to: 0.into(), gather: true };
                 gather_rows::record(b, away, Dim::ROWS, offsets);
-                let back = gather_rows::GatherRows { from: over_time.states, index: source, to: state };
+                let back = gather_rows::GatherRows { from: room, index: source, to: state };
                 let offsets = gather_rows::Offsets { from: 0.into(), to: at, gather: false };
                 gather_rows::record(b, back, Dim::ROWS, offsets);
             }

@@ -30,7 +30,7 @@ pub struct Parts {
     /// `[B, H]`: what a projection or a GRU's second product takes.
     inner: TensorId,
     /// `[B, H]`: c of a step, before it is known which rows go on.
-    c: TensorId,
+    pub(super) c: TensorId,
     /// `[B, h]`: h of a step, likewise.
     fresh: TensorId,
 }
@@ -93,8 +93,7 @@ fn of_form(
     let fresh = rows(b, "step_h", &[form.state(hidden)]);
     let h_shape: Vec<Dim> = [SLOTS.into(), Dim::ROWS].into_iter().chain(state_shape(form, hidden)).collect();
     let h = b.f32(Role::State, named("h"), &h_shape);
-    let c = (form.kind == Kind::Lstm)
-        .then(|| b.f32(Role::State, named("c"), &[1.into(), Dim::ROWS, hidden.into()]));
+    let c = (form.kind == Kind::Lstm).then(|| b.f32(Role::State, named("c"), &[1.into(), Dim::ROWS, hidden.into()]));
     let parts = Parts { form, reverse, projection, p, x, gx, u, v, inner, c: c_next, fresh };
     Layer { cell: Cell::Other(form), hidden, w_ih, w_hh, b_ih, b_hh, h, c, parts: Some(parts) }
 }
@@ -253,7 +252,8 @@ pub(super) fn decode(b: &mut Builder, layers: &[Layer], table: TensorId, ids: Te
         assert!(!parts.form.bidirectional, "a layer that reads from the end cannot take one token");
         let from = x.unwrap_or_else(|| {
             let x = parts.x.expect("the first layer has an embedding");
-            embed::record(b, ids, table, x, Dim::ROWS, 0);
+            let op = embed::Embed { ids, table, y: x };
+            embed::record(b, op, Dim::ROWS, embed::Offsets { ids: 0.into(), y: 0.into() });
             Rows { tensor: x, first: 0.into() }
         });
         let product = matmul::Matmul { x: from.tensor, w: layer.w_ih, bias: layer.b_ih, y: parts.gx };
