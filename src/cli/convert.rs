@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Device};
 use crate::import::{self, Imported, Options, Source, Vocabulary};
 use crate::model::{Bytes, Model, Precision, short};
+use crate::ops::activation::Activation;
 
 /// Arguments of `convert`.
 #[derive(Args)]
@@ -43,6 +44,10 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     forget_bias: f32,
 
+    /// The function of plain RNN cells in a state dict, which does not say it: tanh or relu [default: tanh]
+    #[arg(long, value_name = "NAME")]
+    activation: Option<String>,
+
     /// Write 16-bit floats
     #[arg(long)]
     f16: bool,
@@ -60,7 +65,7 @@ pub(super) struct ConvertArgs {
 }
 
 pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
-    let options = Options { map: args.map()?, forget_bias: args.forget_bias };
+    let options = Options { map: args.map()?, forget_bias: args.forget_bias, activation: args.activation()? };
     let source = args.source_file();
     let folder = source.parent().unwrap_or(Path::new("")).to_path_buf();
     let name = source.display().to_string();
@@ -103,6 +108,13 @@ impl ConvertArgs {
             _ => Err(Error::Usage(format!("--map {text:?}: expected OLD=NEW, or OLD= to leave a tensor out"))),
         };
         self.map.iter().map(pair).collect()
+    }
+
+    fn activation(&self) -> Result<Option<Activation>> {
+        let named = |name: &String| {
+            Activation::named(name).ok_or_else(|| Error::Usage(format!("--activation {name:?}: expected tanh or relu")))
+        };
+        self.activation.as_ref().map(named).transpose()
     }
 
     /// The file itself: a folder stands for the manifest in it.

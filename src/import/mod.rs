@@ -27,6 +27,7 @@ pub use vocabulary::Vocabulary;
 
 use crate::error::{Error, Result};
 use crate::model::{Bytes, Dtype, read_header, read_metadata, short};
+use crate::ops::activation::Activation;
 
 /// A file to be imported, and the ones beside it.
 pub struct Source<'a> {
@@ -45,11 +46,13 @@ pub struct Options {
     pub map: Vec<(String, String)>,
     /// What TensorFlow adds to the forget gates of its BasicLSTMCell.
     pub forget_bias: f32,
+    /// The function of plain RNN cells under PyTorch's names, which do not say it.
+    pub activation: Option<Activation>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { map: Vec::new(), forget_bias: 1.0 }
+        Options { map: Vec::new(), forget_bias: 1.0, activation: None }
     }
 }
 
@@ -93,7 +96,7 @@ fn parts(source: &Source, options: &Options) -> std::result::Result<Parts, Strin
     } else if any("lstm_cell/kernel") || any("lstm_cell/weights") {
         tensorflow::parts(tensors, options)
     } else {
-        names::parts(tensors)
+        names::parts(tensors, options)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Options;
 use super::cell::{CellWeights, Recurrent};
 use super::parts::{Matrix, Parts};
 use super::tensors::{Tensor, Tensors};
@@ -39,9 +40,14 @@ fn recurring(name: &str) -> Option<Recurring> {
     Some(Recurring { prefix: prefix.into(), layer, reverse, weight })
 }
 
+/// The names of a layer's weights, by direction and kind.
+type Weights = BTreeMap<(bool, &'static str), String>;
+/// A name as [`natural`] takes it apart.
+type Natural = Vec<(String, u64)>;
+
 /// Names sorted as people count: `cell.2` before `cell.10`.
-fn natural(name: &str) -> Vec<(String, u64)> {
-    let mut key: Vec<(String, u64)> = vec![(String::new(), 0)];
+fn natural(name: &str) -> Natural {
+    let mut key: Natural = vec![(String::new(), 0)];
     for c in name.chars() {
         let last = key.last_mut().expect("not empty");
         match c.to_digit(10) {
@@ -54,13 +60,13 @@ fn natural(name: &str) -> Vec<(String, u64)> {
 }
 
 /// The parts of a model from a state dict.
-pub fn parts(mut file: Tensors) -> Result<Parts, String> {
+pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
     let mut notes = Vec::new();
     let drop =
         |name: &String, t: &Tensor| t.shape.is_empty() || !t.element.is_float() && t.elements() < 2 || name.is_empty();
     let counters: Vec<String> = file.tensors.iter().filter(|(n, t)| drop(n, t)).map(|(n, _)| n.clone()).collect();
     counters.iter().for_each(|name| drop_tensor(&mut file, name));
-    let layers = recurrent_layers(&mut file, &mut notes)?;
+    let layers = recurrent_layers(&mut file, options.activation, &mut notes)?;
     let inputs = layers[0].inputs;
     let last = layers.last().expect("not empty");
     let outputs = last.form.outputs(last.hidden);
@@ -99,9 +105,12 @@ fn drop_tensor(file: &mut Tensors, name: &str) {
 }
 
 /// All recurrent layers in their order; their tensors leave the file.
-fn recurrent_layers(file: &mut Tensors, notes: &mut Vec<String>) -> Result<Vec<Recurrent>, String> {
-    let mut found: BTreeMap<(Vec<(String, u64)>, Option<usize>), BTreeMap<(bool, &'static str), String>> =
-        BTreeMap::new();
+fn recurrent_layers(
+    file: &mut Tensors,
+    activation: Option<Activation>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Recurrent>, String> {
+    let mut found: BTreeMap<(Natural, Option<usize>), Weights> = BTreeMap::new();
     for name in file.tensors.keys() {
         if let Some(r) = recurring(name) {
             let weights = found.entry((natural(&r.prefix), r.layer)).or_default();
@@ -115,17 +124,18 @@ fn recurrent_layers(file: &mut Tensors, notes: &mut Vec<String>) -> Result<Vec<R
             file.listed()
         ));
     }
-    let prefixes: BTreeSet<&Vec<(String, u64)>> = found.keys().map(|(prefix, _)| prefix).collect();
+    let prefixes: BTreeSet<&Natural> = found.keys().map(|(prefix, _)| prefix).collect();
     if prefixes.len() > 1 {
         notes.push("layers of several modules are put one behind the other, in the order of their names".into());
     }
-    found.into_values().map(|weights| layer(file, &weights, notes)).collect()
+    found.into_values().map(|weights| layer(file, &weights, activation, notes)).collect()
 }
 
 /// One layer, of one direction or two.
 fn layer(
     file: &mut Tensors,
-    weights: &BTreeMap<(bool, &'static str), String>,
+    weights: &Weights,
+    activation: Option<Activation>,
     notes: &mut Vec<String>,
 ) -> Result<Recurrent, String> {
     let any = weights.values().next().expect("a layer has a weight");
@@ -152,10 +162,11 @@ fn layer(
         bidirectional,
         projection: projected.map(|(p, _)| p),
         peepholes: weights.contains_key(&(false, "peephole")),
+        cell: activation.filter(|_| kind == Kind::Rnn).unwrap_or(Activation::Tanh),
         ..Form::plain(kind)
     };
-    if kind == Kind::Rnn && notes.iter().all(|note| !note.contains("tanh")) {
-        notes.push(format!("a plain RNN is taken to have {}: a state dict does not say", Activation::Tanh.name()));
+    if kind == Kind::Rnn && activation.is_none() && !notes.iter().any(|note| note.contains("tanh")) {
+        notes.push("a plain RNN is taken to have tanh, as a state dict does not say (--activation relu)".into());
     }
     let from = hh.replace("weight_hh", "*");
     let mut directions = Vec::new();
@@ -203,7 +214,21 @@ fn embedding_and_head(file: &Tensors, inputs: usize, outputs: usize) -> Result<(
         let fits = |t: &Tensor| t.shape.len() == 2 && t.shape[1] == width && t.shape[0] > 0 && t.element.is_float();
         file.tensors.iter().filter(|(_, t)| fits(t)).map(|(name, _)| name).collect()
     };
-    let (embeddings, heads) = (of_width(inputs), of_width(outputs));
+    // Names that are gatefold's own, perhaps by --map, are no guess.
+    let named = |name: &str, width: usize| -> Result<Option<String>, String> {
+        match file.tensors.get(name).map(|t| &t.shape[..]) {
+            None => Ok(None),
+            Some([rows, columns]) if *rows > 0 && *columns == width => Ok(Some(name.to_string())),
+            Some(shape) => Err(format!("tensor `{name}` has shape {shape:?}; expected [tokens, {width}]")),
+        }
+    };
+    let (own_embedding, own_head) = (named("embedding.weight", inputs)?, named("output.weight", outputs)?);
+    if let (Some(embedding), Some(head)) = (&own_embedding, &own_head) {
+        return Ok((embedding.clone(), Some(head.clone())));
+    }
+    let (mut embeddings, mut heads) = (of_width(inputs), of_width(outputs));
+    embeddings.retain(|name| own_embedding.as_ref().is_none_or(|own| own == *name) && own_head.as_ref() != Some(name));
+    heads.retain(|name| own_head.as_ref().is_none_or(|own| own == *name) && own_embedding.as_ref() != Some(name));
     if embeddings.is_empty() {
         return Err(format!(
             "no embedding: expected a tensor of shape [tokens, {inputs}], as the first recurrent layer takes {inputs} \
@@ -223,7 +248,7 @@ fn embedding_and_head(file: &Tensors, inputs: usize, outputs: usize) -> Result<(
     for &embedding in &embeddings {
         let others = heads.iter().copied().filter(|head| *head != embedding);
         pairs.extend(others.map(|head| (score(embedding, Some(head)), embedding, Some(head))));
-        if inputs == outputs {
+        if inputs == outputs && own_head.is_none() {
             pairs.push((score(embedding, None), embedding, None));
         }
     }
@@ -276,5 +301,84 @@ mod tests {
     fn cells_count_as_people_do() {
         assert!(natural("cells.2.") < natural("cells.10."));
         assert!(natural("lstm1.") < natural("lstm2."));
+    }
+
+    /// A file of these names and shapes; tensor i holds the number i.
+    fn file(tensors: &[(&str, &[usize])]) -> Tensors {
+        let mut file = Tensors::default();
+        for (i, (name, shape)) in tensors.iter().enumerate() {
+            let len: usize = shape.iter().product();
+            let bytes = crate::model::Bytes::new([(i as f32).to_le_bytes()].concat().repeat(len));
+            let tensor = Tensor::new(shape.to_vec(), crate::import::Element::F32, bytes, 0..4 * len).unwrap();
+            file.tensors.insert((*name).into(), tensor);
+        }
+        file
+    }
+
+    /// An LSTM under these prefixes: 9 tokens, embeddings of `e`, 4 units.
+    fn lstm(embedding: &str, rnn: &str, head: &str, e: usize) -> Tensors {
+        let name = |prefix: &str, name: &str| format!("{prefix}{name}");
+        let names = [
+            (name(embedding, "weight"), vec![9, e]),
+            (name(rnn, "weight_ih_l0"), vec![16, e]),
+            (name(rnn, "weight_hh_l0"), vec![16, 4]),
+            (name(rnn, "bias_ih_l0"), vec![16]),
+            (name(rnn, "bias_hh_l0"), vec![16]),
+            (name(head, "weight"), vec![9, 4]),
+            (name(head, "bias"), vec![9]),
+        ];
+        file(&names.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect::<Vec<_>>())
+    }
+
+    fn found(file: Tensors) -> Result<[String; 3], String> {
+        let parts = parts(file, &Options::default())?;
+        let head = parts.head.map_or("tied".to_string(), |head| head.from);
+        Ok([parts.embedding.from, parts.layers[0].from.clone(), head])
+    }
+
+    #[test]
+    fn any_prefix_is_known() {
+        for (embedding, rnn, head) in [
+            ("encoder.", "rnn.", "decoder."),
+            ("_embedding.", "_rnn.", "_linear."),
+            ("embedding.", "lstm.", "fc."),
+            ("module.model.emb.", "module.model.gru.", "module.model.out."),
+            ("wte.", "", "lm_head."),
+            ("embedding.", "rnn.", "output."),
+        ] {
+            // With as many numbers as units shapes say nothing, and words must.
+            for e in [3, 4] {
+                let expected = [format!("{embedding}weight"), format!("{rnn}*_l0"), format!("{head}weight")];
+                assert_eq!(found(lstm(embedding, rnn, head, e)).unwrap(), expected);
+            }
+        }
+        // Names that say nothing are enough where shapes say it.
+        assert_eq!(found(lstm("a.", "b.", "c.", 3)).unwrap(), ["a.weight", "b.*_l0", "c.weight"]);
+        let error = found(lstm("a.", "b.", "c.", 4)).unwrap_err();
+        assert!(error.contains("cannot be told") && error.contains("--map"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_or_left_over_is_named() {
+        let mut tied = lstm("emb.", "rnn.", "out.", 4);
+        tied.tensors.remove("out.weight");
+        assert_eq!(found(tied).unwrap()[2], "tied");
+        let mut extra = lstm("emb.", "rnn.", "out.", 3);
+        extra.tensors.insert("norm.weight".into(), file(&[("n", &[4])]).tensors["n"].clone());
+        let error = found(extra).unwrap_err();
+        assert!(error.contains("left over: norm.weight [4]"), "{error}");
+        for (name, message) in [
+            ("emb.weight", "no embedding: expected a tensor of shape [tokens, 3]"),
+            ("out.weight", "no output layer: expected a tensor of shape [tokens, 4]"),
+            ("rnn.weight_ih_l0", "there is no weight_ih"),
+            ("rnn.weight_hh_l0", "there is no weight_hh"),
+        ] {
+            let mut file = lstm("emb.", "rnn.", "out.", 3);
+            file.tensors.remove(name);
+            let error = found(file).unwrap_err();
+            assert!(error.contains(message), "{name}: {error}");
+        }
+        let error = found(file(&[("conv.weight", &[3, 3])])).unwrap_err();
+        assert!(error.contains("no recurrent weights") && error.contains("conv.weight [3, 3]"), "{error}");
     }
 }

@@ -101,7 +101,8 @@ impl Parts {
             layers: self.layers.len(),
         };
         let config = Config { tie_word_embeddings: self.head.is_none(), ..Config::new(shape) };
-        Config::from_json(file, config.to_json()?.as_bytes())?;
+        // Sizes beyond what a config may say.
+        config.to_json().map_err(|e| e.within(file))?;
         self.named(config, file)
     }
 

@@ -53,7 +53,7 @@ const MODELS: [Published; 3] = [
 
 /// Small models of every kind of file in tests/imports, which make.py there made, with the logits that NumPy and ONNX's
 /// reference evaluator gave.
-const SMALL: [(&str, &str); 8] = [
+const SMALL: [(&str, &str); 9] = [
     ("cells.npz", "npz of two LSTMCells, deflated, in part f64 and column by column"),
     ("k2.safetensors", "Keras 2: GRU with the reset before the matrix, hard_sigmoid"),
     ("k3.safetensors", "Keras 3: bidirectional GRU with the reset after it, two biases"),
@@ -62,6 +62,7 @@ const SMALL: [(&str, &str); 8] = [
     ("gru0.onnx", "ONNX: two GRU nodes, linear_before_reset 0"),
     ("gru1.onnx", "ONNX: GRU, linear_before_reset 1"),
     ("rnn.onnx", "ONNX: two RNN nodes"),
+    ("relu.npz", "npz of a plain RNN with relu"),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -97,7 +98,8 @@ fn small(file: &str, device: &str) -> Outcome {
     let to = folder.join("model").display().to_string();
     let reference = path(&format!("{stem}.ref.safetensors"));
     let call = ["convert", &path(file), &to, "--verify", &reference, "--tolerance", "1e-5", "--device", device];
-    let output = gatefold(&call);
+    let activation: &[&str] = if stem == "relu" { &["--activation", "relu"] } else { &[] };
+    let output = gatefold(&[&call[..], activation].concat());
     ensure!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     let written = folder.write("text.txt", "<1><2><3><0><6>");
     let scored = gatefold(&["score", &written, "-m", &to, "--json", "--device", device]);

@@ -132,6 +132,21 @@ def cells(table, bias):
     record("cells", logits)
 
 
+def relu(table, bias):
+    arrays = {"embed.weight": table, "rnn.weight_ih_l0": random(H, E), "rnn.weight_hh_l0": random(H, H),
+              "rnn.bias_ih_l0": random(H), "rnn.bias_hh_l0": random(H), "head.weight": random(V, H), "head.bias": bias}
+    np.savez(f"{HERE}/relu.npz", **arrays)
+    logits = []
+    for row in ids:
+        h, ys = np.zeros(H), []
+        for t in table[row].astype(float):
+            sums = arrays["rnn.weight_ih_l0"] @ t + arrays["rnn.bias_ih_l0"] + arrays["rnn.bias_hh_l0"]
+            h = np.maximum(sums + arrays["rnn.weight_hh_l0"] @ h, 0)
+            ys.append(h)
+        logits.append(np.array(ys) @ arrays["head.weight"].T + bias)
+    record("relu", logits)
+
+
 def onnx_model(name, kind, gates, layers, table, bias, peepholes=False, **attributes):
     tensor = lambda name, array: numpy_helper.from_array(np.ascontiguousarray(array), name)
     weights = [tensor("E", table), tensor("axis", np.array([1])), tensor("V", random(H, V)), tensor("b", bias)]
@@ -166,3 +181,4 @@ with tempfile.TemporaryDirectory() as folder:
     onnx_model("gru0", "GRU", 3, 2, table, bias, linear_before_reset=0)
     onnx_model("gru1", "GRU", 3, 1, table, bias, linear_before_reset=1)
     onnx_model("rnn", "RNN", 1, 2, table, bias)
+    relu(table, bias)
