@@ -83,7 +83,7 @@ def main(source, target):
         layers, version, tensors = of_h5(h5py.File(source, "r"))
     tensors = {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
     description = json.dumps({"keras_version": version, "layers": layers})
-    save_file(tensors, target, metadata={"format": "np", "keras": description})
+    save_file(tensors, target, metadata={"keras": description})
     for name, array in tensors.items():
         print(f"{name}  {list(array.shape)}")
 

@@ -92,7 +92,7 @@ impl ModelReport {
             parameters: model.weights.parameters(),
             dtypes: model.weights.dtypes().iter().map(ToString::to_string).collect(),
             file_bytes: model.weights.file_bytes(),
-            tokenizer: "characters",
+            tokenizer: model.tokenizer.kind(),
             tokens: model.tokenizer.len(),
             memory: memory(model),
         }

@@ -124,6 +124,15 @@ fn recurrent_layers(
             file.listed()
         ));
     }
+    let numbers: Vec<(&Natural, usize)> =
+        found.keys().filter_map(|(prefix, layer)| Some((prefix, (*layer)?))).collect();
+    for (i, (prefix, layer)) in numbers.iter().enumerate() {
+        let before = i.checked_sub(1).map(|i| numbers[i]).filter(|(p, _)| p == prefix);
+        if *layer != before.map_or(0, |(_, layer)| layer + 1) {
+            let name = found[&((*prefix).clone(), Some(*layer))].values().next().map(String::as_str);
+            return Err(format!("before `{}` a layer is missing: they count from l0", short(name.unwrap_or_default())));
+        }
+    }
     let prefixes: BTreeSet<&Natural> = found.keys().map(|(prefix, _)| prefix).collect();
     if prefixes.len() > 1 {
         notes.push("layers of several modules are put one behind the other, in the order of their names".into());
@@ -378,6 +387,13 @@ mod tests {
             let error = found(file).unwrap_err();
             assert!(error.contains(message), "{name}: {error}");
         }
+        let mut gap = lstm("emb.", "rnn.", "out.", 3);
+        for name in ["weight_ih", "weight_hh", "bias_ih", "bias_hh"] {
+            let tensor = gap.tensors[&format!("rnn.{name}_l0")].clone();
+            gap.tensors.insert(format!("rnn.{name}_l2"), tensor);
+        }
+        let error = found(gap).unwrap_err();
+        assert!(error.contains("_l2` a layer is missing"), "{error}");
         let error = found(file(&[("conv.weight", &[3, 3])])).unwrap_err();
         assert!(error.contains("no recurrent weights") && error.contains("conv.weight [3, 3]"), "{error}");
     }

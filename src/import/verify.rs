@@ -59,13 +59,9 @@ pub fn verify(model: &Model, file: &str, bytes: &Bytes, open: Opens) -> Result<V
             return Err(within(format!("id {id} in a vocabulary of {vocab}")));
         }
         let found = run(model, Sizes { rows, time }, &ids, open)?;
-        agreements.push(compare(
-            stem.trim_end_matches(['_', '.', '/']),
-            Sizes { rows, time },
-            &found,
-            &expected,
-            vocab,
-        ));
+        let stem = stem.trim_end_matches(['_', '.', '/']);
+        let recording = if stem.is_empty() { name } else { stem };
+        agreements.push(compare(recording, Sizes { rows, time }, &found, &expected, vocab));
     }
     if agreements.is_empty() {
         return Err(wrong("no recording: expected tensors `ids` [B, T] and `logits` [B, T, V]".into()));

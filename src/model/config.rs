@@ -265,9 +265,39 @@ mod tests {
     }
 
     #[test]
+    fn cells_of_other_forms_are_written_and_read() {
+        let plain = Form::plain;
+        for form in [
+            Form { bidirectional: true, ..plain(Kind::Gru) },
+            Form { reset_before: true, gate: Activation::HardSigmoid, ..plain(Kind::Gru) },
+            Form { projection: Some(3), ..plain(Kind::Lstm) },
+            Form { peepholes: true, output: Activation::Relu, gate: Activation::HardSigmoid6, ..plain(Kind::Lstm) },
+            plain(Kind::Rnn),
+            Form { cell: Activation::Relu, bidirectional: true, ..plain(Kind::Rnn) },
+        ] {
+            let cell = form.into_cell();
+            let shape = Shape { cell, vocab: 10, embedding: 4, hidden: 6, layers: 2 };
+            let config = Config::new(shape);
+            let json = config.to_json().unwrap();
+            assert_eq!(Config::from_json("config.json", json.as_bytes()).unwrap(), config, "{json}");
+            assert!(matches!(cell, Cell::Other(_)));
+        }
+        assert_eq!(plain(Kind::Lstm).into_cell(), Cell::Lstm);
+        let shape = Shape { cell: Cell::Gru, vocab: 10, embedding: 4, hidden: 6, layers: 2 };
+        let json = Config::new(shape).to_json().unwrap();
+        assert!(!json.contains("bidirectional") && !json.contains("activation"), "{json}");
+    }
+
+    #[test]
     fn errors_name_file_field_found_and_expected() {
         for (from, to, expected) in [
             ("\"lstm\"", "\"cnn\"", "m/config.json: field `cell` is \"cnn\"; expected \"lstm\", \"gru\" or \"rnn\""),
+            ("\"num_layers\"", "\"reset_before\": true, \"num_layers\"", "field `reset_before` is true; expected none"),
+            (
+                "\"num_layers\"",
+                "\"activation\": \"swish\", \"num_layers\"",
+                "field `activation` is \"swish\"; expected one of",
+            ),
             ("\"cell\"", "\"cello\"", "field `cell` is missing; expected \"lstm\", \"gru\" or \"rnn\""),
             ("1, \"cell\"", "2, \"cell\"", "field `format_version` is 2; expected 1"),
             ("\"format_version\": 1, ", "", "field `format_version` is missing; expected 1"),

@@ -53,7 +53,7 @@ const MODELS: [Published; 3] = [
 
 /// Small models of every kind of file in tests/imports, which make.py there made, with the logits that NumPy and ONNX's
 /// reference evaluator gave.
-const SMALL: [(&str, &str); 9] = [
+const SMALL: [(&str, &str); 10] = [
     ("cells.npz", "npz of two LSTMCells, deflated, in part f64 and column by column"),
     ("k2.safetensors", "Keras 2: GRU with the reset before the matrix, hard_sigmoid"),
     ("k3.safetensors", "Keras 3: bidirectional GRU with the reset after it, two biases"),
@@ -63,6 +63,7 @@ const SMALL: [(&str, &str); 9] = [
     ("gru1.onnx", "ONNX: GRU, linear_before_reset 1"),
     ("rnn.onnx", "ONNX: two RNN nodes"),
     ("relu.npz", "npz of a plain RNN with relu"),
+    ("projection.npz", "npz of two LSTM layers with a projection and without biases"),
 ];
 
 pub fn trials() -> Vec<Trial> {

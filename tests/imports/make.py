@@ -43,13 +43,13 @@ def gru(x, kernel, recurrent, bias, gate, reset_after):
     return np.array(ys)
 
 
-def lstm(x, kernel, recurrent, bias):
+def lstm(x, kernel, recurrent, bias, projection=np.eye(H)):
     """PyTorch's LSTM: gates i f g o."""
-    h, c, ys = np.zeros(H), np.zeros(H), []
+    h, c, ys = np.zeros(len(projection)), np.zeros(H), []
     for t in x:
         i, f, g, o = np.split(t @ kernel.T + h @ recurrent.T + bias, 4)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
+        h = projection @ (sigmoid(o) * np.tanh(c))
         ys.append(h)
     return np.array(ys)
 
@@ -147,6 +147,22 @@ def relu(table, bias):
     record("relu", logits)
 
 
+def projected(table, bias, p=2):
+    arrays = {"encoder.weight": table, "decoder.weight": random(V, p), "decoder.bias": bias}
+    for i, inputs in enumerate((E, p)):
+        arrays |= {f"lstm.weight_ih_l{i}": random(4 * H, inputs), f"lstm.weight_hh_l{i}": random(4 * H, p),
+                   f"lstm.weight_hr_l{i}": random(p, H)}
+    np.savez(f"{HERE}/projection.npz", **arrays)
+    logits = []
+    for row in ids:
+        x = table[row].astype(float)
+        for i in range(2):
+            part = lambda name: arrays[f"lstm.{name}_l{i}"]
+            x = lstm(x, part("weight_ih"), part("weight_hh"), 0, part("weight_hr"))
+        logits.append(x @ arrays["decoder.weight"].T + bias)
+    record("projection", logits)
+
+
 def onnx_model(name, kind, gates, layers, table, bias, peepholes=False, **attributes):
     tensor = lambda name, array: numpy_helper.from_array(np.ascontiguousarray(array), name)
     weights = [tensor("E", table), tensor("axis", np.array([1])), tensor("V", random(H, V)), tensor("b", bias)]
@@ -182,3 +198,4 @@ with tempfile.TemporaryDirectory() as folder:
     onnx_model("gru1", "GRU", 3, 1, table, bias, linear_before_reset=1)
     onnx_model("rnn", "RNN", 1, 2, table, bias)
     relu(table, bias)
+    projected(table, bias)
