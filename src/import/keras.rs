@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::cell::{CellWeights, Recurrent, reordered, transposed};
-use super::parts::{Matrix, Parts};
+use super::parts::{Matrix, Parts, Vector};
 use super::tensors::Tensors;
 use crate::model::short;
 use crate::ops::activation::Activation;
@@ -30,7 +30,9 @@ pub struct KerasCell {
     pub reset_after: Option<bool>,
 }
 
-/// A tensor with its sizes.
+/// Numbers and their sizes.
+type Owned = (Vec<f32>, Vec<usize>);
+/// The same, borrowed.
 pub type Sized<'a> = (&'a [f32], &'a [usize]);
 
 impl KerasCell {
@@ -163,7 +165,7 @@ struct Reader {
     embedding: Option<Matrix>,
     layers: Vec<Recurrent>,
     head: Option<Matrix>,
-    bias: Option<(Vec<f32>, String)>,
+    bias: Option<Vector>,
 }
 
 impl Reader {
@@ -204,7 +206,7 @@ impl Reader {
     }
 
     /// A tensor `LAYER/WEIGHT` with its shape, if it is there.
-    fn tensor(&self, layer: &str, weight: &str) -> Result<Option<(Vec<f32>, Vec<usize>)>, String> {
+    fn tensor(&self, layer: &str, weight: &str) -> Result<Option<Owned>, String> {
         let Some(tensor) = self.file.tensors.get(&format!("{layer}/{weight}")) else { return Ok(None) };
         Ok(Some((tensor.values().map_err(|e| format!("{weight}: {e}"))?, tensor.shape.clone())))
     }

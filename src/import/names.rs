@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
 use super::cell::{CellWeights, Recurrent};
-use super::parts::{Matrix, Parts};
+use super::parts::{Matrix, Parts, Vector};
 use super::tensors::{Tensor, Tensors};
 use crate::model::short;
 use crate::ops::activation::Activation;
@@ -278,7 +278,7 @@ fn embedding_and_head(file: &Tensors, inputs: usize, outputs: usize) -> Result<(
 }
 
 /// The output layer's bias: beside its weight, or the only vector of that length.
-fn head_bias(file: &mut Tensors, head: Option<&Matrix>, vocab: usize) -> Result<Option<(Vec<f32>, String)>, String> {
+fn head_bias(file: &mut Tensors, head: Option<&Matrix>, vocab: usize) -> Result<Option<Vector>, String> {
     let beside = head.and_then(|head| Some(head.from.strip_suffix("weight")?.to_string() + "bias"));
     let fits = |t: &Tensor| t.shape == [vocab] && t.element.is_float();
     let name = beside.filter(|name| file.tensors.get(name).is_some_and(fits)).or_else(|| {

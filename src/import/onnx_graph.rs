@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::cell::{Recurrent, transposed};
 use super::onnx::{Graph, Node, recurrent};
-use super::parts::{Matrix, Parts};
+use super::parts::{Matrix, Parts, Vector};
 use super::tensors::Tensor;
 use crate::model::short;
 
@@ -27,7 +27,7 @@ pub fn parts(graph: &Graph, size: usize) -> Result<Parts, String> {
     let walk = Walk { graph, producers, room: ROOM + size / 2 };
     let mut first_error = None;
     for output in &graph.outputs {
-        match walk.from_output(output) {
+        match walk.back_from(output) {
             Ok(parts) => return Ok(parts),
             Err(e) => drop(first_error.get_or_insert(format!("output `{}`: {e}", short(output)))),
         }
@@ -47,10 +47,10 @@ fn shown(node: &Node) -> String {
 }
 
 impl<'a> Walk<'a> {
-    fn from_output(&self, output: &str) -> Result<Parts, String> {
+    fn back_from(&self, output: &str) -> Result<Parts, String> {
         let mut notes = BTreeSet::new();
-        let (mut head, mut bias, mut layers): (Option<Matrix>, Option<(Vec<f32>, String)>, Vec<Recurrent>) =
-            (None, None, Vec::new());
+        let (mut head, mut bias): (Option<Matrix>, Option<Vector>) = (None, None);
+        let mut layers: Vec<Recurrent> = Vec::new();
         let (mut at, mut room) = (output.to_string(), self.room);
         for _ in 0..MAX_STEPS {
             let node = self.producers.get(at.as_str()).ok_or_else(|| {
@@ -194,7 +194,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A product with a constant matrix, outputs as rows; Gemm's own bias.
-    fn product(&self, node: &Node) -> Result<(Matrix, Option<(Vec<f32>, String)>), String> {
+    fn product(&self, node: &Node) -> Result<(Matrix, Option<Vector>), String> {
         let flag = |name: &str, default: f32| node.attributes.get(name).map_or(default, |a| a.float);
         let int = |name: &str| node.attributes.get(name).map_or(0, |a| a.int);
         let name = node.inputs.get(1).ok_or("it has one input")?.clone();

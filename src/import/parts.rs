@@ -20,6 +20,9 @@ pub struct Matrix {
     pub from: String,
 }
 
+/// A vector, and its name in the file.
+pub type Vector = (Vec<f32>, String);
+
 /// What a language model is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parts {
@@ -30,7 +33,7 @@ pub struct Parts {
     /// `[V, outputs]`; `None` where it is the embedding.
     pub head: Option<Matrix>,
     /// `[V]`; zero where there is none.
-    pub head_bias: Option<(Vec<f32>, String)>,
+    pub head_bias: Option<Vector>,
     /// What was assumed or rewritten.
     pub notes: Vec<String>,
 }

@@ -166,7 +166,7 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().ok_or("a value is missing".into())
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+    fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.marks.pop().ok_or("a mark is missing")?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
@@ -202,7 +202,7 @@ impl<'a> Machine<'a> {
     fn set(&mut self, items: &[Id]) -> Result<Option<Id>, String> {
         let dict = self.top()?;
         let Value::Dict(entries) = &mut self.values[dict] else { return Err("an entry for what is no dict".into()) };
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err("a key without a value".into());
         }
         entries.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
@@ -212,7 +212,7 @@ impl<'a> Machine<'a> {
     fn step(&mut self) -> Result<Option<Id>, String> {
         let code = self.take(1)?[0];
         match code {
-            b'.' => return self.pop().map(Some),
+            b'.' => self.pop().map(Some),
             0x80 => match self.number(1)? {
                 0..=5 => Ok(None),
                 version => Err(format!("protocol {version}; expected at most 5")),
@@ -259,11 +259,11 @@ impl<'a> Machine<'a> {
             b')' | b']' => self.push(Value::List(Vec::new())),
             b'}' => self.push(Value::Dict(Vec::new())),
             b't' | b'l' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.push(Value::List(items))
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.push(Value::Dict(Vec::new()))?;
                 self.set(&items)
             }
@@ -275,7 +275,7 @@ impl<'a> Machine<'a> {
                 self.append(vec![item])
             }
             b'e' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.append(items)
             }
             b's' => {
@@ -284,7 +284,7 @@ impl<'a> Machine<'a> {
                 self.set(&[key, value])
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.set(&items)
             }
             b'q' => self.number(1).and_then(|place| self.put(place)),
