@@ -209,8 +209,50 @@ impl<'a> Machine<'a> {
         Ok(None)
     }
 
+    /// A number or a text; `None` for other operations.
+    fn scalar(&mut self, code: u8) -> Result<Option<Value>, String> {
+        Ok(Some(match code {
+            b'N' => Value::None,
+            0x88 | 0x89 => Value::Bool(code == 0x88),
+            b'J' => {
+                let n = self.number(4)? as u32;
+                Value::Int(i64::from(n as i32))
+            }
+            b'K' => Value::Int(self.number(1)? as i64),
+            b'M' => Value::Int(self.number(2)? as i64),
+            0x8a => {
+                let len = self.number(1)? as usize;
+                let bytes = self.take(len)?;
+                if len > 8 {
+                    return Err("a whole number of more than 64 bits".into());
+                }
+                let sign = bytes.last().is_some_and(|b| b & 0x80 != 0);
+                let fill = if sign { u64::MAX } else { 0 };
+                let n = bytes.iter().rev().fold(fill, |n, b| n << 8 | u64::from(*b));
+                Value::Int(n as i64)
+            }
+            b'G' => {
+                let bits = self.take(8)?.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+                Value::Float(f64::from_bits(bits))
+            }
+            b'X' | b'T' => self.sized_text(4)?,
+            0x8c | b'U' => self.sized_text(1)?,
+            0x8d => self.sized_text(8)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// A text behind its length in this many bytes.
+    fn sized_text(&mut self, bytes: usize) -> Result<Value, String> {
+        let len = self.number(bytes)?;
+        self.text(len).map(Value::Text)
+    }
+
     fn step(&mut self) -> Result<Option<Id>, String> {
         let code = self.take(1)?[0];
+        if let Some(value) = self.scalar(code)? {
+            return self.push(value);
+        }
         match code {
             b'.' => self.pop().map(Some),
             0x80 => match self.number(1)? {
@@ -228,34 +270,6 @@ impl<'a> Machine<'a> {
                 self.stack.push(top);
                 Ok(None)
             }
-            b'N' => self.push(Value::None),
-            0x88 | 0x89 => self.push(Value::Bool(code == 0x88)),
-            b'J' => {
-                let n = self.number(4)? as u32;
-                self.push(Value::Int(i64::from(n as i32)))
-            }
-            b'K' => self.number(1).and_then(|n| self.push(Value::Int(n as i64))),
-            b'M' => self.number(2).and_then(|n| self.push(Value::Int(n as i64))),
-            0x8a => {
-                let len = self.number(1)? as usize;
-                let bytes = self.take(len)?;
-                if len > 8 {
-                    return Err("a whole number of more than 64 bits".into());
-                }
-                let sign = bytes.last().is_some_and(|b| b & 0x80 != 0);
-                let fill = if sign { u64::MAX } else { 0 };
-                let n = bytes.iter().rev().fold(fill, |n, b| n << 8 | u64::from(*b));
-                self.push(Value::Int(n as i64))
-            }
-            b'G' => {
-                let bits = self.take(8)?.iter().fold(0, |n, b| n << 8 | u64::from(*b));
-                self.push(Value::Float(f64::from_bits(bits)))
-            }
-            b'X' => self.number(4).and_then(|n| self.text(n)).and_then(|text| self.push(Value::Text(text))),
-            0x8c => self.number(1).and_then(|n| self.text(n)).and_then(|text| self.push(Value::Text(text))),
-            0x8d => self.number(8).and_then(|n| self.text(n)).and_then(|text| self.push(Value::Text(text))),
-            b'U' => self.number(1).and_then(|n| self.text(n)).and_then(|text| self.push(Value::Text(text))),
-            b'T' => self.number(4).and_then(|n| self.text(n)).and_then(|text| self.push(Value::Text(text))),
             b')' | b']' => self.push(Value::List(Vec::new())),
             b'}' => self.push(Value::Dict(Vec::new())),
             b't' | b'l' => {

@@ -40,23 +40,26 @@ fn bytes(path: &Path) -> Result<Bytes, String> {
     std::fs::read(path).map(Bytes::new).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// A case's node, and a function from the number of an input to its tensor.
-fn node_of(case: &Path) -> Result<(Node, impl Fn(usize) -> Result<Option<Tensor>, String>), String> {
+/// From the number of a node's input to its tensor.
+type Inputs = Box<dyn Fn(usize) -> Result<Option<Tensor>, String>>;
+
+/// A case's node and its inputs.
+fn node_of(case: &Path) -> Result<(Node, Inputs), String> {
     let graph = onnx::read(&bytes(&case.join("model.onnx"))?)?;
     let [node] = &graph.nodes[..] else { return Err(format!("{} nodes", graph.nodes.len())) };
     let (node, names, folder) = (node.clone(), graph.inputs.clone(), case.join("test_data_set_0"));
     let inputs = node.inputs.clone();
-    let tensor = move |i: usize| {
+    let tensor: Inputs = Box::new(move |i: usize| {
         let Some(name) = inputs.get(i).filter(|name| !name.is_empty()) else { return Ok(None) };
         let place = names.iter().position(|n| n == name).ok_or("an input that is none")?;
         onnx::tensor_file(&bytes(&folder.join(format!("input_{place}.pb")))?).map(Some)
-    };
+    });
     Ok((node, tensor))
 }
 
 fn check(case: &Path, name: &str, on: On) -> Outcome {
     let (node, input) = node_of(case)?;
-    let layer = onnx::recurrent(&node, &input)?;
+    let layer = onnx::recurrent(&node, &*input)?;
     let x = input(0)?.ok_or("no X")?;
     let batch_first = node.attributes.get("layout").is_some_and(|a| a.int == 1);
     let [time, rows] = if batch_first { [x.shape[1], x.shape[0]] } else { [x.shape[0], x.shape[1]] };
@@ -101,7 +104,7 @@ fn refused() -> Outcome {
     let attribute = |name: &str, change: fn(&mut onnx::Attribute)| {
         let (mut node, input) = node_of(&case)?;
         change(node.attributes.entry(name.into()).or_default());
-        match onnx::recurrent(&node, &input) {
+        match onnx::recurrent(&node, &*input) {
             Ok(_) => Err(format!("{name} was taken")),
             Err(message) => Ok(message),
         }
