@@ -26,8 +26,8 @@ pub struct Agreement {
 /// What runs a plan: plan, sizes and sections to an executor.
 pub type Opens<'a> = &'a dyn Fn(&LanguageModel, Sizes, &[SectionId]) -> Result<Box<dyn Executor>>;
 
-/// Compares with every recording of a safetensors file: `NAMEids` [B, T] or [T], whole numbers, and `NAMElogits`
-/// [B, T, V] or [T, V].
+/// Compares with every recording of a safetensors file: `NAMEids`, whole numbers `[B, T]` or `[T]`, and `NAMElogits`
+/// `[B, T, V]` or `[T, V]`.
 ///
 /// # Errors
 /// A file without a recording, or of another vocabulary; an executor that fails.
