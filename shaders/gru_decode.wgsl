@@ -72,6 +72,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let local = min(group.x * 64u + lane, params.unit_len - 1u);
     let rows = own_rows(group);
     let x_at = vec4(input_at(rows.x), input_at(rows.y), input_at(rows.z), input_at(rows.w));
-    let new_h = new_state(input_gates(x_at, local), rows, local);
-    store_h(group, lane, select(vec4(0.0), new_h, live));
+    let state = new_state(input_gates(x_at, local), rows, local);
+    store_h(group, lane, select(vec4(0.0), state.cell.h, live));
 }

@@ -71,5 +71,6 @@ fn input_gates(x_at: u32, local: u32, lane: u32) -> vec4<f32> {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let local = min(group.x * 16u + lane % 16u, params.unit_len - 1u);
     let input = input_gates(input_at(group.y), local, lane);
-    finish(input.xyz, group, local, lane);
+    let state = new_state(input.xyz, group, local, lane);
+    store_h(group, lane, select(0.0, state.h, group.x * 16u + lane % 16u < params.unit_len));
 }

@@ -7,25 +7,39 @@ struct Params {
     gx_row: u32,
     h_read_row: u32,
     h_write_row: u32,
+    keep_gates: u32,
     unit_first: u32,
     unit_len: u32,
     flags: u32,
 }
 
-@group(0) @binding(0) var<storage, read> gx: array<f32>;
+@group(0) @binding(0) var<storage, read_write> gates: array<f32>;
 @group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b_hh: array<f32>;
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> candidate: array<f32>;
 
 /// Whether this dispatch writes a row's state.
 fn writes(row: u32) -> bool {
     return row < params.rows;
 }
 
-/// gx of one gate and four rows.
+/// Input product of one gate and four rows.
 fn gate(number: u32, rows: vec4<u32>, unit: u32) -> vec4<f32> {
     let at = ((params.gx_row + rows) * 3u + number) * (quads(params.hidden) * 4u) + unit;
-    return vec4(gx[at.x], gx[at.y], gx[at.z], gx[at.w]);
+    return vec4(gates[at.x], gates[at.y], gates[at.z], gates[at.w]);
+}
+
+/// Leaves the activated gates of one row and unit where their input product was, and the recurrent part of n.
+fn keep(row: u32, unit: u32, rzn: vec3<f32>, recurrent: f32) {
+    if row < params.rows {
+        let stride = quads(params.hidden) * 4u;
+        let at = (params.gx_row + row) * 3u * stride + unit;
+        gates[at] = rzn.x;
+        gates[at + stride] = rzn.y;
+        gates[at + 2u * stride] = rzn.z;
+        candidate[(params.gx_row + row) * stride + unit] = recurrent;
+    }
 }
 
 @compute @workgroup_size(64)
@@ -36,5 +50,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let rows = own_rows(group);
     let unit = params.unit_first + local;
     let input = Gates(gate(0u, rows, unit), gate(1u, rows, unit), gate(2u, rows, unit));
-    store_h(group, lane, select(vec4(0.0), new_state(input, rows, local), live));
+    let state = new_state(input, rows, local);
+    if params.keep_gates == 1u && live {
+        let q = state.candidate;
+        keep(group.y * 4u, unit, vec3(state.cell.r.x, state.cell.z.x, state.cell.n.x), q.x);
+        keep(group.y * 4u + 1u, unit, vec3(state.cell.r.y, state.cell.z.y, state.cell.n.y), q.y);
+        keep(group.y * 4u + 2u, unit, vec3(state.cell.r.z, state.cell.z.z, state.cell.n.z), q.z);
+        keep(group.y * 4u + 3u, unit, vec3(state.cell.r.w, state.cell.z.w, state.cell.n.w), q.w);
+    }
+    store_h(group, lane, select(vec4(0.0), state.cell.h, live));
 }

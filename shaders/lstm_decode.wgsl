@@ -87,5 +87,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let x_at = vec4(input_at(rows.x), input_at(rows.y), input_at(rows.z), input_at(rows.w));
     let input = plus(add_input(input_bias(unit), x_at, local), recurrent_bias(unit));
     let gates = add_recurrent(input, (params.h_read_row + rows) * quads(params.hidden), local);
-    finish(gates, group, lane, live, params.c_row, params.c_row);
+    finish(activated(gates), group, lane, live, params.c_row, params.c_row);
 }

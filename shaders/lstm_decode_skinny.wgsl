@@ -85,5 +85,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = group.y;
     let input = add_input(input_bias(unit), input_at(row), local, lane) + recurrent_bias(unit);
     let gates = add_recurrent(input, (params.h_read_row + row) * quads(params.hidden), local, lane);
-    finish(gates, group, lane, params.c_row, params.c_row);
+    finish(activated(gates), group, lane, params.c_row, params.c_row);
 }

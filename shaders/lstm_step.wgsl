@@ -9,12 +9,13 @@ struct Params {
     h_write_row: u32,
     c_read_row: u32,
     c_write_row: u32,
+    keep_gates: u32,
     unit_first: u32,
     unit_len: u32,
     flags: u32,
 }
 
-@group(0) @binding(0) var<storage, read> gx: array<f32>;
+@group(0) @binding(0) var<storage, read_write> gates: array<f32>;
 @group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b_hh: array<f32>;
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
@@ -25,11 +26,23 @@ fn writes(row: u32) -> bool {
     return row < params.rows;
 }
 
-/// gx + b_hh of one gate and four rows.
+/// Input product + b_hh of one gate and four rows.
 fn gate(number: u32, rows: vec4<u32>, unit: u32) -> vec4<f32> {
     let stride = quads(params.hidden) * 4u;
     let at = ((params.gx_row + rows) * 4u + number) * stride + unit;
-    return vec4(gx[at.x], gx[at.y], gx[at.z], gx[at.w]) + b_hh[number * stride + unit];
+    return vec4(gates[at.x], gates[at.y], gates[at.z], gates[at.w]) + b_hh[number * stride + unit];
+}
+
+/// Leaves the activated gates of one row and unit where their input product was.
+fn keep(row: u32, unit: u32, ifgo: vec4<f32>) {
+    if row < params.rows {
+        let stride = quads(params.hidden) * 4u;
+        let at = (params.gx_row + row) * 4u * stride + unit;
+        gates[at] = ifgo.x;
+        gates[at + stride] = ifgo.y;
+        gates[at + 2u * stride] = ifgo.z;
+        gates[at + 3u * stride] = ifgo.w;
+    }
 }
 
 @compute @workgroup_size(64)
@@ -40,6 +53,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let unit = params.unit_first + local;
     let rows = own_rows(group);
     let input = Gates(gate(0u, rows, unit), gate(1u, rows, unit), gate(2u, rows, unit), gate(3u, rows, unit));
-    let gates = add_recurrent(input, (params.h_read_row + rows) * quads(params.hidden), local);
-    finish(gates, group, lane, live, params.c_read_row, params.c_write_row);
+    let own = activated(add_recurrent(input, (params.h_read_row + rows) * quads(params.hidden), local));
+    if params.keep_gates == 1u && live {
+        keep(group.y * 4u, unit, vec4(own.i.x, own.f.x, own.g.x, own.o.x));
+        keep(group.y * 4u + 1u, unit, vec4(own.i.y, own.f.y, own.g.y, own.o.y));
+        keep(group.y * 4u + 2u, unit, vec4(own.i.z, own.f.z, own.g.z, own.o.z));
+        keep(group.y * 4u + 3u, unit, vec4(own.i.w, own.f.w, own.g.w, own.o.w));
+    }
+    finish(own, group, lane, live, params.c_read_row, params.c_write_row);
 }

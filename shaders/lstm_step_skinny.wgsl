@@ -9,12 +9,13 @@ struct Params {
     h_write_row: u32,
     c_read_row: u32,
     c_write_row: u32,
+    keep_gates: u32,
     unit_first: u32,
     unit_len: u32,
     flags: u32,
 }
 
-@group(0) @binding(0) var<storage, read> gx: array<f32>;
+@group(0) @binding(0) var<storage, read_write> gates: array<f32>;
 @group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b_hh: array<f32>;
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
@@ -25,10 +26,22 @@ fn writes(row: u32) -> bool {
     return row < params.rows;
 }
 
-/// gx + b_hh of one gate.
+/// Input product + b_hh of one gate.
 fn gate(number: u32, row: u32, unit: u32) -> f32 {
     let stride = quads(params.hidden) * 4u;
-    return gx[((params.gx_row + row) * 4u + number) * stride + unit] + b_hh[number * stride + unit];
+    return gates[((params.gx_row + row) * 4u + number) * stride + unit] + b_hh[number * stride + unit];
+}
+
+/// Leaves the activated gates of one row and unit where their input product was.
+fn keep(row: u32, unit: u32, ifgo: vec4<f32>) {
+    if row < params.rows {
+        let stride = quads(params.hidden) * 4u;
+        let at = (params.gx_row + row) * 4u * stride + unit;
+        gates[at] = ifgo.x;
+        gates[at + stride] = ifgo.y;
+        gates[at + 2u * stride] = ifgo.z;
+        gates[at + 3u * stride] = ifgo.w;
+    }
 }
 
 @compute @workgroup_size(256)
@@ -37,6 +50,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let unit = params.unit_first + local;
     let row = group.y;
     let input = vec4(gate(0u, row, unit), gate(1u, row, unit), gate(2u, row, unit), gate(3u, row, unit));
-    let gates = add_recurrent(input, (params.h_read_row + row) * quads(params.hidden), local, lane);
-    finish(gates, group, lane, params.c_read_row, params.c_write_row);
+    let own = activated(add_recurrent(input, (params.h_read_row + row) * quads(params.hidden), local, lane));
+    if params.keep_gates == 1u && lane < 16u && group.x * 16u + lane < params.unit_len {
+        keep(row, unit, own);
+    }
+    finish(own, group, lane, params.c_read_row, params.c_write_row);
 }

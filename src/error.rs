@@ -18,6 +18,9 @@ pub enum Error {
     /// A text that the tokenizer cannot read.
     #[error("{0}")]
     Text(String),
+    /// Training that cannot go on: at which step, and what to do.
+    #[error("{0}")]
+    Training(String),
     /// A file or stream.
     #[error("{context}: {source}")]
     Io {
@@ -31,6 +34,11 @@ pub enum Error {
 /// A result with the library's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What is wrong with a JSON file: that it is none, or where it says something else than it should.
+pub(crate) fn json_fault(error: &serde_json::Error) -> String {
+    if error.is_data() { error.to_string() } else { format!("not JSON: {error}") }
+}
+
 impl Error {
     /// The same error with the place in front of its text, where it has one.
     pub(crate) fn within(self, place: &str) -> Error {
@@ -41,6 +49,7 @@ impl Error {
             Error::Limit(text) => Error::Limit(at(text)),
             Error::Model(text) => Error::Model(at(text)),
             Error::Text(text) => Error::Text(at(text)),
+            Error::Training(text) => Error::Training(at(text)),
             Error::Io { context, source } => Error::Io { context: at(context), source },
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::ops::Buffer;
+use crate::ops::{Buffer, OrderClass};
 use crate::plan::{Plan, SectionId, Sizes, TensorId};
 
 /// Numbers on their way into a tensor: row major, without padding.
@@ -30,7 +30,8 @@ impl<'a> Values<'a> {
 pub struct Run {
     /// Which section.
     pub section: SectionId,
-    /// The sizes of this run, at most the executor's capacity; rows must equal it.
+    /// The sizes of this run: rows, and rows times time steps, are at most the capacity's. Rows of a tensor `[2, B, H]`
+    /// lie where B says: a section whose states outlive its runs keeps one B.
     pub sizes: Sizes,
     /// The step counter's values: several steps go into one submission.
     pub steps: Range<u32>,
@@ -45,9 +46,27 @@ impl Run {
     }
 }
 
+/// What runs an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// The op's name.
+    pub op: &'static str,
+    /// The variant, or `fast` or `reference` on the CPU.
+    pub name: &'static str,
+    /// The order of its sums.
+    pub class: OrderClass,
+}
+
 /// Names a submission until its results were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(crate) u64);
+
+impl Ticket {
+    /// A ticket of an executor of one's own, which sees to it that its numbers differ.
+    pub fn numbered(number: u64) -> Ticket {
+        Ticket(number)
+    }
+}
 
 /// Runs the sections of one plan on one device.
 ///
@@ -91,6 +110,9 @@ pub trait Executor {
 
     /// Dependent dispatches or calls that one step of a section takes, the splits of this device included.
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize;
+
+    /// What runs the ops of a section that it was made for, in their order.
+    fn kernels(&self, section: SectionId) -> Vec<Kernel>;
 }
 
 /// Checks what is to be read: an executor has memory only for the tensors of its sections. A part of every `submit`.
@@ -106,7 +128,8 @@ pub(crate) fn check_reads(plan: &Plan, used: &[bool], read: &[TensorId]) -> Resu
 
 /// Checks a run against a capacity: a part of every `submit`.
 pub(crate) fn check_sizes(run: &Run, capacity: Sizes) -> Result<()> {
-    if run.sizes.rows != capacity.rows || run.sizes.time > capacity.time {
+    let fits = |sizes: Sizes| sizes.rows <= capacity.rows && sizes.rows * sizes.time <= capacity.rows * capacity.time;
+    if !fits(run.sizes) {
         return Err(crate::Error::Limit(format!(
             "a run of {} rows and {} time steps does not fit memory for {} rows and {} time steps",
             run.sizes.rows, run.sizes.time, capacity.rows, capacity.time

@@ -1,16 +1,28 @@
 //! What the core does not use by itself: threads, files, and the one place that blocks on futures.
 
+mod corpus;
 mod files;
+mod interrupt;
+mod run_folder;
+mod service;
 
 use std::sync::Arc;
 
 use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::model::Model;
+use crate::plan::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+use crate::train::Engine;
 
-pub use files::{available_memory, map, open_model, save_model};
+pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
+pub use files::{available_memory, map, open_model, replace_file, save_model};
+pub use interrupt::{INTERRUPTED, interrupt_flag};
+pub use run_folder::RunFolder;
+pub use service::{Service, Tokens};
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -78,8 +90,26 @@ impl Device {
     /// The device in words.
     pub fn name(&self) -> String {
         match self {
-            Device::Cpu(threads) => format!("CPU ({} threads)", threads.threads()),
-            Device::Gpu(gpu) => format!("{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver),
+            Device::Cpu(threads) => crate::cpu::name(threads.threads()),
+            Device::Gpu(gpu) => gpu.info.in_words(),
+        }
+    }
+
+    /// An engine for training.
+    ///
+    /// # Errors
+    /// More than the device can hold.
+    pub fn engine(&self, recipe: &Recipe) -> Result<Engine> {
+        let training = training(*recipe);
+        let executor = self.executor(&training.plan, Engine::sizes(recipe), &Engine::sections(&training))?;
+        Engine::new(training, executor)
+    }
+
+    /// Bytes that plans on this device can still have, where they are known: the system's own memory.
+    pub fn available_memory(&self) -> Option<u64> {
+        match self {
+            Device::Gpu(gpu) if gpu.info.kind != gpu::Kind::Software => None,
+            _ => available_memory(),
         }
     }
 
@@ -98,6 +128,18 @@ impl Device {
             }
         })
     }
+}
+
+/// A generator of `rows` sequences side by side with a model's weights; with `filters`, sequences may have all options.
+///
+/// # Errors
+/// More than the device can hold; a model of two directions.
+pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> Result<Generator> {
+    let planned = if filters { generate::plan_with_filters } else { generate::plan };
+    let plan = planned(model.shape, rows);
+    let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
+    model.weights.load_into(&mut *executor)?;
+    Generator::new(plan, executor)
 }
 
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise
@@ -123,7 +165,7 @@ mod tests {
     fn a_model_beyond_the_memory_is_refused_with_the_numbers() {
         let shape = Shape { cell: Cell::Gru, vocab: 1 << 20, embedding: 1024, hidden: 1024, layers: 1 };
         let lm = crate::generate::plan(shape, 0);
-        let (sizes, sections) = (Sizes { rows: 1, time: 64 }, crate::generate::sections(&lm));
+        let (sizes, sections) = (crate::generate::sizes(1), crate::generate::sections(&lm));
         let message = check_memory(&lm.plan, sizes, &sections, Some(5 << 30)).unwrap_err().to_string();
         assert!(message.contains("1 rows need 8.0 GiB (weights 8.0 GiB, states"), "{message}");
         assert!(message.contains("this machine has 5.0 GiB of memory available"), "{message}");

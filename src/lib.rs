@@ -18,5 +18,6 @@ pub mod ops;
 pub mod plan;
 pub mod score;
 pub mod text;
+pub mod train;
 
 pub use error::{Error, Result};

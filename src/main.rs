@@ -7,6 +7,14 @@ fn main() -> ExitCode {
     // Mesa's layer that reorders them would print that a headless machine has no display.
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+    // A device that is lost is an error, which is printed below; wgpu's panic on the way to it is not news.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>();
+        if !text.is_some_and(|text| text.starts_with(gatefold::gpu::POLL_PANIC)) {
+            hook(info);
+        }
+    }));
     match gatefold::cli::run() {
         Ok(status) => status,
         Err(error) => {

@@ -21,7 +21,7 @@ const WHOLE_TEXT: usize = 4096;
 
 /// The plan that a [`Scorer`] runs.
 pub fn plan(shape: Shape) -> LanguageModel {
-    language_model(shape, Room { ring: 1, forced: 0, filters: false })
+    language_model(shape, Room { ring: 1, queue: 1, forced: 1, filters: false })
 }
 
 /// The section that a [`Scorer`] runs.

@@ -11,8 +11,14 @@ fn plus(a: Gates, b: Gates) -> Gates {
     return Gates(a.r + b.r, a.z + b.z, a.n + b.n);
 }
 
-/// h' of four rows from their input parts `input`: r and z go on from it, n has a part of its own.
-fn new_state(input: Gates, rows: vec4<u32>, local: u32) -> vec4<f32> {
+struct NewState {
+    cell: GruCell,
+    /// The recurrent part of n.
+    candidate: vec4<f32>,
+}
+
+/// Gates and h' of four rows from their input parts `input`: r and z go on from it, n has a part of its own.
+fn new_state(input: Gates, rows: vec4<u32>, local: u32) -> NewState {
     let depth = quads(params.hidden);
     let unit = params.unit_first + local;
     let h_at = (params.h_read_row + rows) * depth;
@@ -26,7 +32,7 @@ fn new_state(input: Gates, rows: vec4<u32>, local: u32) -> vec4<f32> {
         component(h[h_at.z + quad], lane),
         component(h[h_at.w + quad], lane),
     );
-    return gru_cell(gates.r, gates.z, input.n, gates.n, before);
+    return NewState(gru_cell(gates.r, gates.z, input.n, gates.n, before), gates.n);
 }
 
 /// gates + W_hh h for the rows of h that start at h_at, in vec4s.

@@ -1,16 +1,26 @@
 // The recurrent products of one row and the new state, for the kernels of few rows. The kernel declares h and
-// w_hh: array<vec4<f32>>, b_hh: array<f32>, parameters hidden and unit_len, and `writes(row)`.
+// w_hh: array<vec4<f32>>, b_hh: array<f32> and parameters hidden and unit_len.
 
-/// Computes h' of the first slice's units from the input parts r z n and writes it.
-fn finish(input: vec3<f32>, group: vec3<u32>, local: u32, lane: u32) {
+/// What the first slice's lanes have of their unit.
+struct NewState {
+    r: f32,
+    z: f32,
+    n: f32,
+    /// The recurrent part of n.
+    candidate: f32,
+    h: f32,
+}
+
+/// Gates and h' of the first slice's units from the input parts r z n.
+fn new_state(input: vec3<f32>, group: vec3<u32>, local: u32, lane: u32) -> NewState {
     let depth = quads(params.hidden);
     let unit = params.unit_first + local;
     let h_at = (params.h_read_row + group.y) * depth;
     let start = vec4(input.x + b_hh[unit], input.y + b_hh[depth * 4u + unit], b_hh[depth * 8u + unit], 0.0);
     let gates = add_recurrent(start, h_at, local, lane);
     let before = vec4(component(h[h_at + unit / 4u], unit % 4u));
-    let new_h = gru_cell(vec4(gates.x), vec4(gates.y), vec4(input.z), vec4(gates.z), before);
-    store_h(group, lane, select(0.0, new_h.x, group.x * 16u + lane % 16u < params.unit_len));
+    let cell = gru_cell(vec4(gates.x), vec4(gates.y), vec4(input.z), vec4(gates.z), before);
+    return NewState(cell.r.x, cell.z.x, cell.n.x, gates.z, cell.h.x);
 }
 
 /// gates + W_hh h for the row of h that starts at h_at, in vec4s.

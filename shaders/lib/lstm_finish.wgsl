@@ -1,7 +1,11 @@
-// From four rows of pre-activations to the new states. The kernel declares c: array<f32>, h, parameters rows and
+// From four rows of gates to the new states. The kernel declares c: array<f32>, h, parameters rows and
 // hidden, and `writes(row)`: whether this dispatch writes a row's state.
 
-/// Computes c' and h' and writes them. Rows of c start at c_read and c_write; lanes that are not `live` pad h with 0.
+fn activated(gates: Gates) -> Gates {
+    return Gates(sigmoid4(gates.i), sigmoid4(gates.f), safe_tanh4(gates.g), sigmoid4(gates.o));
+}
+
+/// Computes c' and h' from activated gates and writes them. Rows of c start at c_read and c_write; lanes that are not `live` pad h with 0.
 fn finish(gates: Gates, group: vec3<u32>, lane: u32, live: bool, c_read: u32, c_write: u32) {
     let stride = quads(params.hidden) * 4u;
     let unit = params.unit_first + min(group.x * 64u + lane, params.unit_len - 1u);

@@ -23,7 +23,11 @@ fn add_recurrent(before: vec4<f32>, h_at: u32, unit: u32, lane: u32) -> vec4<f32
     return gates;
 }
 
-/// Computes c' and h' of the first slice's units and writes them.
+fn activated(gates: vec4<f32>) -> vec4<f32> {
+    return vec4(sigmoid(gates.x), sigmoid(gates.y), safe_tanh(gates.z), sigmoid(gates.w));
+}
+
+/// Computes c' and h' of the first slice's units from activated gates and writes them.
 fn finish(gates: vec4<f32>, group: vec3<u32>, lane: u32, c_read: u32, c_write: u32) {
     let stride = quads(params.hidden) * 4u;
     let local = group.x * 16u + lane % 16u;

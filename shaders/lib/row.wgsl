@@ -24,13 +24,13 @@ struct Row {
     frequency: f32,
     limit_low: u32,
     limit_high: u32,
+    number: u32,
+    first_token: u32,
+    place: u32,
+    edits_first: u32,
+    edits_end: u32,
     reserved0: u32,
     reserved1: u32,
-    reserved2: u32,
-    reserved3: u32,
-    reserved4: u32,
-    reserved5: u32,
-    reserved6: u32,
 }
 
 const NO_TOKEN: u32 = 0xffffffffu;

@@ -32,7 +32,7 @@ pub(super) struct CheckArgs {
 
     /// Instead of the cases, run the first K ops of the default model with the references and the rest on the
     /// device, then the other way round: a wrong kernel shows at the K where the difference appears
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", conflicts_with_all = ["filter", "json"])]
     split: Option<usize>,
 
     #[command(flatten)]

@@ -7,11 +7,12 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::generate::{self, PREFILL_WINDOW};
+use crate::generate;
 use crate::host;
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
 use crate::plan::network::Form;
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
+use crate::score;
 
 /// Arguments of `inspect`.
 #[derive(Args)]
@@ -146,17 +147,14 @@ fn cell(config: &Config) -> String {
 
 /// What generating and scoring need.
 fn memory(model: &Model) -> Vec<RunMemory> {
-    let plan = generate::plan(model.shape, 0);
-    let run = |run: String, sections: &[_], rows, time| {
-        let need = plan.plan.memory(sections, Sizes { rows, time });
-        RunMemory { run, need, total: need.total() }
+    let run = |run: String, need: MemoryNeed| RunMemory { run, need, total: need.total() };
+    let generating = |rows: usize| {
+        let plan = generate::plan(model.shape, rows);
+        run(format!("generate {rows}"), plan.plan.memory(&generate::sections(&plan), generate::sizes(rows)))
     };
-    let generating = generate::sections(&plan);
-    vec![
-        run("generate 1".into(), &generating, 1, PREFILL_WINDOW),
-        run("generate 256".into(), &generating, 256, PREFILL_WINDOW),
-        run(format!("score 1 x {SCORE_WINDOW}"), &[plan.score, plan.reset], 1, SCORE_WINDOW),
-    ]
+    let plan = score::plan(model.shape);
+    let scoring = plan.plan.memory(&score::sections(&plan), Sizes { rows: 1, time: SCORE_WINDOW });
+    vec![generating(1), generating(256), run(format!("score 1 x {SCORE_WINDOW}"), scoring)]
 }
 
 /// Runs side by side, a line for each role.
@@ -215,7 +213,7 @@ impl FileReport {
 }
 
 /// A number with a comma between each three digits.
-fn grouped(n: u128) -> String {
+pub(super) fn grouped(n: u128) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

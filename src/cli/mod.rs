@@ -9,6 +9,7 @@ mod inspect;
 mod model;
 mod sampling;
 mod score;
+mod train;
 
 use std::process::ExitCode;
 
@@ -31,9 +32,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Write text with a model
-    Generate(generate::GenerateArgs),
+    Generate(Box<generate::GenerateArgs>),
     /// Say how likely a text is to a model: nats per token, perplexity, bits per byte
     Score(score::ScoreArgs),
+    /// Train a model on a text file, or go on with a run
+    Train(Box<train::TrainArgs>),
     /// Show what a model or a .safetensors file holds
     Inspect(inspect::InspectArgs),
     /// Make a model folder from weights of PyTorch, Keras, ONNX or TensorFlow.js
@@ -77,6 +80,7 @@ pub fn run() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Devices(args) => devices::run(&args),

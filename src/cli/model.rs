@@ -20,8 +20,9 @@ pub(super) struct ModelArgs {
     on_unknown: Unknown,
 }
 
+/// What to do with text that the vocabulary lacks, as it is typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Unknown {
+pub(super) enum Unknown {
     Error,
     Skip,
     Unk,

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::fast::pack_into;
 use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
 use super::{FastArgs, Pool};
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::Buffer;
-use crate::ops::pack_weight::pack;
+use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
+use crate::ops::{Buffer, OrderClass};
 use crate::plan::{Layout, OpNode, Plan, Role, SectionId, Sizes, TensorId};
 
 /// Which of an op's functions run.
@@ -110,7 +110,8 @@ impl CpuExecutor {
         let [groups, outputs, inputs] = shape[..] else { return };
         let mut any = false;
         for ((_, layout), packed) in self.packed.iter_mut().filter(|((t, _), _)| *t == id) {
-            *packed = pack(*layout, self.memory.tensor(id).real(), [groups, outputs, inputs], 0.0);
+            let w = self.memory.tensor(id).real();
+            pack_into(*layout, w, [groups, outputs, inputs], packed, &*self.pool);
             any = true;
         }
         if any && !self.row_major[id.index()] {
@@ -127,10 +128,9 @@ fn wanted_layout(node: &OpNode, operand: usize, functions: Functions) -> Layout 
 
 impl Executor for CpuExecutor {
     fn device(&self) -> String {
-        match (self.functions, self.pool.threads()) {
-            (Functions::Reference, _) => "CPU (references)".into(),
-            (Functions::Fast, 1) => "CPU (1 thread)".into(),
-            (Functions::Fast, n) => format!("CPU ({n} threads)"),
+        match self.functions {
+            Functions::Reference => "CPU (references)".into(),
+            Functions::Fast => super::name(self.pool.threads()),
         }
     }
 
@@ -194,5 +194,15 @@ impl Executor for CpuExecutor {
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {
         self.memory.plan().instances(section, sizes, 0).len()
+    }
+
+    fn kernels(&self, section: SectionId) -> Vec<Kernel> {
+        let kernel = |node: &OpNode| match &node.op.fast {
+            Some(fast) if self.functions == Functions::Fast => {
+                Kernel { op: node.op.name, name: "fast", class: fast.class }
+            }
+            _ => Kernel { op: node.op.name, name: "reference", class: OrderClass::None },
+        };
+        self.sections[section.0].iter().map(kernel).collect()
     }
 }

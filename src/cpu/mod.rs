@@ -13,6 +13,12 @@ pub use pool::{Pool, Serial};
 use crate::ops::{Buffer, OrderClass};
 use crate::plan::{Layout, PARAM_WORDS};
 
+/// The CPU in words, with this many threads.
+pub fn name(threads: usize) -> String {
+    let s = if threads == 1 { "" } else { "s" };
+    format!("CPU ({threads} thread{s})")
+}
+
 /// A fast CPU function of an op: SIMD and threads, the same numbers as the reference up to rounding, and the same
 /// bits for any number of rows and threads.
 pub struct Fast {
@@ -42,5 +48,10 @@ impl FastArgs<'_> {
     /// The leading parameter words as sizes and offsets.
     pub fn sizes<const N: usize>(&self) -> [usize; N] {
         std::array::from_fn(|i| self.words[i] as usize)
+    }
+
+    /// The parameter words from `first` on that hold floats.
+    pub fn floats<const N: usize>(&self, first: usize) -> [f32; N] {
+        std::array::from_fn(|i| f32::from_bits(self.words[first + i]))
     }
 }

@@ -6,7 +6,7 @@ use crate::ops::rows::Row;
 
 /// How the tokens of a sequence are chosen. Penalties and bans come first, then the temperature, then top-k, top-p of
 /// what that leaves, and min-p. Log-probabilities that are reported are the model's own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Options {
     /// Divides the logits; 0 takes the most likely token that is not banned.
     pub temperature: f32,
@@ -132,10 +132,33 @@ impl Options {
         }
     }
 
-    /// Counts tokens that were read, and bans, in a row's marks.
-    pub(super) fn mark(&self, read: &[u32], marks: &mut [u32]) {
-        read.iter().for_each(|id| marks[*id as usize] += 1);
-        self.banned.iter().for_each(|id| marks[*id as usize] |= BANNED);
+    /// Whether a row with these options looks at its marks.
+    pub(super) fn looks_at_marks(&self) -> bool {
+        self.filters(usize::MAX) & MARKS != 0
+    }
+
+    /// Tokens and their marks, when `read` was read of a sequence.
+    pub(super) fn marks(&self, read: &[u32]) -> Vec<[u32; 2]> {
+        let mut tokens: Vec<u32> = read.to_vec();
+        tokens.sort_unstable();
+        let mut marks: Vec<[u32; 2]> = Vec::new();
+        for token in tokens {
+            match marks.last_mut() {
+                Some(last) if last[0] == token => last[1] += 1,
+                _ => marks.push([token, 1]),
+            }
+        }
+        let counted = marks.len();
+        let mut banned = self.banned.clone();
+        banned.sort_unstable();
+        banned.dedup();
+        for id in banned {
+            match marks[..counted].binary_search_by_key(&id, |mark| mark[0]) {
+                Ok(i) => marks[i][1] |= BANNED,
+                Err(_) => marks.push([id, BANNED]),
+            }
+        }
+        marks
     }
 }
 
@@ -166,6 +189,14 @@ mod tests {
         );
         assert!(error(Options { banned: (0..10).rev().collect(), ..plain() }).contains("none is left"));
         assert!(Options { banned: vec![3; 10], ..plain() }.check(10).is_ok());
+    }
+
+    #[test]
+    fn marks_count_and_ban() {
+        let options = Options { banned: vec![7, 3, 7], ..Options::default() };
+        let mut marks = options.marks(&[3, 5, 3, 0]);
+        marks.sort_unstable();
+        assert_eq!(marks, [[0, 1], [3, 2 | BANNED], [5, 1], [7, BANNED]]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ impl FinishReason {
 }
 
 /// A sequence that is being generated, without its prompt.
+#[derive(Debug)]
 pub struct Sequence {
     decoder: Decoder,
     /// Ids from here on pad the vocabulary: they are no tokens and have no text.

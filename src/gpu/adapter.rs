@@ -38,6 +38,13 @@ pub struct AdapterInfo {
     pub features: Vec<&'static str>,
 }
 
+impl AdapterInfo {
+    /// Name, backend and driver.
+    pub fn in_words(&self) -> String {
+        format!("{} ({}, {})", self.name, self.backend, self.driver)
+    }
+}
+
 /// An adapter and what is listed of it.
 #[derive(Clone, Debug)]
 pub struct Adapter {

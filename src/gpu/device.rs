@@ -52,7 +52,16 @@ pub struct Gpu {
     pub(super) params_layout: Option<wgpu::BindGroupLayout>,
     limits: wgpu::Limits,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Arc<Mutex<Failure>>,
+}
+
+/// What went wrong on a device.
+#[derive(Default)]
+struct Failure {
+    /// The first error that no call has returned yet.
+    first: Option<String>,
+    /// Why the device is no more; every call returns it.
+    lost: Option<String>,
 }
 
 impl Gpu {
@@ -111,22 +120,43 @@ impl Gpu {
     fn watch(&self) {
         let failure = self.failure.clone();
         self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            failure.lock().expect("unpoisoned").get_or_insert_with(|| error.to_string());
+            failure.lock().expect("unpoisoned").first.get_or_insert_with(|| error.to_string());
         }));
         let failure = self.failure.clone();
         self.device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                failure.lock().expect("unpoisoned").get_or_insert_with(|| format!("the device was lost: {message}"));
+                failure.lock().expect("unpoisoned").lost.get_or_insert(message);
             }
         });
     }
 
-    /// Fails with the first thing that went wrong since the last call.
+    /// Fails with the first thing that went wrong since the last call, or because the device was lost.
     pub(super) fn check(&self) -> Result<()> {
-        match self.failure.lock().expect("unpoisoned").take() {
+        let mut failure = self.failure.lock().expect("unpoisoned");
+        let lost = |why: &String| format!("the device was lost ({why}); try again, or another --device");
+        match failure.lost.as_ref().map(lost).or_else(|| failure.first.take()) {
             Some(what) => Err(Error::Device(format!("{}: {what}", self.info.name))),
             None => Ok(()),
         }
+    }
+
+    /// Lets work go on, or waits for a submission.
+    pub(super) fn poll(&self, wait_for: Option<&wgpu::SubmissionIndex>) -> Result<()> {
+        let how = match wait_for {
+            Some(index) => wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: None },
+            None => wgpu::PollType::Poll,
+        };
+        let polled = caught(|| self.device.poll(how));
+        self.check()?;
+        let polled = polled.and_then(|polled| polled.map_err(|e| e.to_string()));
+        polled.map(drop).map_err(|e| Error::Device(format!("{}: {e}", self.info.name)))
+    }
+
+    /// Loses the device on purpose: all its memory goes back at once, and every later call on it is an error, as when
+    /// a driver takes it away.
+    pub fn destroy(&self) {
+        self.failure.lock().expect("unpoisoned").lost.get_or_insert_with(|| "it was destroyed".into());
+        self.device.destroy();
     }
 
     /// Whether shaders run on the CPU.
@@ -197,6 +227,17 @@ impl Gpu {
     }
 }
 
+/// What wgpu panics with where a device is lost while it is polled; it has no other way to say so.
+pub const POLL_PANIC: &str = "Error in Device::poll";
+
+/// Polls; a panic becomes its text.
+fn caught<T>(poll: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the driver failed").trim_end().to_string()
+    })
+}
+
 fn params_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
     let size = wgpu::BufferSize::new(u64::from(PARAM_BYTES));
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -216,5 +257,17 @@ fn layout_entry(
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
         count: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_polling_is_a_text() {
+        assert_eq!(caught(|| 3), Ok(3));
+        let lost = caught(|| panic!("{POLL_PANIC}: {}\n", "Parent device is lost"));
+        assert_eq!(lost, Err::<(), _>("Error in Device::poll: Parent device is lost".into()));
     }
 }

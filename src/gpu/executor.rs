@@ -8,9 +8,9 @@ use super::lower::{Dispatch, Lowered, lower, lower_pack, select};
 use super::memory::{GUARD, Memory, Part, Stored, new_buffer};
 use super::readback::{Callback, Readback};
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Run, Ticket, Values, check_reads, check_sizes};
+use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::Buffer;
-use crate::plan::{Instance, Layout, Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
 
 /// How an executor is made; the default is what users get.
 #[derive(Clone, Debug, Default)]
@@ -72,11 +72,6 @@ impl GpuExecutor {
     /// Bytes of device memory that the plan's tensors take.
     pub fn memory_bytes(&self) -> u64 {
         self.memory.buffers().map(|part| part.bytes).sum()
-    }
-
-    /// The variants in use, in the order of a section's ops.
-    pub fn variants(&self, section: SectionId) -> Vec<&'static str> {
-        self.sections[&section].iter().map(|op| op.variant.name).collect()
     }
 
     /// Writes a weight into one of the packed layouts: each part row major first, then through the packing kernel.
@@ -260,20 +255,10 @@ impl GpuExecutor {
         ticket
     }
 
-    fn poll(&self, wait_for: Option<&wgpu::SubmissionIndex>) -> Result<()> {
-        let how = match wait_for {
-            Some(index) => wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: None },
-            None => wgpu::PollType::Poll,
-        };
-        let polled = self.gpu.device.poll(how);
-        self.gpu.check()?;
-        polled.map(drop).map_err(|e| Error::Device(format!("{}: {e}", self.gpu.info.name)))
-    }
-
     /// Blocks until the results of a submission have arrived.
     fn wait_for_flight(&mut self, ticket: Ticket) -> Result<Readback> {
         let index = self.flight(ticket)?.submission.clone();
-        self.poll(Some(&index))?;
+        self.gpu.poll(Some(&index))?;
         let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
         flight.wait_for_news();
         Ok(flight)
@@ -300,8 +285,7 @@ fn pad_rows(words: &[u32], width: usize, stride: usize) -> Vec<u32> {
 
 impl Executor for GpuExecutor {
     fn device(&self) -> String {
-        let info = &self.gpu.info;
-        format!("{} ({}, {})", info.name, info.backend, info.driver)
+        self.gpu.info.in_words()
     }
 
     fn plan(&self) -> &Plan {
@@ -362,7 +346,7 @@ impl Executor for GpuExecutor {
     }
 
     fn try_take(&mut self, ticket: Ticket) -> Result<Option<Vec<Buffer<f32>>>> {
-        self.poll(None)?;
+        self.gpu.poll(None)?;
         if !self.flight(ticket)?.has_arrived() {
             return Ok(None);
         }
@@ -386,5 +370,14 @@ impl Executor for GpuExecutor {
         let instances = self.plan.instances(section, sizes, 0);
         let dispatches = |at: &Instance| self.sections[&section][at.node].dispatches(sizes, at.index).count();
         instances.iter().map(dispatches).sum()
+    }
+
+    fn kernels(&self, section: SectionId) -> Vec<Kernel> {
+        let kernel = |(node, lowered): (&OpNode, &Lowered)| Kernel {
+            op: node.op.name,
+            name: lowered.variant.name,
+            class: lowered.variant.class,
+        };
+        self.plan.ops(section).into_iter().zip(&self.sections[&section]).map(kernel).collect()
     }
 }

@@ -7,7 +7,7 @@ use super::device::{Gpu, Pipeline};
 use super::memory::{Memory, Part, Stored, new_buffer};
 use crate::cpu::complete_words;
 use crate::error::{Error, Result};
-use crate::ops::{FIRST_PART, LAST_PART, OUTPUT_CUT, Variant, pack_weight};
+use crate::ops::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, Variant, pack_weight};
 use crate::plan::{
     Builder, Dim, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup, TensorId,
 };
@@ -188,8 +188,11 @@ pub(super) fn lower(
             if i + 1 == count {
                 flags |= LAST_PART
             }
-            if output_is_cut(plan, memory, node) {
+            if output_is_cut(memory, node) {
                 flags |= OUTPUT_CUT
+            }
+            for operand in (0..node.operands.len()).filter(|i| is_cut(memory, node.operands[*i])) {
+                flags |= OPERAND_CUT << operand;
             }
             let mut words: Vec<u32> =
                 at.iter().zip(&ranges).flat_map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
@@ -256,9 +259,13 @@ pub(super) fn lower_pack(
     memory.ranges(stored.tensor).into_iter().enumerate().map(pack).collect()
 }
 
-fn output_is_cut(plan: &Plan, memory: &Memory, node: &OpNode) -> bool {
+fn output_is_cut(memory: &Memory, node: &OpNode) -> bool {
     let written = (node.operands.iter().zip(node.op.operands)).filter(|(_, o)| o.access == crate::ops::Access::Write);
-    written.map(|(id, _)| *id).any(|id| plan.tensor(id).split.is_some() && memory.ranges(id).len() > 1)
+    written.map(|(id, _)| *id).any(|id| is_cut(memory, id))
+}
+
+fn is_cut(memory: &Memory, id: TensorId) -> bool {
+    memory.ranges(id).len() > 1
 }
 
 /// What a kernel carries from part to part; one row as a stand-in where there is one part only.

@@ -9,6 +9,6 @@ mod readback;
 mod shader;
 
 pub use adapter::{Adapter, AdapterInfo, Choice, Kind, adapters, choose};
-pub use device::{DeviceOptions, Gpu, ParamsBy};
+pub use device::{DeviceOptions, Gpu, POLL_PANIC, ParamsBy};
 pub use executor::{GpuExecutor, GpuOptions};
 pub use shader::assemble;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::{BUILTIN, BUILTIN_PREFIX, Bytes, Files, Model, Precision};
 
 /// The sizes.
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 /// The weights.
 const WEIGHTS: &str = "model.safetensors";
 /// The tokenizer.
@@ -101,21 +101,24 @@ pub fn save_model(folder: impl AsRef<Path>, model: &Model, precision: Precision)
     let config = model.config.to_json()?;
     let generation = model.generation_config.as_ref().map(|g| g.to_json(model.config.vocab_size)).transpose()?;
     let text = |text: &[u8], out: &mut dyn Write| out.write_all(text).map_err(context(folder));
-    replace(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
-    replace(&folder.join(TOKENIZER), |out| text(&model.tokenizer.to_json(), out))?;
+    replace_file(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
+    replace_file(&folder.join(TOKENIZER), |out| text(&model.tokenizer.to_json(), out))?;
     match generation {
-        Some(json) => replace(&folder.join(GENERATION), |out| text(json.as_bytes(), out))?,
+        Some(json) => replace_file(&folder.join(GENERATION), |out| text(json.as_bytes(), out))?,
         // One that another model left would be taken for this one's.
         None => match fs::remove_file(folder.join(GENERATION)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(context(&folder.join(GENERATION))(e)),
             _ => {}
         },
     }
-    replace(&folder.join(CONFIG), |out| text(config.as_bytes(), out))
+    replace_file(&folder.join(CONFIG), |out| text(config.as_bytes(), out))
 }
 
 /// Writes a file beside the one that it replaces, and renames it once it is on the disk.
-fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+///
+/// # Errors
+/// What `write` says, or the file system; then the old file is as it was.
+pub fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Relaxed)));
@@ -125,7 +128,12 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Res
         write(&mut out)?;
         let file = out.into_inner().map_err(|e| context(&partial)(e.into_error()))?;
         file.sync_all().map_err(context(&partial))?;
-        fs::rename(&partial, path).map_err(context(path))
+        fs::rename(&partial, path).map_err(context(path))?;
+        // The new name must outlast a loss of power too; where folders cannot be opened, the system sees to that.
+        if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
     })();
     if written.is_err() {
         // The first error matters; that nothing could be removed either does not.
@@ -134,7 +142,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Res
     written
 }
 
-fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
+pub(super) fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
     let context = path.display().to_string();
     move |source| Error::Io { context: context.clone(), source }
 }
@@ -147,14 +155,14 @@ pub fn available_memory() -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A folder of this process that vanishes with the test.
-    struct Folder(std::path::PathBuf);
+    pub struct Folder(pub std::path::PathBuf);
 
     impl Folder {
-        fn new(name: &str) -> Folder {
+        pub fn new(name: &str) -> Folder {
             let path = std::env::temp_dir().join(format!("gatefold-{}-{name}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             Folder(path)

@@ -26,7 +26,7 @@ pub use verify::{Agreement, verify};
 pub use vocabulary::Vocabulary;
 
 use crate::error::{Error, Result};
-use crate::model::{Bytes, Dtype, read_header, read_metadata, short};
+use crate::model::{Bytes, Dtype, metadata_entry, read_header, short};
 use crate::ops::activation::Activation;
 
 /// A file to be imported, and the ones beside it.
@@ -155,7 +155,7 @@ fn safetensors(name: &str, bytes: &Bytes) -> std::result::Result<Tensors, String
         let tensor = Tensor::new(shape, element, bytes.clone(), stored.place()).map_err(within)?;
         tensors.tensors.insert(stored.name.clone(), tensor);
     }
-    tensors.keras = read_metadata(bytes, "keras");
+    tensors.keras = metadata_entry(bytes, "keras");
     Ok(tensors)
 }
 

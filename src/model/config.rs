@@ -313,7 +313,7 @@ mod tests {
             ("\"pad_token_id\": null", "\"dropout\": 1.0", "field `dropout` is 1.0; expected a number from 0 to"),
             ("\"pad_token_id\": null", "\"tie_word_embeddings\": 1", "field `tie_word_embeddings` is 1; expected true"),
             ("\"pad_token_id\": null", "\"start_text\": 5", "field `start_text` is 5; expected a text"),
-            ("null}", "null", "m/config.json: EOF"),
+            ("null}", "null", "m/config.json: not JSON: EOF"),
         ] {
             let message = message(from, to);
             assert!(message.contains(expected), "{message}\nlacks {expected}");

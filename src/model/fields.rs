@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_fault};
 
 /// Bytes of a file of fields at most. A JSON value takes up to 16 times its text in memory, and twice that while it
 /// grows.
@@ -92,7 +92,8 @@ impl<'a> Fields<'a> {
         if json.len() > MAX_BYTES {
             return Err(Error::Model(format!("{file}: {} bytes; expected at most {MAX_BYTES}", json.len())));
         }
-        let Entries(values) = serde_json::from_slice(json).map_err(|e| Error::Model(format!("{file}: {e}")))?;
+        let wrong = |e| Error::Model(format!("{file}: {}", json_fault(&e)));
+        let Entries(values) = serde_json::from_slice(json).map_err(wrong)?;
         Ok(Fields { file, values })
     }
 

@@ -6,6 +6,7 @@ mod config;
 mod fields;
 mod generation_config;
 mod init;
+mod numbers;
 mod safetensors;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ pub use config::{Config, FORMAT_VERSION};
 pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
 pub use init::initial_weights;
-pub use safetensors::{Bytes, Dtype, Precision, Stored, read_header, read_metadata};
+pub use numbers::Numbers;
+pub use safetensors::{Bytes, Dtype, Precision, Stored, metadata_entry, read_header};
 pub use weights::Weights;
 
 /// The models in the program, under the names that stand for their folders.
@@ -111,6 +113,17 @@ impl Model {
         Ok(Model { name: name.into(), config, shape, generation_config, weights, tokenizer })
     }
 
+    /// A hash of sizes, weights and tokenizer: models that differ in any of them differ in it.
+    pub fn fingerprint(&self) -> u64 {
+        let config = self.config.to_json().unwrap_or_default();
+        let hash = hash_bytes(HASH_START, config.as_bytes());
+        let hash = hash_bytes(hash, &self.tokenizer.to_json());
+        let names = weight_shapes(&self.shape).into_iter().map(|(name, _)| name);
+        names.filter_map(|name| self.weights.get(&name)).fold(hash, |hash, values| {
+            values.iter().fold(hash, |hash, value| hash_step(hash, u64::from(value.to_bits())))
+        })
+    }
+
     /// Ids that a sequence begins with: bos, where the model has one, then the prompt. Without a prompt and without
     /// bos, the `start_text`.
     ///
@@ -120,7 +133,13 @@ impl Model {
         let bos = self.config.bos_token_id;
         let start = self.config.start_text.as_deref().filter(|_| prompt.is_empty() && bos.is_none());
         let mut ids = Vec::from_iter(bos);
-        ids.extend(self.tokenizer.encode(start.unwrap_or(prompt), unknown)?);
+        ids.extend(match start {
+            Some(text) => {
+                let place = format!("{}/config.json: start_text", self.name);
+                self.tokenizer.encode(text, unknown).map_err(|e| e.within(&place))?
+            }
+            None => self.tokenizer.encode(prompt, unknown)?,
+        });
         if ids.is_empty() {
             return Err(Error::Usage(format!(
                 "{}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt (--prompt)",
@@ -135,6 +154,19 @@ impl Model {
         let of_generation = self.generation_config.as_ref().map(|g| g.eos_token_id.clone());
         of_generation.filter(|ids| !ids.is_empty()).unwrap_or_else(|| self.config.eos_token_id.clone())
     }
+}
+
+/// What hashes of files begin with.
+pub(crate) const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, of words.
+fn hash_step(hash: u64, word: u64) -> u64 {
+    (hash ^ word).wrapping_mul(0x100_0000_01b3)
+}
+
+/// Goes on with a hash by bytes: tells files apart that differ by chance, not by malice.
+pub(crate) fn hash_bytes(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| hash_step(hash, u64::from(*byte)))
 }
 
 /// A value as the text of a JSON file, if `reads_back` finds the same value in it.

@@ -4,6 +4,7 @@
 //! Read here rather than by a crate, so that memory is bounded by the file's size whatever its header says, sums
 //! cannot overflow, and an error names the tensor.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -171,11 +172,11 @@ pub fn read_header(file: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
 }
 
 /// A text that the header keeps under `__metadata__`; `None` where there is no such text, or no header.
-pub fn read_metadata(bytes: &[u8], key: &str) -> Option<String> {
+pub fn metadata_entry(bytes: &[u8], key: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__")]
-        metadata: Option<std::collections::BTreeMap<String, String>>,
+        metadata: Option<BTreeMap<String, String>>,
     }
     let (len, rest) = bytes.split_first_chunk::<8>()?;
     let len = u64::from_le_bytes(*len);
@@ -183,8 +184,24 @@ pub fn read_metadata(bytes: &[u8], key: &str) -> Option<String> {
     serde_json::from_slice::<Header>(header).ok()?.metadata?.remove(key)
 }
 
+/// The entries of a file's `__metadata__`, whose header was read before.
+pub(super) fn read_metadata(bytes: &[u8]) -> BTreeMap<String, String> {
+    #[derive(Default, Deserialize)]
+    struct Header {
+        #[serde(default, rename = "__metadata__")]
+        metadata: BTreeMap<String, String>,
+    }
+    let header: Header = serde_json::from_slice(&bytes[8..data_start(bytes)]).unwrap_or_default();
+    header.metadata
+}
+
+/// Where the data of a file begins whose header was read before.
+pub(super) fn data_start(bytes: &[u8]) -> usize {
+    8 + bytes.first_chunk().map_or(0, |len| u64::from_le_bytes(*len) as usize)
+}
+
 /// Whether the tensors lie one behind the other, fill the data, and have the sizes that their shapes say.
-fn check_places(infos: &std::collections::BTreeMap<String, Info>, data: u64) -> std::result::Result<(), String> {
+fn check_places(infos: &BTreeMap<String, Info>, data: u64) -> std::result::Result<(), String> {
     let mut by_place: Vec<_> = infos.iter().collect();
     by_place.sort_by_key(|(_, info)| info.data_offsets);
     let mut end = 0;
@@ -221,14 +238,20 @@ pub enum Precision {
     F16,
 }
 
-/// The header of a file with these tensors one behind the other, its length before it.
-pub(super) fn header(tensors: &[(String, Vec<usize>)], precision: Precision) -> Vec<u8> {
+/// The header of a file with these tensors one behind the other, its length before it. `metadata` are entries beside
+/// the one that Hugging Face's tools ask for.
+pub(super) fn header(
+    tensors: &[(String, Vec<usize>)],
+    precision: Precision,
+    mut metadata: BTreeMap<String, String>,
+) -> Vec<u8> {
     let (dtype, bytes) = match precision {
         Precision::F32 => (Dtype::F32, 4),
         Precision::F16 => (Dtype::F16, 2),
     };
-    // Hugging Face's tools ask for this entry.
-    let mut text = r#"{"__metadata__":{"format":"pt"}"#.to_string();
+    metadata.insert("format".into(), "pt".into());
+    let metadata = serde_json::to_string(&metadata).expect("texts are JSON");
+    let mut text = format!(r#"{{"__metadata__":{metadata}"#);
     let mut first = 0;
     for (name, shape) in tensors {
         let end = first + bytes * shape.iter().product::<usize>();

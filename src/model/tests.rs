@@ -124,7 +124,7 @@ fn types_may_be_mixed() {
     let mut mixed = Vec::new();
     let mut shapes = weight_shapes(&config.shape());
     shapes[0].1 = vec![narrow.vocab_size, narrow.embedding_size];
-    mixed.extend(safetensors::header(&shapes, Precision::F32));
+    mixed.extend(safetensors::header(&shapes, Precision::F32, Default::default()));
     for (name, _) in &shapes {
         mixed.extend(safetensors::encode(&tensors[name], Precision::F32).unwrap());
     }

@@ -172,7 +172,7 @@ impl Weights {
         if config.tie_word_embeddings {
             shapes.retain(|(name, _)| name != OUTPUT);
         }
-        out.write_all(&header(&shapes, precision)).map_err(io)?;
+        out.write_all(&header(&shapes, precision, BTreeMap::new())).map_err(io)?;
         for (name, shape) in &shapes {
             let values = self.get(name).ok_or_else(|| wrong(format!("there is no weight `{name}` to write")))?;
             if values.len() != shape.iter().product::<usize>() {

@@ -29,6 +29,8 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// e^x.
     fn exp(self) -> Self;
+    /// Square root.
+    fn sqrt(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
     /// Hyperbolic tangent.
@@ -55,6 +57,9 @@ macro_rules! real {
             }
             fn exp(self) -> $t {
                 $t::exp(self)
+            }
+            fn sqrt(self) -> $t {
+                $t::sqrt(self)
             }
             fn ln(self) -> $t {
                 $t::ln(self)
@@ -138,5 +143,13 @@ impl<F> Args<'_, F> {
     /// The leading parameter words as sizes and offsets.
     pub fn sizes<const N: usize>(&self) -> [usize; N] {
         std::array::from_fn(|i| self.words[i] as usize)
+    }
+
+    /// The parameter words from `first` on that hold floats.
+    pub fn floats<const N: usize>(&self, first: usize) -> [F; N]
+    where
+        F: Real,
+    {
+        std::array::from_fn(|i| F::of(f32::from_bits(self.words[first + i])))
     }
 }

@@ -1,7 +1,7 @@
 //! Cases: inputs for an op, made from a seed, and how far a result may be from the reference.
 
 use super::noise::philox;
-use crate::plan::{Builder, Plan, Sizes, TensorId};
+use crate::plan::{Builder, Plan, Role, Sizes, SplitGroup, TensorId};
 
 /// How a tensor of a case is filled.
 #[derive(Clone, Debug)]
@@ -120,6 +120,20 @@ impl Case {
     }
 }
 
+/// A tensor `[n]` that is cut with a group.
+pub(crate) fn flat(
+    b: &mut Builder,
+    fills: &mut Vec<(TensorId, Fill)>,
+    name: &str,
+    n: usize,
+    (group, fill): (SplitGroup, Fill),
+) -> TensorId {
+    let id = b.f32(Role::Scratch, name, &[n.into()]);
+    b.split(id, 0, group);
+    fills.push((id, fill));
+    id
+}
+
 fn random(id: TensorId, i: u32) -> [u32; 4] {
     philox([i, id.0, 0, 0], [0x6a74_e5f0, 0x0bad_cafe])
 }
@@ -144,13 +158,14 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compares floats. Equal infinities are equal.
+    /// Compares floats. Equal infinities are equal, and so are NaNs.
     pub fn of(found: &[f32], reference: &[f64]) -> Difference {
         assert_eq!(found.len(), reference.len());
         let (mut square, mut square_difference, mut largest, mut not_finite) = (0.0f64, 0.0f64, 0.0f64, false);
         for (&found, &reference) in found.iter().zip(reference) {
             let found = f64::from(found);
-            if found == reference || !reference.is_finite() && f64::from(reference as f32) == found {
+            let equal = found == reference || found.is_nan() && reference.is_nan();
+            if equal || !reference.is_finite() && f64::from(reference as f32) == found {
                 square += if reference.is_finite() { reference * reference } else { 0.0 };
                 continue;
             }

@@ -6,6 +6,9 @@
 //! h'         = s(o) tanh(c')                                     -> h[h_write_row + m]
 //! gx [*, 4, H] = W_ih x + b_ih, w_hh [4, H, H], b_hh [4, H], h [*, H], c [*, H]; m < M = rows
 //! ```
+//! gx stands in the operand `gates`. Where `keep_gates` = 1, the activated gates s(i), s(f), tanh(g), s(o) take its place,
+//! for [`super::lstm_step_backward`]; where it is 0, it is left as it was.
+//!
 //! Gates in PyTorch's order i f g o. Flops: 8 M H^2 + 30 M H, say. Bytes: 4 (4 H^2 + 4 H + 4 M H + 4 M H).
 
 use super::case::{Case, Fill};
@@ -18,8 +21,8 @@ use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
 pub struct LstmStep {
-    /// `[*, 4, H]`.
-    pub gx: TensorId,
+    /// `[*, 4, H]`: the input products; the activated gates afterwards, where they are kept.
+    pub gates: TensorId,
     /// `[4, H, H]`.
     pub w_hh: TensorId,
     /// `[4, H]`.
@@ -33,7 +36,7 @@ pub struct LstmStep {
 /// Row offsets of [`record`].
 #[derive(Clone, Copy, Debug)]
 pub struct Offsets {
-    /// First row of `gx`.
+    /// First row of `gates`.
     pub gx: Affine,
     /// First row of `h` that is read.
     pub h_read: Affine,
@@ -43,6 +46,8 @@ pub struct Offsets {
     pub c_read: Affine,
     /// First row of `c` that is written; may be the rows that are read.
     pub c_write: Affine,
+    /// Whether the activated gates take the place of the input products.
+    pub keep_gates: bool,
 }
 
 /// Records the op on `rows` rows.
@@ -50,25 +55,26 @@ pub fn record(b: &mut Builder, op: LstmStep, rows: Dim, at: Offsets) {
     let [gates, hidden, inputs] = b.tensor(op.w_hh).shape[..] else { panic!("lstm_step: w_hh is [4, H, H]") };
     assert!(gates == 4.into() && hidden == inputs, "lstm_step: w_hh is [4, H, H]");
     b.expect_shape("lstm_step", op.b_hh, &[gates, hidden]);
-    assert!(b.tensor(op.gx).shape.ends_with(&[gates, hidden]), "lstm_step: gx is [*, 4, H]");
+    assert!(b.tensor(op.gates).shape.ends_with(&[gates, hidden]), "lstm_step: gates is [*, 4, H]");
     for id in [op.h, op.c] {
         assert_eq!(b.tensor(id).shape.last(), Some(&hidden), "lstm_step: h and c are [*, H]");
     }
-    let params = [rows.into(), hidden.into(), at.gx, at.h_read, at.h_write, at.c_read, at.c_write];
-    b.push(&ROW, &[op.gx, op.w_hh, op.b_hh, op.h, op.c], &params);
+    let keep = Affine::constant(usize::from(at.keep_gates));
+    let params = [rows.into(), hidden.into(), at.gx, at.h_read, at.h_write, at.c_read, at.c_write, keep];
+    b.push(&ROW, &[op.gates, op.w_hh, op.b_hh, op.h, op.c], &params);
 }
 
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "lstm_step",
     operands: &[
-        Operand::read("gx"),
+        Operand::write("gates"),
         Operand::read("w_hh"),
         Operand::read("b_hh"),
         Operand::write("h"),
         Operand::write("c"),
     ],
-    params: &["rows", "hidden", "gx_row", "h_read_row", "h_write_row", "c_read_row", "c_write_row"],
+    params: &["rows", "hidden", "gx_row", "h_read_row", "h_write_row", "c_read_row", "c_write_row", "keep_gates"],
     cuts: &[Cut { name: "unit", axes: &[(1, 1)], multiple: 4 }],
     carry_words: 0,
     reference_f32: reference::<f32>,
@@ -84,7 +90,7 @@ pub static ROW: OpRow = OpRow {
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 4,
             needs_gpu: false,
-            groups: |w| [w[8].div_ceil(16), w[0], 1],
+            groups: |w| [w[9].div_ceil(16), w[0], 1],
         },
         Variant {
             name: "lstm_step",
@@ -95,7 +101,7 @@ pub static ROW: OpRow = OpRow {
             class: OrderClass::Blocks64,
             suits: always,
             needs_gpu: false,
-            groups: |w| [w[8].div_ceil(64), w[0].div_ceil(4), 1],
+            groups: |w| [w[9].div_ceil(64), w[0].div_ceil(4), 1],
         },
     ],
     cases,
@@ -106,27 +112,40 @@ pub static ROW: OpRow = OpRow {
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [rows, hidden, gx_row, h_read_row, h_write_row, c_read_row, c_write_row] = args.sizes();
-    let [gx, w_hh, b_hh, h, c] = args.all();
+    let [rows, hidden, gx_row, h_read_row, h_write_row, c_read_row, c_write_row, keep_gates] = args.sizes();
+    let [gates, w_hh, b_hh, h, c] = args.all();
     for m in 0..rows {
         let before = h.real()[(h_read_row + m) * hidden..][..hidden].to_vec();
         for j in 0..hidden {
             let gate = |g: usize| {
                 let q = g * hidden + j;
                 let recurrent = dot(&before, &w_hh.real()[q * hidden..][..hidden]);
-                gx.real()[(gx_row + m) * 4 * hidden + q] + b_hh.real()[q] + recurrent
+                gates.real()[(gx_row + m) * 4 * hidden + q] + b_hh.real()[q] + recurrent
             };
-            let (c_new, h_new) = cell([gate(0), gate(1), gate(2), gate(3)], c.real()[(c_read_row + m) * hidden + j]);
+            let own = activated([0, 1, 2, 3].map(gate));
+            let (c_new, h_new) = new_state(own, c.real()[(c_read_row + m) * hidden + j]);
             c.real_mut()[(c_write_row + m) * hidden + j] = c_new;
             h.real_mut()[(h_write_row + m) * hidden + j] = h_new;
+            for (g, gate) in own.into_iter().enumerate().filter(|_| keep_gates == 1) {
+                gates.real_mut()[((gx_row + m) * 4 + g) * hidden + j] = gate;
+            }
         }
     }
 }
 
-/// The gates of one unit: (c', h') from the pre-activations i f g o and c.
-pub(crate) fn cell<F: Real>([i, f, g, o]: [F; 4], c: F) -> (F, F) {
-    let c_new = f.sigmoid() * c + i.sigmoid() * g.tanh();
-    (c_new, o.sigmoid() * c_new.tanh())
+/// (c', h') of one unit from the pre-activations i f g o and c.
+pub(crate) fn cell<F: Real>(gates: [F; 4], c: F) -> (F, F) {
+    new_state(activated(gates), c)
+}
+
+fn activated<F: Real>([i, f, g, o]: [F; 4]) -> [F; 4] {
+    [i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()]
+}
+
+/// (c', h') from the activated gates.
+fn new_state<F: Real>([i, f, g, o]: [F; 4], c: F) -> (F, F) {
+    let c_new = f * c + i * g;
+    (c_new, o * c_new.tanh())
 }
 
 fn cases() -> Vec<Case> {
@@ -134,20 +153,24 @@ fn cases() -> Vec<Case> {
     let extreme: &[f32] = &[1e2, -1e4, 1e30, 0.0, -1e30];
     let normal = plain
         .into_iter()
-        .map(|s| case(format!("rows={} hidden={}", s.0, s.1), s, Fill::Normal(1.0), Fill::Normal(1.0)));
+        .map(|s| case(format!("rows={} hidden={}", s.0, s.1), s, Fill::Normal(1.0), Fill::Normal(1.0), false));
+    let kept = [(1, 1), (2, 3), (67, 65), (1, 1000), (33, 130)]
+        .into_iter()
+        .map(|s| case(format!("kept rows={} hidden={}", s.0, s.1), s, Fill::Normal(1.0), Fill::Normal(1.0), true));
     let odd = [
-        case("extreme input product".into(), (7, 30), Fill::Extreme(extreme), Fill::Normal(1.0)),
-        case("extreme cell state".into(), (7, 30), Fill::Normal(1.0), Fill::Extreme(extreme)),
-        case("zeros".into(), (6, 66), Fill::Normal(0.0), Fill::Normal(0.0)),
+        case("extreme input product".into(), (7, 30), Fill::Extreme(extreme), Fill::Normal(1.0), false),
+        case("extreme input product, kept".into(), (7, 30), Fill::Extreme(extreme), Fill::Normal(1.0), true),
+        case("extreme cell state".into(), (7, 30), Fill::Normal(1.0), Fill::Extreme(extreme), false),
+        case("zeros".into(), (6, 66), Fill::Normal(0.0), Fill::Normal(0.0), true),
     ];
-    normal.chain(odd).collect()
+    normal.chain(kept).chain(odd).collect()
 }
 
-fn case(name: String, (rows, hidden): (usize, usize), gx_fill: Fill, c_fill: Fill) -> Case {
+fn case(name: String, (rows, hidden): (usize, usize), gx_fill: Fill, c_fill: Fill, keep_gates: bool) -> Case {
     Case::new(
         name,
         |b, fills| {
-            let gx = b.f32(Role::Scratch, "gx", &[(rows + 1).into(), 4.into(), hidden.into()]);
+            let gates = b.f32(Role::Scratch, "gates", &[(rows + 1).into(), 4.into(), hidden.into()]);
             let w_hh = b.f32(Role::Weight, "w_hh", &[4.into(), hidden.into(), hidden.into()]);
             let b_hh = b.f32(Role::Weight, "b_hh", &[4.into(), hidden.into()]);
             let h = b.f32(Role::State, "h", &[(2 * rows).into(), hidden.into()]);
@@ -155,13 +178,14 @@ fn case(name: String, (rows, hidden): (usize, usize), gx_fill: Fill, c_fill: Fil
             let group = b.split_group();
             b.split(w_hh, 1, group);
             let w = 1.0 / (hidden as f32).sqrt();
-            fills.extend([(gx, gx_fill), (w_hh, Fill::Normal(w)), (b_hh, Fill::Normal(0.5))]);
+            fills.extend([(gates, gx_fill), (w_hh, Fill::Normal(w)), (b_hh, Fill::Normal(0.5))]);
             fills.extend([(h, Fill::Normal(0.5)), (c, c_fill)]);
-            LstmStep { gx, w_hh, b_hh, h, c }
+            LstmStep { gates, w_hh, b_hh, h, c }
         },
         |b, op| {
             let zero = Affine::constant(0);
-            let at = Offsets { gx: 1.into(), h_read: rows.into(), h_write: zero, c_read: zero, c_write: zero };
+            let (h_write, c_read, c_write) = (zero, zero, zero);
+            let at = Offsets { gx: 1.into(), h_read: rows.into(), h_write, c_read, c_write, keep_gates };
             record(b, op, rows.into(), at);
         },
     )

@@ -6,10 +6,16 @@
 //! An op does no input or output and knows no device.
 
 pub mod activation;
+pub mod adam;
+pub mod admit;
 mod args;
 pub mod case;
+pub mod clip_scale;
 pub mod count_token;
+pub mod cross_entropy;
+pub mod dropout;
 pub mod embed;
+pub mod embed_gradient;
 pub mod filter;
 pub mod filters;
 pub mod gather_rows;
@@ -17,19 +23,30 @@ pub mod gru_decode;
 pub mod gru_gates;
 pub mod gru_reset;
 pub mod gru_step;
+pub mod gru_step_backward;
 pub mod logsumexp;
 pub mod lstm_decode;
 pub mod lstm_gates;
 pub mod lstm_step;
+pub mod lstm_step_backward;
 pub mod matmul;
+pub mod matmul_input_gradient;
+pub mod matmul_weight_gradient;
+pub mod mean_loss;
 pub mod noise;
 pub mod pack_weight;
+pub mod place_rows;
 pub mod reset_rows;
 pub mod rnn_gates;
 pub mod rows;
 pub mod sample;
+pub mod schedule;
 pub mod select_rows;
+pub mod sgd;
 pub mod softmax;
+pub mod square_sum;
+pub mod start_marks;
+pub mod sum_rows;
 pub mod target_log_prob;
 mod variant;
 
@@ -44,9 +61,14 @@ use case::Case;
 pub static TABLE: &[&OpRow] = &[
     &embed::ROW,
     &matmul::ROW,
+    &matmul_input_gradient::ROW,
+    &matmul_weight_gradient::ROW,
+    &sum_rows::ROW,
     &lstm_step::ROW,
+    &lstm_step_backward::ROW,
     &lstm_decode::ROW,
     &gru_step::ROW,
+    &gru_step_backward::ROW,
     &gru_decode::ROW,
     &rnn_gates::ROW,
     &lstm_gates::ROW,
@@ -59,9 +81,20 @@ pub static TABLE: &[&OpRow] = &[
     &count_token::ROW,
     &filter::ROW,
     &sample::ROW,
+    &admit::ROW,
+    &start_marks::ROW,
+    &place_rows::ROW,
     &gather_rows::ROW,
     &reset_rows::ROW,
     &pack_weight::ROW,
+    &cross_entropy::ROW,
+    &mean_loss::ROW,
+    &embed_gradient::ROW,
+    &dropout::ROW,
+    &square_sum::ROW,
+    &clip_scale::ROW,
+    &adam::ROW,
+    &sgd::ROW,
 ];
 
 /// How an op uses an operand.
@@ -126,6 +159,8 @@ pub const FIRST_PART: u32 = 1;
 pub const LAST_PART: u32 = 2;
 /// Flag: the written operand is cut too, so it is indexed from the part's first element.
 pub const OUTPUT_CUT: u32 = 4;
+/// Flag, shifted left by an operand's place: this operand is cut.
+pub const OPERAND_CUT: u32 = 8;
 
 /// Work of one run of an op, for shares of a device's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -56,6 +56,7 @@ pub fn packed_len(layout: Layout, [groups, outputs, inputs]: [usize; 3]) -> usiz
         Layout::RowMajor => groups * outputs * inputs,
         Layout::K4 => inputs.div_ceil(4) * 4 * groups * outputs,
         Layout::Panel16 => (groups * outputs).div_ceil(16) * 16 * inputs,
+        Layout::Panel16T => inputs.div_ceil(16) * 16 * groups * outputs,
     }
 }
 
@@ -65,6 +66,7 @@ fn place(layout: Layout, [groups, outputs, inputs]: [usize; 3], q: usize, k: usi
         Layout::RowMajor => q * inputs + k,
         Layout::K4 => (k / 4 * groups * outputs + q) * 4 + k % 4,
         Layout::Panel16 => (q / 16 * inputs + k) * 16 + q % 16,
+        Layout::Panel16T => (k / 16 * groups * outputs + q) * 16 + k % 16,
     }
 }
 
@@ -114,7 +116,7 @@ mod tests {
     fn unpack_undoes_pack() {
         for shape in [[1, 1, 1], [4, 17, 5], [3, 33, 64], [1, 16, 7]] {
             let w: Vec<u32> = (1..=shape.iter().product::<usize>() as u32).collect();
-            for layout in [Layout::RowMajor, Layout::K4, Layout::Panel16] {
+            for layout in [Layout::RowMajor, Layout::K4, Layout::Panel16, Layout::Panel16T] {
                 assert_eq!(unpack(layout, &pack(layout, &w, shape, 0), shape), w, "{layout:?} {shape:?}");
             }
         }

@@ -60,8 +60,18 @@ pub struct Row {
     pub frequency: f32,
     /// The key of the last token that is kept, low word first: see [`super::filters::key`]. Written by `filter`.
     pub limit: [u32; 2],
+    /// The host's name of what the row generates, so that it can be cancelled: see [`super::admit`]. 0 names nothing.
+    pub number: u32,
+    /// The token that a sequence reads first, when [`super::admit`] starts it.
+    pub first_token: u32,
+    /// Where the state is that it starts from: a row of the parked states, or [`super::place_rows::ZERO_ROW`].
+    pub place: u32,
+    /// Its first entry of `edits`: what is known of tokens when it starts, see [`super::start_marks`].
+    pub edits_first: u32,
+    /// One behind its last entry.
+    pub edits_end: u32,
     /// Zero.
-    pub reserved: [u32; 7],
+    pub reserved: [u32; 2],
 }
 
 impl Row {
@@ -86,7 +96,12 @@ impl Row {
         presence: 0.0,
         frequency: 0.0,
         limit: [0; 2],
-        reserved: [0; 7],
+        number: 0,
+        first_token: 0,
+        place: 0,
+        edits_first: 0,
+        edits_end: 0,
+        reserved: [0; 2],
     };
 
     /// The record as it lies in the table.

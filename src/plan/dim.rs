@@ -84,9 +84,10 @@ pub struct Index {
 }
 
 /// A parameter affine in the loop indices:
-/// `((base + step_factor * step + repeat_factor * repeat) mod modulo) * scale`.
+/// `((base + step_factor * step + repeat_factor * repeat) mod modulo) * scale + repeat * stride`.
 ///
-/// The modulus lets a state of two slots alternate; the scale turns a slot into a row offset.
+/// The modulus lets a state of two slots alternate; the scale turns a slot into a row offset, inside which a loop
+/// goes on by the stride.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Affine {
     base: Dim,
@@ -94,19 +95,44 @@ pub struct Affine {
     repeat_factor: u32,
     modulo: Option<u32>,
     scale: Dim,
+    stride: Dim,
 }
 
 impl Affine {
     /// The section's step counter.
-    pub const STEP: Affine =
-        Affine { base: Dim::fixed(0), step_factor: 1, repeat_factor: 0, modulo: None, scale: Dim::fixed(1) };
+    pub const STEP: Affine = Affine {
+        base: Dim::fixed(0),
+        step_factor: 1,
+        repeat_factor: 0,
+        modulo: None,
+        scale: Dim::fixed(1),
+        stride: Dim::fixed(0),
+    };
     /// The index of the innermost `Repeat`.
-    pub const REPEAT: Affine =
-        Affine { base: Dim::fixed(0), step_factor: 0, repeat_factor: 1, modulo: None, scale: Dim::fixed(1) };
+    pub const REPEAT: Affine = Affine {
+        base: Dim::fixed(0),
+        step_factor: 0,
+        repeat_factor: 1,
+        modulo: None,
+        scale: Dim::fixed(1),
+        stride: Dim::fixed(0),
+    };
 
     /// A value that no loop changes.
     pub fn constant(value: impl Into<Dim>) -> Affine {
-        Affine { base: value.into(), step_factor: 0, repeat_factor: 0, modulo: None, scale: Dim::fixed(1) }
+        Affine {
+            base: value.into(),
+            step_factor: 0,
+            repeat_factor: 0,
+            modulo: None,
+            scale: Dim::fixed(1),
+            stride: Dim::fixed(0),
+        }
+    }
+
+    /// A float that no loop changes: the word is its bits, and a kernel declares it `f32`.
+    pub fn float(value: f32) -> Affine {
+        Affine::constant(value.to_bits() as usize)
     }
 
     /// Adds a constant before modulus and scale.
@@ -124,13 +150,19 @@ impl Affine {
         Affine { scale: scale.into(), ..self }
     }
 
+    /// Adds so much for each repeat.
+    pub fn plus_repeats(self, stride: impl Into<Dim>) -> Affine {
+        Affine { stride: stride.into(), ..self }
+    }
+
     /// The parameter word at a place in the loops.
     pub fn at(&self, sizes: Sizes, index: Index) -> u32 {
         let sum = word(self.base.value(sizes))
             .wrapping_add(self.step_factor.wrapping_mul(index.step))
             .wrapping_add(self.repeat_factor.wrapping_mul(index.repeat));
         let slot = self.modulo.map_or(sum, |n| sum % n);
-        slot.wrapping_mul(word(self.scale.value(sizes)))
+        let stride = word(self.stride.value(sizes));
+        slot.wrapping_mul(word(self.scale.value(sizes))).wrapping_add(index.repeat.wrapping_mul(stride))
     }
 }
 

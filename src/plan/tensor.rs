@@ -48,6 +48,9 @@ pub enum Layout {
     K4,
     /// A weight `[G, N, K]` as [ceil(G*N/16), K, 16]: sixteen outputs side by side for SIMD. Padding is zero.
     Panel16,
+    /// A weight `[G, N, K]` as [ceil(K/16), G*N, 16], for sums over G and N: sixteen k side by side for SIMD. Padding is
+    /// zero.
+    Panel16T,
 }
 
 /// Tensors that are cut at the same places along an axis, so that parts of them fit together.

@@ -141,6 +141,18 @@ impl Encoder {
         Ok(())
     }
 
+    /// As [`Encoder::finish`], where the text was a line of a file and the next line is a text of its own: lines and
+    /// bytes in errors are counted on. `line_end` is the number of bytes that ended the line.
+    ///
+    /// # Errors
+    /// As [`Encoder::push_bytes`].
+    pub fn finish_line(&mut self, line_end: u64, ids: &mut Vec<u32>) -> Result<()> {
+        let (line, utf8) = (self.position.line, self.utf8.next_line(line_end));
+        self.finish(ids)?;
+        (self.position.line, self.utf8) = (line + 1, utf8);
+        Ok(())
+    }
+
     /// Encodes what is certain and holds the rest.
     fn list(&mut self, list: &List, text: &str, last: bool, ids: &mut Vec<u32>) -> Result<()> {
         let mut at = 0;

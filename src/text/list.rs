@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Entry;
 use super::special::Special;
+use crate::error::json_fault;
 
 /// A list of tokens. Where several fit, the longest is taken, then the text goes on behind it.
 pub(super) struct List {
@@ -107,7 +108,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let inside = text.trim_start().strip_prefix('[').map(str::trim_start);
     if inside.is_some_and(|rest| rest.starts_with(['"', ']'])) {
-        return serde_json::from_str(text).map_err(|e| e.to_string());
+        return serde_json::from_str(text).map_err(|e| json_fault(&e));
     }
     let mut tokens = Vec::new();
     for (number, line) in (1..).zip(text.split_terminator('\n')) {

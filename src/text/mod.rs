@@ -26,7 +26,7 @@ mod utf8;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_fault};
 use characters::Characters;
 use file::{File, Vocabulary};
 use hugging_face::HuggingFace;
@@ -80,7 +80,7 @@ impl Tokenizer {
     /// Not such a file, or one whose parts contradict each other: the file, the field or entry, what was found.
     pub fn from_json(json: &[u8], file: &str) -> Result<Tokenizer> {
         let wrong = |what: String| Error::Model(format!("{file}: {what}"));
-        let mut parsed: File = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
+        let mut parsed: File = serde_json::from_slice(json).map_err(|e| wrong(json_fault(&e)))?;
         let strings = |vocabulary: Option<Vocabulary>| match vocabulary {
             Some(Vocabulary::Strings(strings)) => Ok(strings),
             _ => Err(wrong("model.vocab: expected an array of strings".into())),

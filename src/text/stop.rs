@@ -38,6 +38,11 @@ impl StopTexts {
         Ok(StopTexts { matched: vec![0; stops.len()], stops, held: String::new(), hit: None })
     }
 
+    /// The texts that it looks for.
+    pub fn texts(&self) -> Vec<String> {
+        self.stops.iter().map(|stop| String::from_utf8_lossy(&stop.text).into_owned()).collect()
+    }
+
     /// Adds what is safe to show to `out`, and says which stop text ended the text. The stop text itself is not
     /// shown; after a hit nothing more is.
     pub fn push(&mut self, text: &str, out: &mut String) -> Option<usize> {

@@ -52,6 +52,11 @@ impl Utf8Pieces {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error("is the beginning of a character that does not end")) }
     }
 
+    /// Pieces of the next line, which begins behind a line end of so many bytes.
+    pub(super) fn next_line(&self, line_end: u64) -> Utf8Pieces {
+        Utf8Pieces { rest: Vec::new(), offset: self.offset + line_end, lines: self.lines + 1 }
+    }
+
     fn error(&self, what: &str) -> Error {
         Error::Text(format!("byte {} of the text (in line {}) {what}", self.offset, self.lines + 1))
     }

@@ -2,7 +2,7 @@
 
 use gatefold::cpu::Functions;
 use gatefold::executor::Executor;
-use gatefold::generate::{Batch, Options, Request};
+use gatefold::generate::{Generator, Options, Request};
 use gatefold::model::Model;
 use gatefold::plan::{SectionId, Sizes};
 use gatefold::text::OnUnknown;
@@ -102,18 +102,23 @@ fn same_bits(makers: &[Make<'_>], options: fn(usize) -> Options) -> Outcome {
 fn hashes(model: &Model, make: Make<'_>, requests: &[Request]) -> Result<Vec<u64>, String> {
     let any = requests.iter().any(|r| r.options.need_filters());
     let plan = if any { gatefold::generate::plan_with_filters } else { gatefold::generate::plan };
-    let lm = plan(model.shape, 64 * SEQUENCES);
+    let lm = plan(model.shape, requests.len());
     let sizes = Sizes { rows: requests.len(), time: 2 };
     let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
     model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
-    let mut batch = Batch::new(lm, executor);
-    batch.start(requests).map_err(|e| e.to_string())?;
+    let mut generator = Generator::new(lm, executor)?;
+    for request in requests {
+        generator.submit(request.clone()).map_err(|e| e.to_string())?;
+    }
     let mut hashes = vec![0xcbf2_9ce4_8422_2325_u64; requests.len()];
-    while !batch.is_done() {
-        for event in batch.wait(&|| 0).map_err(|e| e.to_string())? {
-            for byte in [event.token, event.log_prob.to_bits()].iter().flat_map(|w| w.to_le_bytes()) {
-                hashes[event.row] = (hashes[event.row] ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-            }
+    let mut events = Vec::new();
+    while !generator.is_idle() {
+        generator.wait(&|| 0, &mut events).map_err(|e| e.to_string())?;
+    }
+    for event in events {
+        let hash = &mut hashes[event.id as usize];
+        for byte in [event.token, event.log_prob.to_bits()].iter().flat_map(|w| w.to_le_bytes()) {
+            *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
     }
     Ok(hashes)

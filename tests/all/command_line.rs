@@ -75,6 +75,7 @@ fn wrong_calls() -> Outcome {
         (&["generate", "--no-such-option"], "unexpected argument"),
         (&["check", "--device", "cpu", "--filter", "zzz"], "no op matches"),
         (&["check", "--device", "cpu", "--split", "9999"], "expected 0 to"),
+        (&["check", "--split", "3", "--json"], "cannot be used with"),
         (&[], "Usage"),
     ] {
         let output = gatefold(call);

@@ -2,7 +2,7 @@
 
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{Batch, Options, Request};
+use gatefold::generate::{Generator, Options, Request};
 use gatefold::model::Model;
 use gatefold::plan::Sizes;
 use gatefold::plan::network::LanguageModel;
@@ -70,7 +70,8 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
             Request { prompt: prompt.clone(), sequence: 0, seed: 42, options, max_tokens: 500, stop: Vec::new() };
         let lm = gatefold::generate::plan(model.shape, 0);
         let sizes = Sizes { rows: 1, time: WINDOW };
-        let sections = [lm.prefill, lm.step, lm.reset, lm.logits];
+        let mut sections = gatefold::generate::sections(&lm);
+        sections.push(lm.logits);
         let cpu = || cpu_executor(&lm.plan, sizes, &sections, Functions::Fast, 2);
         let device = || gpu_executor(&gpu(adapter, Opened::Fully), &lm.plan, sizes, &sections);
         let expected = text(&model, &lm, cpu(), &request)?;
@@ -111,13 +112,13 @@ fn text(
 ) -> Result<Vec<u32>, String> {
     let run = || {
         model.weights.load_into(&mut *executor)?;
-        let mut batch = Batch::new(lm.clone(), executor);
-        batch.start(std::slice::from_ref(request))?;
-        let mut tokens = Vec::new();
-        while !batch.is_done() {
-            tokens.extend(batch.wait(&|| 0)?.iter().map(|event| event.token));
+        let mut generator = Generator::new(lm.clone(), executor)?;
+        generator.submit(request.clone())?;
+        let mut events = Vec::new();
+        while !generator.is_idle() {
+            generator.wait(&|| 0, &mut events)?;
         }
-        Ok(tokens)
+        Ok(events.iter().map(|event| event.token).collect())
     };
     run().map_err(|e: gatefold::Error| e.to_string())
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{Batch, Options, Request};
-use gatefold::gpu::{GpuExecutor, GpuOptions};
+use gatefold::generate::{Generator, Options, Request};
+use gatefold::gpu::{DeviceOptions, GpuExecutor, GpuOptions};
+use gatefold::host;
 use gatefold::model::Model;
 use gatefold::ops::rows::Finish;
 use gatefold::plan::Sizes;
 use gatefold::text::OnUnknown;
 use libtest_mimic::{Completion, Trial};
 
-use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
+use crate::context::{DONE, Opened, Outcome, adapters, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
 use crate::ensure;
 
 pub fn trials() -> Vec<Trial> {
@@ -26,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
                 cpu_executor(&lm.plan, sizes, sections, Functions::Fast, 2)
             })
         }),
-        trial("execution: a batch refuses bad requests", bad_requests),
+        trial("execution: a generator refuses bad requests", bad_requests),
     ];
     trials.extend(trials_per_adapter("execution: tickets never block and arrive in any order of taking", tickets));
     trials.extend(trials_per_adapter("execution: permute moves states", |adapter| {
@@ -38,6 +39,7 @@ pub fn trials() -> Vec<Trial> {
         })
     }));
     trials.extend(trials_per_adapter("execution: errors name the tensor and its room", bad_calls));
+    trials.extend(trials_per_adapter("execution: a lost device is an error of every call", lost_device));
     trials.extend(trials_per_adapter("execution: a token takes layers + 2 dispatches", dispatches));
     trials
 }
@@ -56,7 +58,9 @@ fn tickets(adapter: usize) -> Outcome {
     let input: Vec<u32> = (0..sizes.rows * sizes.time).map(|i| (i * 7 % model.shape.vocab) as u32).collect();
     executor.write(lm.input, 0, Values::U32(&input))?;
     let first = executor.submit(std::slice::from_ref(&run), &[lm.all_log_probs])?;
-    let second = executor.submit(std::slice::from_ref(&run), &[lm.input, lm.all_log_probs])?;
+    // Long enough to be under way still when it is asked for, on a busy machine too.
+    let many = vec![run; 40];
+    let second = executor.submit(&many, &[lm.input, lm.all_log_probs])?;
     let (sender, receiver) = mpsc::channel();
     executor.on_ready(second, Box::new(move || sender.send(()).expect("the trial listens")));
     // The second is waited for without blocking, by polling.
@@ -82,7 +86,7 @@ fn permute(make: Make<'_>) -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
     let sizes = Sizes { rows: 3, time: 8 };
-    let mut executor = make(&lm, sizes, &[lm.prefill, lm.permute, lm.logits]);
+    let mut executor = make(&lm, sizes, &[lm.permute, lm.logits]);
     model.weights.load_into(&mut *executor)?;
     let input: Vec<u32> = (0..24).map(|i| (i * i % 60) as u32).collect();
     let width = model.shape.vocab;
@@ -96,7 +100,7 @@ fn permute(make: Make<'_>) -> Outcome {
             executor.write(layer.c.expect("an LSTM"), 0, Values::F32(&zeros[..zeros.len() / 2]))?;
         }
         executor.write(lm.row_source, 0, Values::U32(&source))?;
-        let ticket = executor.submit(&[run(lm.prefill, 0), run(lm.permute, 1)], &[h0])?;
+        let ticket = executor.submit(&[run(lm.logits, 0), run(lm.permute, 1)], &[h0])?;
         executor.wait(ticket)?;
         // The same tokens for all rows now: only the states differ.
         executor.write(lm.input, 0, Values::U32(&[5; 24]))?;
@@ -115,7 +119,7 @@ fn permute(make: Make<'_>) -> Outcome {
 /// Prompts are read in common as matrix products and then forced: each row must go on as it does alone.
 fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 400);
+    let lm = gatefold::generate::plan(model.shape, 5);
     let prompts = ["A", "ROMEO:\nWhat", &"to be or not to be, ".repeat(10), "KING"];
     let requests: Vec<Request> = (prompts.iter().enumerate())
         .map(|(i, prompt)| Request {
@@ -131,16 +135,21 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
         let sizes = Sizes { rows, time: 16 };
         let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
         model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
-        let mut batch = Batch::new(lm.clone(), executor);
-        batch.start(requests).map_err(|e| e.to_string())?;
+        let mut generator = Generator::new(lm.clone(), executor)?;
+        for request in requests {
+            generator.submit(request.clone()).map_err(|e| e.to_string())?;
+        }
         let mut tokens = vec![Vec::new(); requests.len()];
-        while !batch.is_done() {
-            for event in batch.wait(&|| 0).map_err(|e| e.to_string())? {
-                tokens[event.row].push((event.token, event.log_prob.to_bits()));
-                let last = tokens[event.row].len() == requests[event.row].max_tokens;
-                if (event.finish == Some(Finish::Length)) != last {
-                    return Err(format!("row {} finished at {}", event.row, tokens[event.row].len()));
-                }
+        let mut events = Vec::new();
+        while !generator.is_idle() {
+            generator.wait(&|| 0, &mut events).map_err(|e| e.to_string())?;
+        }
+        for event in events {
+            let id = event.id as usize;
+            tokens[id].push((event.token, event.log_prob.to_bits()));
+            let last = tokens[id].len() == requests[id].max_tokens;
+            if (event.finish == Some(Finish::Length)) != last {
+                return Err(format!("request {id} finished at {}", tokens[id].len()));
             }
         }
         Ok(tokens)
@@ -155,24 +164,24 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
 
 fn bad_requests() -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 3);
+    let lm = gatefold::generate::plan(model.shape, 2);
     let sizes = Sizes { rows: 2, time: 4 };
     let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
-    let mut batch = Batch::new(lm, executor);
+    let mut generator = Generator::new(lm, executor)?;
     let options = Options::default();
     let good = Request { prompt: vec![1], sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
-    let mut refused = |requests: &[Request], what: &str| -> Result<(), String> {
-        match batch.start(requests) {
-            Ok(()) => Err(format!("accepted: {what}")),
+    let mut refused = |request: Request, what: &str| -> Result<(), String> {
+        match generator.submit(request) {
+            Ok(_) => Err(format!("accepted: {what}")),
             Err(e) if e.to_string().contains(what) => Ok(()),
             Err(e) => Err(format!("expected `{what}`, found `{e}`")),
         }
     };
-    refused(&[good.clone(), good.clone(), good.clone()], "3 requests for a batch of 2 rows")?;
-    refused(&[Request { prompt: vec![], ..good.clone() }], "the prompt has no token")?;
-    refused(&[Request { prompt: vec![65], ..good.clone() }], "token id 65 in a vocabulary of 65")?;
-    refused(&[Request { stop: vec![0; 5], ..good.clone() }], "5 stop ids")?;
-    refused(&[Request { prompt: vec![1; 9], ..good.clone() }, good.clone()], "differ by 8 tokens")?;
+    refused(Request { prompt: vec![], ..good.clone() }, "the prompt has no token")?;
+    refused(Request { prompt: vec![65], ..good.clone() }, "token id 65 in a vocabulary of 65")?;
+    refused(Request { stop: vec![0; 5], ..good.clone() }, "5 stop ids")?;
+    refused(Request { max_tokens: 0, ..good.clone() }, "a sequence of 0 tokens")?;
+    refused(Request { options: Options { top_k: 3, ..Options::default() }, ..good.clone() }, "no room for filters")?;
     DONE
 }
 
@@ -193,6 +202,33 @@ fn bad_calls(adapter: usize) -> Outcome {
     let made = GpuExecutor::new(device, lm.plan.clone(), sizes, &[lm.step], &options);
     let error = made.err().ok_or("accepted")?.to_string();
     ensure!(error.contains("no variant `matmul_9x9`; it has matmul_skinny"), "{error}");
+    DONE
+}
+
+/// Work is under way when the device goes; then nothing blocks or panics, and every call says what happened.
+fn lost_device(adapter: usize) -> Outcome {
+    let model = Model::shakespeare()?;
+    let lm = gatefold::generate::plan(model.shape, 0);
+    let sizes = Sizes { rows: 2, time: 4 };
+    let device = host::open(&adapters()[adapter], DeviceOptions::default())?;
+    let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.logits]);
+    model.weights.load_into(&mut *executor)?;
+    executor.write(lm.input, 0, Values::U32(&[1; 8]))?;
+    let run = Run::new(lm.logits, sizes, 0..1);
+    let ticket = executor.submit(std::slice::from_ref(&run), &[lm.all_log_probs])?;
+    device.destroy();
+    let errors = [
+        executor.try_take(ticket).err(),
+        executor.wait(ticket).err(),
+        executor.write(lm.input, 0, Values::U32(&[1; 8])).err(),
+        executor.submit(&[run], &[lm.all_log_probs]).err(),
+        GpuExecutor::new(device.clone(), lm.plan.clone(), sizes, &[lm.logits], &GpuOptions::default()).err(),
+    ];
+    for (i, error) in errors.into_iter().enumerate() {
+        let message = error.ok_or(format!("call {i} on a lost device went well"))?.to_string();
+        let says = message.contains(&device.info.name) && message.contains("the device was lost");
+        ensure!(says, "call {i}: {message}");
+    }
     DONE
 }
 

@@ -2,14 +2,20 @@
 //!
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
+mod batches;
 mod bits;
 mod cases;
+mod cell_gradients;
 mod command_line;
 mod context;
 mod default_model;
 mod execution;
+mod finite_differences;
+mod generation;
+mod gradients;
 mod imported_models;
 mod keras;
+mod learning;
 mod limits;
 mod model_folders;
 mod onnx;
@@ -17,7 +23,11 @@ mod reference_values;
 mod safetensor_file;
 mod sampling;
 mod stacks;
+mod step_gradients;
 mod structure;
+mod training_ops;
+mod training_run;
+mod trajectories;
 mod translation;
 mod vectors;
 
@@ -27,18 +37,28 @@ fn main() {
     trials.extend(structure::trials());
     trials.extend(translation::trials());
     trials.extend(cases::trials());
+    trials.extend(finite_differences::trials());
+    trials.extend(gradients::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
     trials.extend(onnx::trials());
     trials.extend(keras::trials());
+    trials.extend(cell_gradients::trials());
+    trials.extend(trajectories::trials());
+    trials.extend(learning::trials());
     trials.extend(stacks::trials());
+    trials.extend(step_gradients::trials());
     trials.extend(execution::trials());
     trials.extend(limits::trials());
+    trials.extend(training_ops::trials());
     trials.extend(sampling::trials());
     trials.extend(bits::trials());
+    trials.extend(generation::trials());
+    trials.extend(batches::trials());
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
     trials.extend(imported_models::trials());
+    trials.extend(training_run::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -71,7 +71,7 @@ fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config)) -> 
 }
 
 /// Runs the program on a model and gives the JSON that it prints.
-fn json(call: &[&str]) -> Result<Value, String> {
+pub fn json(call: &[&str]) -> Result<Value, String> {
     let output = gatefold(call);
     match serde_json::from_slice(&output.stdout) {
         Ok(value) if output.status.success() => Ok(value),
@@ -159,6 +159,7 @@ fn many_words() -> Outcome {
     let tokenizer = Tokenizer::from_json(tokenizer.to_string().as_bytes(), "tokenizer.json")?;
     save_model(&*folder, &model(Cell::Lstm, tokenizer, |_| {}), Precision::F16)?;
     let folder_name = folder.display().to_string();
+    ensure!(json(&["inspect", "--json", &folder_name])?["tokenizer"] == "WordLevel (tokenizer.json)", "inspect");
     let call = ["generate", "-m", &folder_name, "-p", "w31999 w7", "-n", "20", "--seed", "1", "--json"];
     let generated = json(&[&call[..], &["--device", "cpu"]].concat())?;
     ensure!(generated["tokens"].as_array().map(Vec::len) == Some(20), "{generated}");
@@ -206,6 +207,10 @@ fn start_and_stop() -> Outcome {
     let output = gatefold(&call);
     let said = text(&output.stderr);
     ensure!(output.status.code() == Some(2) && said.contains("needs a prompt (--prompt)"), "{said}");
+    save_model(&*folder, &model(Cell::Lstm, tokenizer()?, |c| c.start_text = Some("a!".into())), Precision::F32)?;
+    let said = text(&gatefold(&call).stderr);
+    ensure!(said.contains("config.json: start_text: character '!' (U+0021) at line 1, column 2"), "{said}");
+    save_model(&*folder, &model(Cell::Lstm, tokenizer()?, |_| {}), Precision::F32)?;
 
     let plain = json(&[&call[..], &["-p", "ab"]].concat())?;
     ensure!(plain["finish_reason"] == "length", "{plain}");

@@ -3,7 +3,7 @@
 //! `assets/reference/make.py` made the models and numbers, and says what the files hold.
 
 use gatefold::executor::Values;
-use gatefold::generate::{self, Batch, Options, Request};
+use gatefold::generate::{self, Generator, Options, Request};
 use gatefold::plan::Sizes;
 use gatefold::plan::network::{Cell, Shape};
 use libtest_mimic::Trial;
@@ -58,7 +58,7 @@ fn check_window(recorded: &Recorded<Case>, on: On) -> Outcome {
     let input = &recorded.case.input;
     let sizes = Sizes { rows: input[0].len(), time: input.len() };
     let log_probs = log_softmax(recorded.tensor("out.logits")?, shape.vocab);
-    for section in [model.logits, model.prefill] {
+    for section in [model.logits, model.score] {
         let output = if section == model.logits { model.all_log_probs } else { model.layers[0].h };
         let mut executor = on.executor(&model.plan, sizes, &[section]);
         recorded.weights().load_into(&mut *executor)?;
@@ -75,11 +75,11 @@ fn check_window(recorded: &Recorded<Case>, on: On) -> Outcome {
 /// The most likely continuations of prompts of several lengths in one batch.
 fn check_greedy(recorded: &Recorded<Case>, on: On) -> Outcome {
     let Case { prompts, greedy, .. } = &recorded.case;
-    let model = generate::plan(recorded.case.shape()?, prompts.iter().map(Vec::len).sum());
+    let model = generate::plan(recorded.case.shape()?, prompts.len());
     let sizes = Sizes { rows: prompts.len(), time: PREFILL_WINDOW };
     let mut executor = on.executor(&model.plan, sizes, &generate::sections(&model));
     recorded.weights().load_into(&mut *executor)?;
-    let mut batch = Batch::new(model, executor);
+    let mut generator = Generator::new(model, executor)?;
     let requests = prompts.iter().zip(greedy).enumerate().map(|(i, (prompt, tokens))| Request {
         prompt: prompt.clone(),
         sequence: i as u64,
@@ -88,13 +88,15 @@ fn check_greedy(recorded: &Recorded<Case>, on: On) -> Outcome {
         max_tokens: tokens.len(),
         stop: Vec::new(),
     });
-    batch.start(&requests.collect::<Vec<_>>())?;
-    let mut found = vec![Vec::new(); prompts.len()];
-    while !batch.is_done() {
-        for event in batch.wait(&|| 0)? {
-            found[event.row].push(event.token);
-        }
+    for request in requests {
+        generator.submit(request)?;
     }
+    let mut found = vec![Vec::new(); prompts.len()];
+    let mut events = Vec::new();
+    while !generator.is_idle() {
+        generator.wait(&|| 0, &mut events)?;
+    }
+    events.iter().for_each(|event| found[event.id as usize].push(event.token));
     for (row, (found, expected)) in found.iter().zip(greedy).enumerate() {
         ensure!(found == expected, "row {row}: {found:?}, expected {expected:?}");
     }

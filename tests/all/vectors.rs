@@ -18,24 +18,25 @@ use crate::context::{DONE, Outcome, project, skipped, trial};
 use crate::safetensor_file::{On, Recorded, check_close, note_error, run_window, trials_per_case};
 
 const GROUP: &str = "PyTorch cell";
-const FOLDER: &str = "../shared/vectors/pytorch";
+pub const FOLDER: &str = "../shared/vectors/pytorch";
 
 #[derive(Clone, Deserialize)]
-struct Case {
+pub struct Case {
     cell: String,
     #[serde(rename = "B")]
-    rows: usize,
+    pub rows: usize,
     #[serde(rename = "S")]
-    time: usize,
-    n_in: usize,
+    pub time: usize,
+    pub n_in: usize,
     #[serde(rename = "H")]
-    hidden: usize,
+    pub hidden: usize,
     #[serde(rename = "L")]
-    layers: usize,
+    pub layers: usize,
     bidirectional: bool,
+    bias: bool,
     proj_size: usize,
     /// Whether the initial states are given; else they are zero.
-    state: bool,
+    pub state: bool,
     lengths: Option<Vec<usize>>,
 }
 
@@ -51,23 +52,34 @@ impl Case {
         Ok(Form { projection, bidirectional: self.bidirectional, ..Form::plain(kind) })
     }
 
-    /// Whether the stack of models has such a layer.
-    fn is_plain(&self) -> bool {
-        !matches!(self.form().map(Form::into_cell), Ok(Cell::Other(_)) | Err(_)) && self.lengths.is_none()
+    /// The plain cell, where it is one and rows have one length.
+    pub fn cell(&self) -> Option<Cell> {
+        let cell = self.form().ok()?.into_cell();
+        (!matches!(cell, Cell::Other(_)) && self.lengths.is_none()).then_some(cell)
+    }
+
+    /// Whether a stack that can be trained has such layers: they have biases.
+    pub fn is_plain(&self) -> bool {
+        self.bias && self.cell().is_some()
     }
 }
 
-pub fn trials() -> Vec<Trial> {
+/// The vectors' folder, if there is one.
+pub fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("GATEFOLD_VECTORS").map(PathBuf::from);
-    match folder.or_else(|| Some(project(FOLDER)).filter(|folder| folder.exists())) {
+    folder.or_else(|| Some(project(FOLDER)).filter(|folder| folder.exists()))
+}
+
+pub fn trials() -> Vec<Trial> {
+    match folder() {
         Some(folder) => trials_per_case(GROUP, &folder.join("cells"), |_| true, check),
         None => vec![trial(format!("{GROUP}: cases"), || skipped(FOLDER))],
     }
 }
 
 fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
-    if recorded.case.is_plain() {
-        check_plain(recorded, on)?;
+    if let Some(cell) = recorded.case.cell() {
+        check_plain(recorded, cell, on)?;
     }
     let Case { rows, time, n_in, hidden, layers, .. } = recorded.case;
     let form = recorded.case.form()?;
@@ -91,10 +103,9 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
     DONE
 }
 
-fn check_plain(recorded: &Recorded<Case>, on: On) -> Result<(), libtest_mimic::Failed> {
+fn check_plain(recorded: &Recorded<Case>, cell: Cell, on: On) -> Result<(), libtest_mimic::Failed> {
     let Case { rows, time, n_in, hidden, layers, .. } = recorded.case;
-    let form = recorded.case.form()?;
-    let stack = stack(form.into_cell(), n_in, hidden, layers);
+    let stack = stack(cell, n_in, hidden, layers);
     let mut executor = on.executor(&stack.plan, Sizes { rows, time }, &[stack.forward]);
     recorded.weights_or_zeros(&stack.plan).load_into(&mut *executor)?;
     let x = swap_axes(recorded.tensor("x")?, [rows, time, n_in]);
@@ -105,12 +116,12 @@ fn check_plain(recorded: &Recorded<Case>, on: On) -> Result<(), libtest_mimic::F
     // y is every state but the first.
     let y = swap_axes(&slots[rows * hidden..], [time, rows, hidden]);
     check_close("y", &y, recorded.tensor("out.y")?, on.tolerance())?;
-    recorded.check_states(form.kind, &states, on.tolerance())?;
+    recorded.check_states(cell.form().kind, &states, on.tolerance())?;
     Ok(())
 }
 
 /// Writes h0 to the first slot of each layer's h, and c0.
-fn write_initial_states(
+pub fn write_initial_states(
     recorded: &Recorded<Case>,
     layers: &[Layer],
     executor: &mut dyn Executor,
@@ -130,6 +141,6 @@ fn write_initial_states(
 }
 
 /// [A, B, K] as [B, A, K].
-fn swap_axes(values: &[f32], [a, b, k]: [usize; 3]) -> Vec<f32> {
+pub fn swap_axes(values: &[f32], [a, b, k]: [usize; 3]) -> Vec<f32> {
     (0..a * b).flat_map(|i| &values[(i % a * b + i / a) * k..][..k]).copied().collect()
 }

@@ -111,12 +111,6 @@ fn keras_safetensors() {
     attack_file("safetensors of Keras layers", safetensors_of(&KERAS, Some(&keras_description())), keras_mutation);
 }
 
-fn crc32(data: &[u8]) -> u32 {
-    !data.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { 0xedb8_8320 ^ crc >> 1 } else { crc >> 1 })
-    })
-}
-
 /// An entry of a zip archive: name, bytes, whether it is deflated.
 type ZipEntry = (String, Vec<u8>, bool);
 
@@ -130,7 +124,7 @@ fn zip(entries: &[ZipEntry]) -> Vec<u8> {
         common.extend(0u16.to_le_bytes());
         common.extend((if *deflated { 8u16 } else { 0 }).to_le_bytes());
         common.extend([0; 4]);
-        common.extend(crc32(data).to_le_bytes());
+        common.extend(crc32fast::hash(data).to_le_bytes());
         common.extend((packed.len() as u32).to_le_bytes());
         common.extend((data.len() as u32).to_le_bytes());
         common.extend((name.len() as u16).to_le_bytes());

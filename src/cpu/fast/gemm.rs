@@ -16,7 +16,7 @@ use std::ops::Range;
 /// Terms of a block.
 const BLOCK: usize = 64;
 /// Terms that a tile goes through before the next tile does: whole blocks.
-const DEPTH: usize = 4 * BLOCK;
+pub const DEPTH: usize = 4 * BLOCK;
 /// Rows of a tile at most.
 const TILE_ROWS: usize = 6;
 
@@ -24,26 +24,44 @@ const TILE_ROWS: usize = 6;
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     data: &'a [f32],
-    width: usize,
-    first: usize,
+    /// K.
+    terms: usize,
+    /// From row to row.
+    row_step: usize,
     ids: Option<&'a [u32]>,
 }
 
 impl<'a> Rows<'a> {
     /// Row m is row `first + m` of `data`.
     pub fn from(data: &'a [f32], width: usize, first: usize) -> Rows<'a> {
-        Rows { data, width, first, ids: None }
+        Rows::strided(&data[first * width..], width, width)
+    }
+
+    /// Rows of `terms` numbers, the next one `row_step` later.
+    pub fn strided(data: &'a [f32], row_step: usize, terms: usize) -> Rows<'a> {
+        Rows { data, terms, row_step, ids: None }
     }
 
     /// Row m is row `ids[m]` of `data`.
     pub fn looked_up(data: &'a [f32], width: usize, ids: &'a [u32]) -> Rows<'a> {
-        Rows { data, width, first: 0, ids: Some(ids) }
+        Rows { ids: Some(ids), ..Rows::from(data, width, 0) }
+    }
+
+    /// Only the first `terms` numbers of each row.
+    pub fn leading(self, terms: usize) -> Rows<'a> {
+        assert!(terms <= self.terms, "a row has as many numbers");
+        Rows { terms, ..self }
+    }
+
+    /// K.
+    pub fn terms(&self) -> usize {
+        self.terms
     }
 
     #[inline(always)]
     fn row(&self, m: usize) -> &'a [f32] {
-        let row = self.ids.map_or(self.first + m, |ids| ids[m] as usize);
-        &self.data[row * self.width..][..self.width]
+        let row = self.ids.map_or(m, |ids| ids[m] as usize);
+        &self.data[row * self.row_step..][..self.terms]
     }
 }
 
@@ -52,17 +70,30 @@ impl<'a> Rows<'a> {
 pub struct Panels<'a> {
     data: &'a [f32],
     inputs: usize,
+    /// From panel to panel.
+    step: usize,
 }
 
 impl<'a> Panels<'a> {
-    /// A weight of `inputs` inputs in layout Panel16.
+    /// A weight of `inputs` inputs in layout Panel16; or in layout Panel16T, its inputs being what is summed over.
     pub fn new(packed: Option<&'a [f32]>, inputs: usize) -> Panels<'a> {
-        Panels { data: packed.expect("the row asks for a packed weight"), inputs }
+        Panels::apart(packed.expect("the row asks for a packed weight"), inputs, inputs * LANES)
+    }
+
+    /// Only some of the inputs.
+    pub fn of_inputs(self, inputs: Range<usize>) -> Panels<'a> {
+        assert!(inputs.end <= self.inputs, "the weight has as many inputs");
+        Panels { data: &self.data[inputs.start * LANES..], inputs: inputs.len(), ..self }
+    }
+
+    /// Panels of `inputs` inputs, the next one `step` later.
+    pub fn apart(data: &'a [f32], inputs: usize, step: usize) -> Panels<'a> {
+        Panels { data, inputs, step }
     }
 
     #[inline(always)]
     fn block(&self, panel: usize, k: Range<usize>) -> &'a [f32] {
-        &self.data[(panel * self.inputs + k.start) * LANES..][..k.len() * LANES]
+        &self.data[panel * self.step + k.start * LANES..][..k.len() * LANES]
     }
 }
 
@@ -98,7 +129,7 @@ impl<'a> Product<'a> {
         (weight, panels): (Panels<'a>, Range<usize>),
         sums: Sums<'a>,
     ) {
-        assert_eq!(x.width, weight.inputs, "rows are as long as the weight has inputs");
+        assert_eq!(x.terms, weight.inputs, "rows are as long as the weight has inputs");
         level.run(Product { x, rows, weight, panels, sums });
     }
 

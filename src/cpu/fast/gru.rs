@@ -12,16 +12,19 @@ const GATES: usize = 3;
 /// The gate whose input and recurrent parts stay apart.
 const N: usize = 2;
 
-/// The gates from gx `[*, 3, H]`, w_hh packed, b_hh `[3, H]` and h `[*, H]`.
+/// The gates from gx `[*, 3, H]`, w_hh packed, b_hh `[3, H]` and h `[*, H]`. They may take the place of gx, the recurrent
+/// part of n then going to `candidate` `[*, 1, H]`.
 pub fn gru_step(args: &mut FastArgs<'_>) {
     gru_step_at(Level::best(), args);
 }
 
 pub(super) fn gru_step_at(level: Level, args: &mut FastArgs<'_>) {
-    let [rows, hidden, gx_row, h_read, h_write] = args.sizes();
-    let [gx, _, b_hh, h] = &mut args.operands[..] else { unreachable!("gru_step has four operands") };
+    let [rows, hidden, gx_row, h_read, h_write, keep_gates] = args.sizes();
+    let [gates, _, b_hh, h, candidate] = &mut args.operands[..] else { unreachable!("gru_step has five operands") };
     let (before, after) = read_and_write(h.real_mut(), h_read * hidden, h_write * hidden, rows * hidden);
-    let gx = &gx.real()[gx_row * GATES * hidden..];
+    let gates = Shared::new(&mut gates.real_mut()[gx_row * GATES * hidden..][..rows * GATES * hidden]);
+    let candidate = (keep_gates == 1).then(|| &mut candidate.real_mut()[gx_row * hidden..][..rows * hidden]);
+    let candidate = candidate.map(Shared::new);
     let recurrent = Recurrent {
         level,
         hidden,
@@ -32,7 +35,10 @@ pub(super) fn gru_step_at(level: Level, args: &mut FastArgs<'_>) {
     };
     let step = Step::new(level, args.pool, rows, hidden, [GATES, hidden]);
     step.run(args.scratch, 1, |part, sums| {
-        recurrent.run(part, sums, |m, g| part.of_gate(&gx[m * GATES * hidden..], g, hidden));
+        // SAFETY: rows and units of this part, which no other part reads or writes; each is read before it is written.
+        let gx = |m, g| unsafe { &*gates.part((m * GATES + g) * hidden + part.units.start, part.units.len()) };
+        let kept = candidate.as_ref().map(|candidate| Kept { gates: &gates, candidate });
+        recurrent.run(part, sums, gx, kept);
     });
 }
 
@@ -69,7 +75,7 @@ pub(super) fn gru_decode_at(level: Level, args: &mut FastArgs<'_>) {
         }
         part.add_product(gx, x, w_ih);
         let gx = &*gx;
-        recurrent.run(part, sums, |m, g| &gx[part.gate(m, g)]);
+        recurrent.run(part, sums, |m, g| &gx[part.gate(m, g)], None);
     });
 }
 
@@ -88,14 +94,22 @@ struct Recurrent<'a> {
 
 impl Recurrent<'_> {
     /// A part of the step, `gx(m, g)` being the input product of a row and a gate, for the part's units.
-    fn run<'g>(&self, part: &Part, sums: &mut [f32], gx: impl Fn(usize, usize) -> &'g [f32]) {
+    fn run<'g>(&self, part: &Part, sums: &mut [f32], gx: impl Fn(usize, usize) -> &'g [f32], kept: Option<Kept<'_>>) {
         for (m, g) in part.rows_and_gates(GATES) {
             let (to, bias) = (&mut sums[part.gate(m, g)], part.of_gate(self.b_hh, g, self.hidden));
             if g == N { to.copy_from_slice(bias) } else { add_into(to, gx(m, g), bias) }
         }
         part.add_product(sums, Rows::from(self.before, self.hidden, 0), self.w_hh);
-        self.level.run(Cells { part, sums, input: |m| gx(m, N), step: self });
+        self.level.run(Cells { part, sums, input: |m| gx(m, N), step: self, kept });
     }
+}
+
+/// Where a step leaves what its backward step needs.
+struct Kept<'a> {
+    /// The activated gates, `[M, 3, H]`.
+    gates: &'a Shared<'a, f32>,
+    /// The recurrent part of n, `[M, H]`.
+    candidate: &'a Shared<'a, f32>,
 }
 
 /// The gates of a part: n = tanh(input_n + s(r) recurrent_n), h' = (1 - s(z)) n + s(z) h.
@@ -106,6 +120,7 @@ struct Cells<'a, I> {
     /// The input part of n, row by row.
     input: I,
     step: &'a Recurrent<'a>,
+    kept: Option<Kept<'a>>,
 }
 
 impl<'g, I: Fn(usize) -> &'g [f32]> Kernel for Cells<'_, I> {
@@ -113,21 +128,29 @@ impl<'g, I: Fn(usize) -> &'g [f32]> Kernel for Cells<'_, I> {
 
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let Cells { part, sums, input, step } = self;
+        let Cells { part, sums, input, step, kept } = self;
         let units = part.units.len();
         for m in part.rows.clone() {
             let gates = [0, 1, 2].map(|g| part.gate(m, g).start);
-            let input = input(m);
             for j in (0..units).step_by(LANES) {
                 let len = LANES.min(units - j);
-                let at = m * step.hidden + part.units.start + j;
-                let [r, z, n] = gates.map(|gate| V::load_padded(&sums[gate + j..][..LANES], 0.0));
+                let unit = part.units.start + j;
+                let at = m * step.hidden + unit;
+                let [r, z, candidate] = gates.map(|gate| V::load_padded(&sums[gate + j..][..LANES], 0.0));
                 let h = V::load_padded(&step.before[at..][..len], 0.0);
-                let n = tanh(sigmoid(r).mul_add(n, V::load_padded(&input[j..][..len], 0.0)));
-                let z = sigmoid(z);
+                let (r, z) = (sigmoid(r), sigmoid(z));
+                let n = tanh(r.mul_add(candidate, V::load_padded(&input(m)[j..][..len], 0.0)));
                 let h = V::splat(1.0).sub(z).mul_add(n, z.mul(h));
                 // SAFETY: rows and units of this part, which no other part writes.
                 h.store_cut(unsafe { step.after.part(at, len) });
+                if let Some(kept) = &kept {
+                    // SAFETY: as above.
+                    candidate.store_cut(unsafe { kept.candidate.part(at, len) });
+                    for (g, gate) in [r, z, n].into_iter().enumerate() {
+                        // SAFETY: as above.
+                        gate.store_cut(unsafe { kept.gates.part((m * GATES + g) * step.hidden + unit, len) });
+                    }
+                }
             }
         }
     }

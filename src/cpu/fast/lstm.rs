@@ -10,26 +10,29 @@ use crate::cpu::FastArgs;
 /// Gates, in the order i f g o.
 const GATES: usize = 4;
 
-/// `i, f, g, o = gx + b_hh + W_hh h`, then the gates; gx `[*, 4, H]`, w_hh packed, b_hh `[4, H]`, h `[*, H]`, c `[*, H]`.
+/// `i, f, g, o = gx + b_hh + W_hh h`, then the gates, which may take the place of gx; gx `[*, 4, H]`, w_hh packed, b_hh
+/// `[4, H]`, h `[*, H]`, c `[*, H]`.
 pub fn lstm_step(args: &mut FastArgs<'_>) {
     lstm_step_at(Level::best(), args);
 }
 
 pub(super) fn lstm_step_at(level: Level, args: &mut FastArgs<'_>) {
-    let [rows, hidden, gx_row, h_read, h_write, c_read, c_write] = args.sizes();
-    let [gx, _, b_hh, h, c] = &mut args.operands[..] else { unreachable!("lstm_step has five operands") };
+    let [rows, hidden, gx_row, h_read, h_write, c_read, c_write, keep_gates] = args.sizes();
+    let [gates, _, b_hh, h, c] = &mut args.operands[..] else { unreachable!("lstm_step has five operands") };
     let (before, after) = read_and_write(h.real_mut(), h_read * hidden, h_write * hidden, rows * hidden);
     let w_hh = Panels::new(args.packed[1], hidden);
-    let (gx, b_hh) = (&gx.real()[gx_row * GATES * hidden..], b_hh.real());
+    let gates = Shared::new(&mut gates.real_mut()[gx_row * GATES * hidden..][..rows * GATES * hidden]);
+    let b_hh = b_hh.real();
     let state = State::new(after, c.real_mut(), [rows, hidden, c_read, c_write]);
     let step = Step::new(level, args.pool, rows, hidden, [GATES, hidden]);
     step.run(args.scratch, 1, |part, sums| {
         for (m, g) in part.rows_and_gates(GATES) {
-            let gx = part.of_gate(&gx[m * GATES * hidden..], g, hidden);
+            // SAFETY: rows and units of this part, which no other part reads or writes.
+            let gx = unsafe { gates.part((m * GATES + g) * hidden + part.units.start, part.units.len()) };
             add_into(&mut sums[part.gate(m, g)], gx, part.of_gate(b_hh, g, hidden));
         }
         part.add_product(sums, Rows::from(before, hidden, 0), w_hh);
-        level.run(Cells { part, sums, state: &state });
+        level.run(Cells { part, sums, state: &state, kept: (keep_gates == 1).then_some(&gates) });
     });
 }
 
@@ -62,7 +65,7 @@ pub(super) fn lstm_decode_at(level: Level, args: &mut FastArgs<'_>) {
             add_to(&mut sums[part.gate(m, g)], part.of_gate(b_hh, g, hidden));
         }
         part.add_product(sums, Rows::from(before, hidden, 0), w_hh);
-        level.run(Cells { part, sums, state: &state });
+        level.run(Cells { part, sums, state: &state, kept: None });
     });
 }
 
@@ -93,6 +96,8 @@ struct Cells<'a> {
     /// The sums i f g o.
     sums: &'a [f32],
     state: &'a State<'a>,
+    /// `[M, 4, H]`, where the activated gates are kept.
+    kept: Option<&'a Shared<'a, f32>>,
 }
 
 impl Kernel for Cells<'_> {
@@ -100,7 +105,7 @@ impl Kernel for Cells<'_> {
 
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let Cells { part, sums, state } = self;
+        let Cells { part, sums, state, kept } = self;
         let units = part.units.len();
         for m in part.rows.clone() {
             let gates = [0, 1, 2, 3].map(|g| part.gate(m, g).start);
@@ -111,12 +116,19 @@ impl Kernel for Cells<'_> {
                 let c = unsafe { state.c.part((state.c_read + m) * state.hidden + unit, len) };
                 let c = V::load_padded(c, 0.0);
                 let [i, f, g, o] = gates.map(|gate| V::load_padded(&sums[gate + j..][..LANES], 0.0));
-                let c = sigmoid(f).mul_add(c, sigmoid(i).mul(tanh(g)));
-                let h = sigmoid(o).mul(tanh(c));
+                let [i, f, g, o] = [sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)];
+                let c = f.mul_add(c, i.mul(g));
+                let h = o.mul(tanh(c));
                 // SAFETY: as above.
                 unsafe {
                     c.store_cut(state.c.part((state.c_write + m) * state.hidden + unit, len));
                     h.store_cut(state.h.part(m * state.hidden + unit, len));
+                }
+                if let Some(kept) = kept {
+                    for (g, gate) in [i, f, g, o].into_iter().enumerate() {
+                        // SAFETY: as above.
+                        gate.store_cut(unsafe { kept.part((m * GATES + g) * state.hidden + unit, len) });
+                    }
                 }
             }
         }

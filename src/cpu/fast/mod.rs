@@ -11,25 +11,42 @@
 //! runs in the order of its [`crate::ops::OrderClass`], every multiply-add is fused, no estimate instruction is
 //! used, and the end of a row that does not fill a vector goes through the same vector code, padded.
 
+mod backward;
+mod cross_entropy;
+mod dropout;
 mod filter;
 mod gemm;
 mod gru;
 mod lstm;
 mod math;
 mod matmul;
+mod matmul_gradient;
+mod noise;
+mod optimisers;
+mod pack;
 mod parts;
 mod sample;
 mod simd;
 mod softmax;
 mod step;
+mod sum_rows;
+mod sums;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use backward::{gru_step_backward, lstm_step_backward};
+pub use cross_entropy::cross_entropy;
+pub use dropout::dropout;
 pub use filter::filter;
 pub use gru::{gru_decode, gru_step};
 pub use lstm::{lstm_decode, lstm_step};
 pub use matmul::matmul;
+pub use matmul_gradient::{matmul_input_gradient, matmul_weight_gradient};
+pub use optimisers::{adam, sgd};
+pub use pack::pack_into;
 pub use sample::sample;
 pub use softmax::{logsumexp, softmax};
+pub use sum_rows::sum_rows;
+pub use sums::{clip_scale, mean_loss, square_sum};

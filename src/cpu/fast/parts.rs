@@ -51,6 +51,19 @@ pub fn range(part: usize, parts: usize, len: usize) -> Range<usize> {
     part * len / parts..(part + 1) * len / parts
 }
 
+/// Elements of a flat tensor that one task takes: a whole number of [`crate::ops::square_sum::BLOCK`]s.
+const CHUNK: usize = 16 * 1024;
+
+/// Calls `task` for all elements of a flat tensor, chunk by chunk, on the pool if there are several.
+pub fn for_chunks(pool: &dyn Pool, len: usize, task: impl Fn(Range<usize>) + Sync) {
+    let chunk = |i: usize| task(i * CHUNK..len.min((i + 1) * CHUNK));
+    let count = len.div_ceil(CHUNK);
+    if pool.threads() == 1 || count < 2 {
+        return (0..count).for_each(chunk);
+    }
+    pool.run(count, &chunk);
+}
+
 /// A cut of rows and of blocks of outputs (panels, or the units of a panel) into tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
@@ -67,6 +80,8 @@ const WORTH_THREADS: usize = 1_500_000;
 const WEIGHT: usize = 2;
 /// Floats of input rows that a task goes through again and again: they should stay in a cache of 512 KiB.
 const INPUT_FLOATS: usize = 48 * 1024;
+/// Rows that a task has at most.
+const MOST_ROWS: usize = 192;
 /// Rows that a task should have at least, to make use of the weights that it reads.
 const FEW_ROWS: usize = 12;
 /// Blocks that a task should have at least.
@@ -76,7 +91,22 @@ impl Grid {
     /// A cut for a product of `rows` input rows of `inputs` numbers with `blocks` blocks of weights, of
     /// `block_outputs` outputs each. The result's bits do not depend on it.
     pub fn new(pool: &dyn Pool, rows: usize, inputs: usize, blocks: usize, block_outputs: usize) -> Grid {
-        let most_rows = (INPUT_FLOATS / inputs.max(1)).clamp(24, 192);
+        let most_rows = (INPUT_FLOATS / inputs.max(1)).clamp(24, MOST_ROWS);
+        Grid::of(pool, (rows, most_rows), inputs, blocks, block_outputs)
+    }
+
+    /// The same for tasks that go through a part of their inputs at a time.
+    pub fn in_chunks(pool: &dyn Pool, rows: usize, inputs: usize, blocks: usize, block_outputs: usize) -> Grid {
+        Grid::of(pool, (rows, MOST_ROWS), inputs, blocks, block_outputs)
+    }
+
+    fn of(
+        pool: &dyn Pool,
+        (rows, most_rows): (usize, usize),
+        inputs: usize,
+        blocks: usize,
+        block_outputs: usize,
+    ) -> Grid {
         let row_parts = rows.div_ceil(most_rows).max(1);
         let whole = Grid { rows, row_parts, blocks, block_parts: 1, pooled: false };
         let work = (rows + WEIGHT).saturating_mul(blocks * block_outputs * inputs);
@@ -107,6 +137,11 @@ impl Grid {
         self.rows.div_ceil(self.row_parts)
     }
 
+    /// Blocks of a task at most.
+    pub fn most_blocks(&self) -> usize {
+        self.blocks.div_ceil(self.block_parts)
+    }
+
     /// Rows and blocks of a task.
     pub fn task(&self, task: usize) -> (Range<usize>, Range<usize>) {
         let rows = range(task / self.block_parts, self.row_parts, self.rows);
@@ -120,5 +155,18 @@ impl Grid {
         } else {
             (0..self.tasks()).for_each(task);
         }
+    }
+
+    /// How many tasks [`Grid::run_in_slots`] runs at once at most.
+    pub fn slots(&self, pool: &dyn Pool) -> usize {
+        if self.pooled { self.tasks().min(4 * pool.threads()) } else { 1 }
+    }
+
+    /// Calls `task` with a slot and a task for all tasks. A slot has one task at a time, so memory of a slot serves them
+    /// all.
+    pub fn run_in_slots(&self, pool: &dyn Pool, task: impl Fn(usize, usize) + Sync) {
+        let slots = self.slots(pool);
+        let of_slot = |slot: usize| (slot..self.tasks()).step_by(slots).for_each(|i| task(slot, i));
+        if slots > 1 { pool.run(slots, &of_slot) } else { of_slot(0) }
     }
 }

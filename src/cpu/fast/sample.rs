@@ -1,7 +1,8 @@
 //! The next token of every row; see [`crate::ops::sample`].
 
+use super::noise::{BITS, noise_bits};
 use super::parts::Shared;
-use super::simd::{Kernel, Lanes, Level, WORDS, Words};
+use super::simd::{Kernel, Lanes, Level};
 use super::softmax::{Max, for_rows, of_row};
 use crate::cpu::FastArgs;
 use crate::ops::noise::{gumbel, token_noise};
@@ -109,8 +110,8 @@ impl Kernel for FirstOf<'_> {
     }
 }
 
-/// Tokens whose noise is made at once: sixteen blocks of Philox, four words each.
-const CHUNK: usize = 64;
+/// Tokens whose noise is made at once.
+const CHUNK: usize = BITS;
 /// Tokens, at the end of a row, whose noise is made one by one.
 const FEW: usize = 4;
 /// More than any Gumbel variate of 32 bits.
@@ -151,7 +152,8 @@ impl Kernel for Draw<'_> {
                 }
                 continue;
             }
-            let bits = noise_bits::<V::Words>(i as u32 * (CHUNK as u32 / 4), row);
+            let rest = [row.position, row.sequence[0], row.sequence[1]];
+            let bits = noise_bits::<V::Words>(i as u32 * (CHUNK as u32 / 4), rest, row.seed);
             let mut wins = false;
             for (logit, bits) in chunk.iter().zip(&bits) {
                 wins |= logit.mul_add(scale, noise_bound(*bits)) >= best.0;
@@ -190,74 +192,9 @@ fn noise_bound(bits: u32) -> f32 {
     e_and_f.mul_add(-LN_2 / 8_388_608.0, (24.0 + 127.0) * LN_2 + 0.001)
 }
 
-/// The random words of 64 tokens from token 4 `first` on: [`crate::ops::noise::philox`] on sixteen counters.
-#[inline(always)]
-fn noise_bits<W: Words>(first: u32, row: &Row) -> [u32; CHUNK] {
-    let mut bits = [0; CHUNK];
-    for (half, first) in bits.chunks_exact_mut(4 * WORDS).zip([first, first + WORDS as u32]) {
-        let block = philox_side_by_side::<W>(first, row);
-        for (i, words) in half.chunks_exact_mut(4).enumerate() {
-            for j in 0..4 {
-                words[j] = block[j][i] as u32;
-            }
-        }
-    }
-    bits
-}
-
-/// Eight blocks of Philox, counters `first` on: word j of block i in the low half of `[j][i]`. The high halves mean
-/// nothing, here as on the way: products take low halves.
-#[inline(always)]
-fn philox_side_by_side<W: Words>(first: u32, row: &Row) -> [[u64; WORDS]; 4] {
-    let mut first_word = [u64::from(first); WORDS];
-    for (i, word) in first_word.iter_mut().enumerate() {
-        *word += i as u64;
-    }
-    let splat = |word: u32| W::splat(u64::from(word));
-    let (mut c0, mut c1, mut c2, mut c3) =
-        (W::load(&first_word), splat(row.position), splat(row.sequence[0]), splat(row.sequence[1]));
-    let [mut k0, mut k1] = row.seed;
-    for _ in 0..10 {
-        let (product0, product1) = (c0.mul_low(splat(0xD251_1F53)), c2.mul_low(splat(0xCD9E_8D57)));
-        c0 = product1.high().xor(c1).xor(splat(k0));
-        c2 = product0.high().xor(c3).xor(splat(k1));
-        (c1, c3) = (product1, product0);
-        k0 = k0.wrapping_add(0x9E37_79B9);
-        k1 = k1.wrapping_add(0xBB67_AE85);
-    }
-    let mut block = [[0; WORDS]; 4];
-    for (words, c) in block.iter_mut().zip([c0, c1, c2, c3]) {
-        c.store(words);
-    }
-    block
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::noise::philox;
-    use crate::ops::rows::halves;
-
-    struct Noise<'a>(u32, &'a Row);
-
-    impl Kernel for Noise<'_> {
-        type Output = [u32; CHUNK];
-        #[inline(always)]
-        fn run<V: Lanes>(self) -> [u32; CHUNK] {
-            noise_bits::<V::Words>(self.0, self.1)
-        }
-    }
-
-    #[test]
-    fn noise_bits_are_the_words_of_philox() {
-        let row =
-            Row { position: 77, sequence: halves(0x5_0000_0009), seed: halves(0xdead_beef_0000_0001), ..Row::IDLE };
-        for (level, first) in Level::all().into_iter().flat_map(|level| [0, 16, 12_544].map(|first| (level, first))) {
-            for (block, words) in (first..).zip(level.run(Noise(first, &row)).chunks(4)) {
-                assert_eq!(words, philox([block, 77, 9, 5], row.seed), "{level:?}");
-            }
-        }
-    }
 
     #[test]
     fn the_bound_is_one() {

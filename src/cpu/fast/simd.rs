@@ -28,10 +28,14 @@ pub trait Lanes: Copy {
     fn mul(self, other: Self) -> Self;
     /// `self / other`.
     fn div(self, other: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
     /// `self` where it is greater, else `other`: `other` where one of them is NaN.
     fn max(self, other: Self) -> Self;
     /// `self` where it is less, else `other`: `other` where one of them is NaN.
     fn min(self, other: Self) -> Self;
+    /// `self` where it is at least 2^-126 in magnitude or NaN, else 0: arithmetic on smaller numbers is slow.
+    fn normal_or_zero(self) -> Self;
     /// Without the sign.
     fn abs(self) -> Self;
     /// The magnitude of `self` (not negative) with the sign of `other`.
@@ -222,6 +226,11 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Plain {
+        Plain(self.0.map(f32::sqrt))
+    }
+
+    #[inline(always)]
     fn max(self, other: Plain) -> Plain {
         self.zip(other, |a, b| if a > b { a } else { b })
     }
@@ -229,6 +238,11 @@ impl Lanes for Plain {
     #[inline(always)]
     fn min(self, other: Plain) -> Plain {
         self.zip(other, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn normal_or_zero(self) -> Plain {
+        Plain(self.0.map(|x| if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }))
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! What the four step functions share: a task's units, where its gates' sums stand, and its products.
+//! What the step functions share: a task's units, where its gates' sums stand, and its products.
 //!
 //! A task has some rows and some units of a layer, for all gates. The sums of its gates stand in scratch memory, a
 //! row after the other. Columns q = gate * H + unit are packed without a gap between gates, so where H is no
@@ -26,7 +26,7 @@ impl<'a> Step<'a> {
     pub fn new(level: Level, pool: &'a dyn Pool, rows: usize, inputs: usize, [gates, hidden]: [usize; 2]) -> Step<'a> {
         let grid = Grid::new(pool, rows, inputs, hidden.div_ceil(LANES), gates * LANES);
         // Units are cut at multiples of 16, which here lie inside panels: tasks on both sides sum these panels.
-        let grid = if hidden % LANES == 0 { grid } else { grid.by_rows() };
+        let grid = if gates == 1 || hidden % LANES == 0 { grid } else { grid.by_rows() };
         Step { level, pool, gates, hidden, grid }
     }
 

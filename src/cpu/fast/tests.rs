@@ -1,7 +1,10 @@
 //! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
 
 use super::simd::Level;
-use super::{filter, gru, lstm, matmul, sample, softmax};
+use super::{
+    backward, cross_entropy, dropout, filter, gru, lstm, matmul, matmul_gradient, optimisers, sample, softmax,
+    sum_rows, sums,
+};
 use crate::cpu::{FastArgs, Pool, Serial};
 use crate::ops::Buffer;
 use crate::ops::noise::philox;
@@ -60,10 +63,14 @@ impl Problem {
         self
     }
 
-    fn weight(mut self, shape: [usize; 3]) -> Problem {
+    fn weight(self, shape: [usize; 3]) -> Problem {
+        self.weight_in(Layout::Panel16, shape)
+    }
+
+    fn weight_in(mut self, layout: Layout, shape: [usize; 3]) -> Problem {
         let values = self.random(shape.iter().product(), 0.3);
         self.operands.push(Buffer::Real(Vec::new()));
-        self.packed.push(Some(pack(Layout::Panel16, &values, shape, 0.0)));
+        self.packed.push(Some(pack(layout, &values, shape, 0.0)));
         self
     }
 
@@ -117,8 +124,31 @@ fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Probl
         .real((rows + 2) * columns, 1.0)
 }
 
-fn lstm_step_of(rows: usize, hidden: usize) -> Problem {
-    Problem::new(lstm::lstm_step_at, &[rows, hidden, 1, rows, 0, 0, 0], &[2, 3, 4, 5, 6])
+/// Gradients of groups 1 .. groups + 1 of one more.
+fn input_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
+    let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
+    Problem::new(matmul_gradient::matmul_input_gradient_at, &words, &[4, 5])
+        .real((rows + 1) * (groups + 1) * outputs, 1.0)
+        .real((groups + 1) * outputs * inputs, 0.3)
+        .real((rows + 2) * inputs, 1.0)
+}
+
+fn weight_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
+    let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
+    Problem::new(matmul_gradient::matmul_weight_gradient_at, &words, &[])
+        .real((rows + 1) * (groups + 1) * outputs, 1.0)
+        .real((rows + 2) * inputs, 1.0)
+        .real((groups + 1) * outputs * inputs, 1.0)
+}
+
+fn sum_rows_of([rows, groups, outputs]: [usize; 3], accumulate: usize) -> Problem {
+    Problem::new(sum_rows::sum_rows_at, &[rows, outputs, groups, 1, groups + 1, 1, 1, accumulate], &[])
+        .real((rows + 1) * (groups + 1) * outputs, 1.0)
+        .real((groups + 1) * outputs, 1.0)
+}
+
+fn lstm_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
+    Problem::new(lstm::lstm_step_at, &[rows, hidden, 1, rows, 0, 0, 0, keep.into()], &[2, 3, 4, 5, 6])
         .real((rows + 1) * 4 * hidden, 3.0)
         .weight([4, hidden, hidden])
         .real(4 * hidden, 1.0)
@@ -126,12 +156,34 @@ fn lstm_step_of(rows: usize, hidden: usize) -> Problem {
         .real(rows * hidden, 2.0)
 }
 
-fn gru_step_of(rows: usize, hidden: usize) -> Problem {
-    Problem::new(gru::gru_step_at, &[rows, hidden, 1, 0, rows], &[2, 3, 4])
+fn gru_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
+    Problem::new(gru::gru_step_at, &[rows, hidden, 1, 0, rows, keep.into()], &[2, 3, 4])
         .real((rows + 1) * 3 * hidden, 3.0)
         .weight([3, hidden, hidden])
         .real(3 * hidden, 1.0)
         .real(2 * rows * hidden, 1.0)
+        .real((rows + 1) * hidden, 1.0)
+}
+
+fn lstm_step_backward_of(rows: usize, hidden: usize) -> Problem {
+    // dc and dh have no offset: their rows do not move.
+    Problem::new(backward::lstm_step_backward_at, &[rows, hidden, 1, rows + 1, 0, rows, 1], &[])
+        .real((2 * rows + 1) * 4 * hidden, 1.0)
+        .weight_in(Layout::Panel16T, [4, hidden, hidden])
+        .real(2 * rows * hidden, 2.0)
+        .real((rows + 1) * hidden, 1.0)
+        .real(rows * hidden, 1.0)
+        .real(rows * hidden, 1.0)
+}
+
+fn gru_step_backward_of(rows: usize, hidden: usize) -> Problem {
+    Problem::new(backward::gru_step_backward_at, &[rows, hidden, 1, rows + 1, 1, 1], &[])
+        .real((2 * rows + 1) * 3 * hidden, 1.0)
+        .real((2 * rows + 1) * hidden, 1.0)
+        .weight_in(Layout::Panel16T, [3, hidden, hidden])
+        .real((rows + 1) * hidden, 1.0)
+        .real((rows + 1) * hidden, 1.0)
+        .real(rows * hidden, 1.0)
 }
 
 /// The decode step of either network: its input rows in order, or looked up in an order of their own.
@@ -213,10 +265,27 @@ fn matmul_bits() {
 }
 
 #[test]
+fn gradient_bits() {
+    for accumulate in [0, 3] {
+        for shape in [[1, 1, 1, 1], [3, 2, 65, 33], [300, 1, 300, 17], [70, 3, 130, 300], [600, 1, 65, 64]] {
+            input_gradient_of(shape, accumulate).check(&format!("input gradient {shape:?}"));
+            weight_gradient_of(shape, accumulate).check(&format!("weight gradient {shape:?}"));
+        }
+        for shape in [[1, 1, 1], [3, 2, 65], [700, 1, 7000], [130, 3, 300]] {
+            sum_rows_of(shape, accumulate).check(&format!("sum of rows {shape:?}"));
+        }
+    }
+}
+
+#[test]
 fn step_bits() {
     for (rows, hidden) in [(1, 1), (1, 70), (1, 410), (2, 384), (5, 17), (31, 128), (67, 81)] {
-        lstm_step_of(rows, hidden).check(&format!("lstm_step {rows} {hidden}"));
-        gru_step_of(rows, hidden).check(&format!("gru_step {rows} {hidden}"));
+        for keep in [false, true] {
+            lstm_step_of(rows, hidden, keep).check(&format!("lstm_step {rows} {hidden} {keep}"));
+            gru_step_of(rows, hidden, keep).check(&format!("gru_step {rows} {hidden} {keep}"));
+        }
+        lstm_step_backward_of(rows, hidden).check(&format!("lstm_step_backward {rows} {hidden}"));
+        gru_step_backward_of(rows, hidden).check(&format!("gru_step_backward {rows} {hidden}"));
         for (gates, gather) in [(4, true), (4, false), (3, true), (3, false)] {
             decode_of(gates, [rows, 50, hidden], gather).check(&format!("decode {gates} {rows} {hidden} {gather}"));
         }
@@ -237,5 +306,47 @@ fn softmax_and_sample_bits() {
         for run in [filter::filter_at, sample::sample_at] {
             filtered_of(run, rows, vocab).check("filter and sample");
         }
+    }
+}
+
+#[test]
+fn training_bits() {
+    let float = |x: f32| x.to_bits() as usize;
+    for (rows, vocab) in [(1, 1), (3, 17), (5, 1000), (3, 20_001)] {
+        for gradient in [0, 1] {
+            Problem::new(cross_entropy::cross_entropy_at, &[rows, vocab, 1, 2, 0, gradient], &[])
+                .real(rows * vocab, 9.0)
+                .real(rows, 1.0)
+                .word((0..=rows as u32).map(|m| if m == 2 { u32::MAX } else { m % vocab as u32 }).collect())
+                .real(4, 1.0)
+                .real(rows + 2, 1.0)
+                .check("cross_entropy");
+        }
+        let words = [rows, vocab, 1, 2, 0x8000_0000, float(2.0), 5, 6, 7, 8];
+        Problem::new(dropout::dropout_at, &words, &[])
+            .real((rows + 1) * vocab, 1.0)
+            .real((rows + 2) * vocab, 1.0)
+            .check("dropout");
+    }
+    for n in [1, 31, 5000, 70_003] {
+        Problem::new(sums::mean_loss_at, &[n, 0], &[]).real(n, 1.0).real(4, 1.0).real(1, 0.0).check("mean_loss");
+        Problem::new(sums::square_sum_at, &[0, n], &[]).real(n, 1.0).real(n.div_ceil(1024), 0.0).check("square_sum");
+        let words = [n, 0, float(0.5)];
+        Problem::new(sums::clip_scale_at, &words, &[]).real(n, 1.0).real(2, 0.0).check("clip_scale");
+        let flat = |run, words: &[usize], tensors: usize| {
+            (0..tensors)
+                .fold(Problem::new(run, words, &[]), |problem, _| problem.real(n, 1.0))
+                .real(4, 0.1)
+                .real(2, 1.0)
+        };
+        let [beta, share, decay] = [0.9, 0.1, 0.01].map(float);
+        for decoupled in [0, 1] {
+            let words = [0, beta, beta, share, share, float(1e-8), decay, decoupled];
+            // The second moment is not negative.
+            let mut problem = flat(optimisers::adam_at, &words, 4);
+            problem.operands[3] = Buffer::Real(problem.operands[3].real().iter().map(|x| x.abs()).collect());
+            problem.check("adam");
+        }
+        flat(optimisers::sgd_at, &[0, beta, decay], 3).check("sgd");
     }
 }

@@ -39,6 +39,16 @@ macro_rules! halves {
     };
 }
 
+/// All bits set where a is not less than b, or one of them is NaN.
+///
+/// # Safety
+/// Inside `run_avx2`.
+#[inline(always)]
+unsafe fn not_less(a: __m256, b: __m256) -> __m256 {
+    // SAFETY: as said.
+    unsafe { _mm256_cmp_ps::<_CMP_NLT_UQ>(a, b) }
+}
+
 impl Lanes for Avx2 {
     type Words = Avx2Words;
     const PANELS: [usize; 7] = [1, 4, 2, 1, 1, 1, 1];
@@ -93,6 +103,12 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Avx2 {
+        // SAFETY: inside `run_avx2`.
+        unsafe { Avx2(_mm256_sqrt_ps(self.0), _mm256_sqrt_ps(self.1)) }
+    }
+
+    #[inline(always)]
     fn max(self, other: Avx2) -> Avx2 {
         halves!(_mm256_max_ps(self, other))
     }
@@ -100,6 +116,15 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn min(self, other: Avx2) -> Avx2 {
         halves!(_mm256_min_ps(self, other))
+    }
+
+    #[inline(always)]
+    fn normal_or_zero(self) -> Avx2 {
+        let least = Avx2::splat(f32::MIN_POSITIVE);
+        let magnitude = self.abs();
+        // Not less than, or NaN.
+        let keep = halves!(not_less(magnitude, least));
+        halves!(_mm256_and_ps(self, keep))
     }
 
     #[inline(always)]
@@ -228,6 +253,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Avx512 {
+        whole!(_mm512_sqrt_ps(self))
+    }
+
+    #[inline(always)]
     fn max(self, other: Avx512) -> Avx512 {
         whole!(_mm512_max_ps(self, other))
     }
@@ -235,6 +265,16 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn min(self, other: Avx512) -> Avx512 {
         whole!(_mm512_min_ps(self, other))
+    }
+
+    #[inline(always)]
+    fn normal_or_zero(self) -> Avx512 {
+        // SAFETY: inside `run_avx512`.
+        unsafe {
+            let least = _mm512_set1_ps(f32::MIN_POSITIVE);
+            let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(self.0), least);
+            Avx512(_mm512_maskz_mov_ps(keep, self.0))
+        }
     }
 
     #[inline(always)]

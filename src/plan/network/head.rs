@@ -19,9 +19,17 @@ pub struct Head {
 /// Declares the output layer.
 pub fn head(b: &mut Builder, vocab: usize, hidden: usize) -> Head {
     let weight = b.f32(Role::Weight, "output.weight", &[1.into(), vocab.into(), hidden.into()]);
-    let bias = b.f32(Role::Weight, "output.bias", &[1.into(), vocab.into()]);
     let group = b.split_group();
     b.split(weight, 1, group);
+    head_with(b, weight)
+}
+
+/// An output layer whose weight `[1, V, H]` is there already, as the embedding's is.
+pub(super) fn head_with(b: &mut Builder, weight: TensorId) -> Head {
+    let tensor = b.tensor(weight);
+    let vocab = tensor.shape[1].as_fixed().expect("a vocabulary has a size");
+    let group = tensor.split.expect("the weight may be cut").group;
+    let bias = b.f32(Role::Weight, "output.bias", &[1.into(), vocab.into()]);
     Head { weight, bias, vocab, group }
 }
 

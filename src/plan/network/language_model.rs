@@ -1,9 +1,10 @@
 //! A language model: what generation and scoring run.
 
+use super::arrivals::{Arrivals, Shared, arrivals};
 use super::stack::read_slot;
 use super::{Cell, Layer, Rows, StackScratch, decode_stack, head, layers, rnn_stack, stack_scratch};
 use crate::ops::rows::ROW_WORDS;
-use crate::ops::{count_token, embed, filter, gather_rows, logsumexp, reset_rows, sample, softmax, target_log_prob};
+use crate::ops::{count_token, embed, filter, gather_rows, logsumexp, sample, softmax, target_log_prob};
 use crate::plan::{Affine, Builder, Dim, Plan, Role, SectionId, TensorId};
 
 /// The sizes of a language model.
@@ -26,7 +27,9 @@ pub struct Shape {
 pub struct Room {
     /// Steps whose ids and log-probabilities are kept on the device until they are read.
     pub ring: usize,
-    /// Prompt tokens that rows can hold in all to be forced.
+    /// Sequences that can wait for a row: Q, a power of two.
+    pub queue: usize,
+    /// Prompt tokens of a sequence that can wait to be forced: R.
     pub forced: usize,
     /// Whether rows may have filters: marks `[B, V]`, and the section `step_filtered`.
     pub filters: bool,
@@ -34,9 +37,10 @@ pub struct Room {
 
 /// A language model's plan and the names of what the host touches.
 ///
-/// Sections: `prefill` (read T tokens a row, keep the states), `step` (one token for every row, drawn and fed back),
-/// `step_filtered` (the same for rows that may have filters, if there is room for them), `score` (as prefill, with the log-probability of each next token), `logits` (as prefill, with all
-/// log-probabilities), `reset` (zero states of some rows), `permute` (rows change places).
+/// Sections: `prefill` and `admit` (see [`Arrivals`]), `step` (one token for every row, drawn and fed back),
+/// `step_filtered` (the same for rows that may have filters, if there is room for them), `score` (reads T tokens a row,
+/// keeps the states, and gives the log-probability of each next token), `logits` (as score, with all
+/// log-probabilities), `permute` (rows change places).
 #[derive(Clone, Debug)]
 pub struct LanguageModel {
     /// The plan.
@@ -59,7 +63,7 @@ pub struct LanguageModel {
     pub table: TensorId,
     /// `[B]` u32: the token that each row reads next.
     pub tokens: TensorId,
-    /// `[F]` u32: prompt tokens to be forced.
+    /// `[B + Q, R]` u32: prompt tokens to be forced, R for each sequence that waits or runs.
     pub forced: TensorId,
     /// `[ring, B]` u32: drawn tokens.
     pub ids: TensorId,
@@ -67,12 +71,10 @@ pub struct LanguageModel {
     pub log_probs: TensorId,
     /// `[B, V]` u32: how often tokens occurred, and which are banned; see [`crate::ops::filters`].
     pub marks: Option<TensorId>,
-    /// `[B]` u32: flags of `reset`.
-    pub reset_flags: TensorId,
     /// `[B]` u32: where each row of `permute` comes from.
     pub row_source: TensorId,
-    /// Section `prefill`.
-    pub prefill: SectionId,
+    /// The queue and the prompts on the side.
+    pub arrivals: Arrivals,
     /// Section `step`.
     pub step: SectionId,
     /// Section `step_filtered`.
@@ -81,8 +83,6 @@ pub struct LanguageModel {
     pub score: SectionId,
     /// Section `logits`.
     pub logits: SectionId,
-    /// Section `reset`.
-    pub reset: SectionId,
     /// Section `permute`.
     pub permute: SectionId,
 }
@@ -103,13 +103,12 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     let targets = b.u32(Role::Io, "targets", &[Dim::TIME, Dim::ROWS]);
     let table = b.u32(Role::State, "table", &[Dim::ROWS, ROW_WORDS.into()]);
     let tokens = b.u32(Role::State, "tokens", &[Dim::ROWS]);
-    let forced = b.u32(Role::Io, "forced", &[room.forced.max(1).into()]);
+    let forced = b.u32(Role::Io, "forced", &[Dim::ROWS.plus(room.queue), room.forced.into()]);
     let ids = b.u32(Role::Io, "ids", &[room.ring.into(), Dim::ROWS]);
     let log_probs = b.f32(Role::Io, "log_probs", &[room.ring.into(), Dim::ROWS]);
     let no_marks = b.u32(Role::State, "no_marks", &[1.into()]);
     let marks = room.filters.then(|| head.marks(b, "marks", Dim::ROWS));
     let target_log_probs = b.f32(Role::Io, "target_log_probs", &[window]);
-    let reset_flags = b.u32(Role::Io, "reset_flags", &[Dim::ROWS]);
     let row_source = b.u32(Role::Io, "row_source", &[Dim::ROWS]);
 
     let scratch = stack_scratch(b, &layers);
@@ -130,9 +129,8 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
         logsumexp::record(b, window_logits, lse, window);
     };
 
-    let prefill = b.section("prefill", |b| {
-        read_window(b);
-    });
+    let shared = Shared { input, embedding: table_e, x, table, tokens, marks };
+    let arrivals = arrivals(b, &layers, &scratch, shared, room.queue);
     let draw = |b: &mut Builder, marks| {
         let op = sample::Sample { logits: step_logits, table, tokens, forced, ids, log_probs, marks };
         sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(room.ring));
@@ -163,15 +161,6 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
         window_lse(b);
         softmax::record(b, window_logits, lse, all_log_probs, window, softmax::Kind::LogSoftmax);
     });
-    let reset = b.section("reset", |b| {
-        for layer in &layers {
-            let at = |x| reset_rows::Offsets { x, flags: 0.into() };
-            reset_rows::record(b, layer.h, reset_flags, Dim::ROWS, at(read_slot()));
-            if let Some(c) = layer.c {
-                reset_rows::record(b, c, reset_flags, Dim::ROWS, at(0.into()));
-            }
-        }
-    });
     let permute = permute_section(b, &layers, &scratch, row_source);
 
     LanguageModel {
@@ -189,14 +178,12 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
         ids,
         log_probs,
         marks,
-        reset_flags,
         row_source,
-        prefill,
+        arrivals,
         step,
         step_filtered,
         score,
         logits,
-        reset,
         permute,
     }
 }

@@ -1,16 +1,26 @@
 //! The networks, from free functions that each write a part: weights, a recurrent stack over time, a decode step,
 //! the head, the sampler. An encoder-decoder would be built from the same parts.
 
+mod arrivals;
+mod backward;
 mod form;
 mod head;
 mod language_model;
+mod optimiser;
 mod stack;
+mod trained_stack;
+mod training;
 mod variants;
 
+pub use arrivals::Arrivals;
+pub use backward::LayerGradients;
 pub use form::{Form, Kind, weight_name};
 pub use head::{Head, head};
 pub use language_model::{LanguageModel, Room, Shape, language_model};
+pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
+pub use trained_stack::{TrainedStack, trained_stack};
+pub use training::{Io, RING, Recipe, Training, training};
 pub use variants::{FormStack, Parts, form_stack, layers};
 
 /// The recurrent cell.

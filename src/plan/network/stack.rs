@@ -3,7 +3,7 @@
 use super::variants::{self, Joined, Parts};
 use super::{Cell, layers as declare_layers};
 use crate::ops::lstm_decode::Input;
-use crate::ops::{gather_rows, gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::ops::{gather_rows, gru_decode, gru_step, lstm_decode, lstm_step, matmul, reset_rows};
 use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
 
 /// Weights and states of one recurrent layer.
@@ -71,13 +71,20 @@ pub struct Rows {
     pub first: Affine,
 }
 
-/// Scratch of one layer over time.
+/// One layer over time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OverTime {
-    /// `[T, B, G, H]`: the input products.
-    pub gx: TensorId,
+    /// `[*, B, G, H]`: the input products, T at least; gates where they are kept.
+    pub gates: TensorId,
     /// `[T + 1, B, H]`: the states, the initial one first.
     pub states: TensorId,
+    /// `[T + 1, B, H]`: an LSTM's cell states, the initial one first, where they are kept.
+    pub cells: Option<TensorId>,
+    /// `[T + 1, B, 1, H]`: a GRU's recurrent product of the candidate gate, its bias included; a stand-in of one element
+    /// where it is not kept.
+    pub candidate: Option<TensorId>,
+    /// Whether steps keep their gates, for the way back.
+    pub keep_gates: bool,
 }
 
 /// Scratch that [`rnn_stack`] needs, declared once and shared by the sections.
@@ -87,26 +94,50 @@ pub struct StackScratch {
     /// Of a stack of [`Cell::Other`].
     pub(super) joined: Option<Joined>,
     /// `[B]` u32 for row copies in order.
-    order: TensorId,
+    pub(super) order: TensorId,
 }
 
 /// Declares the scratch of a stack over time. Layers share one tensor of input products.
 pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
     let mut products: Vec<((usize, usize), TensorId)> = Vec::new();
+    let any_gru = layers.iter().any(|layer| layer.cell == Cell::Gru);
+    let stand_in = any_gru.then(|| b.f32(Role::Scratch, "no_candidate", &[Dim::fixed(1); 3]));
     let over_time = layers.iter().enumerate().map(|(i, layer)| {
         let key = (layer.cell.gates(), layer.hidden);
         let known = products.iter().find(|(k, _)| *k == key).map(|(_, id)| *id);
-        let gx = known.unwrap_or_else(|| {
+        let gates = known.unwrap_or_else(|| {
             let shape = [Dim::TIME, Dim::ROWS, key.0.into(), key.1.into()];
             b.f32(Role::Scratch, format!("input_products_{}x{}", key.0, key.1), &shape)
         });
-        products.push((key, gx));
+        products.push((key, gates));
         let states = variants::states_over_time(b, format!("states_l{i}"), layer.cell.form(), layer.hidden);
-        OverTime { gx, states }
+        let candidate = stand_in.filter(|_| layer.cell == Cell::Gru);
+        OverTime { gates, states, cells: None, candidate, keep_gates: false }
     });
     let over_time = over_time.collect();
     let joined = variants::joined(b, layers);
     StackScratch { layers: over_time, joined, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
+}
+
+/// The same with all that backward sections need of each layer.
+pub(super) fn stack_scratch_kept(b: &mut Builder, layers: &[Layer]) -> StackScratch {
+    let over_time = layers.iter().enumerate().map(|(i, layer)| {
+        let (time, hidden) = (Dim::TIME.plus(1), Dim::fixed(layer.hidden));
+        let gates = Dim::fixed(layer.cell.gates());
+        let gates = b.f32(Role::Saved, format!("gates_l{i}"), &[time, Dim::ROWS, gates, hidden]);
+        let states = b.f32(Role::Saved, format!("states_l{i}"), &[time, Dim::ROWS, hidden]);
+        let (cells, candidate) = match layer.cell {
+            Cell::Lstm => (Some(b.f32(Role::Saved, format!("cells_l{i}"), &[time, Dim::ROWS, hidden])), None),
+            Cell::Gru => {
+                let shape = [time, Dim::ROWS, 1.into(), hidden];
+                (None, Some(b.f32(Role::Saved, format!("candidate_l{i}"), &shape)))
+            }
+            Cell::Other(_) => unreachable!("no way back through other cells: a run refuses them"),
+        };
+        OverTime { gates, states, cells, candidate, keep_gates: true }
+    });
+    let layers = over_time.collect();
+    StackScratch { layers, joined: None, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
 }
 
 /// A stack of layers over T steps: from x `[T, B, K]` and the layers' states to y `[T, B, H]` and the new states.
@@ -117,40 +148,72 @@ pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: R
     if let Some(joined) = &scratch.joined {
         return variants::over_time(b, layers, scratch, joined, x, false);
     }
-    let mut x = x;
-    for (layer, over_time) in layers.iter().zip(&scratch.layers) {
-        let OverTime { gx, states } = *over_time;
-        let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gx };
-        matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
-        copy_rows(b, scratch, layer.h, states, [read_slot(), 0.into()]);
-        b.repeat(Dim::TIME, Direction::Forward, |b| {
-            let now = Affine::REPEAT.times(Dim::ROWS);
-            step(b, layer, gx, states, now, Affine::REPEAT.plus(1).times(Dim::ROWS));
-        });
-        copy_rows(b, scratch, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
-        x = Rows { tensor: states, first: Dim::ROWS.into() };
+    let layers = layers.iter().zip(&scratch.layers);
+    layers.fold(x, |x, (layer, over_time)| layer_over_time(b, layer, over_time, scratch.order, x, None))
+}
+
+/// Rows that begin anew: `[*]` u32 flags, from one on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Starts {
+    pub flags: TensorId,
+    pub first: Affine,
+}
+
+/// One layer over T steps; rows whose flag is set in `starts` begin with a zero state.
+pub(super) fn layer_over_time(
+    b: &mut Builder,
+    layer: &Layer,
+    over_time: &OverTime,
+    order: TensorId,
+    x: Rows,
+    starts: Option<Starts>,
+) -> Rows {
+    let OverTime { gates, states, cells, .. } = *over_time;
+    let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gates };
+    matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
+    let cells = layer.c.zip(cells);
+    copy_rows(b, order, layer.h, states, [read_slot(), 0.into()]);
+    if let Some((c, cells)) = cells {
+        copy_rows(b, order, c, cells, [0.into(), 0.into()]);
     }
-    x
+    if let Some(Starts { flags, first }) = starts {
+        let first_cells = cells.map(|(_, cells)| cells).or(layer.c);
+        for state in [Some(states), first_cells].into_iter().flatten() {
+            reset_rows::record(b, state, flags, Dim::ROWS, reset_rows::Offsets { x: 0.into(), flags: first });
+        }
+    }
+    b.repeat(Dim::TIME, Direction::Forward, |b| step(b, layer, over_time));
+    copy_rows(b, order, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
+    if let Some((c, cells)) = cells {
+        copy_rows(b, order, cells, c, [(Dim::TIME * Dim::ROWS).into(), 0.into()]);
+    }
+    Rows { tensor: states, first: Dim::ROWS.into() }
 }
 
 /// Copies B rows from one place to another.
-pub(super) fn copy_rows(b: &mut Builder, scratch: &StackScratch, from: TensorId, to: TensorId, at: [Affine; 2]) {
+pub(super) fn copy_rows(b: &mut Builder, order: TensorId, from: TensorId, to: TensorId, at: [Affine; 2]) {
     let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
-    gather_rows::record(b, gather_rows::GatherRows { from, index: scratch.order, to }, Dim::ROWS, at);
+    gather_rows::record(b, gather_rows::GatherRows { from, index: order, to }, Dim::ROWS, at);
 }
 
-/// One step of a layer over time; row `now` of the input products and states, to row `next` of the states.
-fn step(b: &mut Builder, layer: &Layer, gx: TensorId, h: TensorId, now: Affine, next: Affine) {
+/// Step t of a layer over time, t being the innermost loop's index: from row block t of the input products and
+/// states to block t + 1 of the states.
+fn step(b: &mut Builder, layer: &Layer, over_time: &OverTime) {
     let Layer { w_hh, b_hh, .. } = *layer;
+    let OverTime { gates, states: h, cells, candidate, keep_gates } = *over_time;
+    let (now, next) = (Affine::REPEAT.times(Dim::ROWS), Affine::REPEAT.plus(1).times(Dim::ROWS));
+    let (gx, h_read, h_write) = (now, now, next);
     match layer.c {
         Some(c) => {
-            let zero = 0.into();
-            let at = lstm_step::Offsets { gx: now, h_read: now, h_write: next, c_read: zero, c_write: zero };
-            lstm_step::record(b, lstm_step::LstmStep { gx, w_hh, b_hh, h, c }, Dim::ROWS, at);
+            let [c_read, c_write] = if cells.is_some() { [now, next] } else { [0.into(), 0.into()] };
+            let op = lstm_step::LstmStep { gates, w_hh, b_hh, h, c: cells.unwrap_or(c) };
+            let at = lstm_step::Offsets { gx, h_read, h_write, c_read, c_write, keep_gates };
+            lstm_step::record(b, op, Dim::ROWS, at);
         }
         None => {
-            let at = gru_step::Offsets { gx: now, h_read: now, h_write: next };
-            gru_step::record(b, gru_step::GruStep { gx, w_hh, b_hh, h }, Dim::ROWS, at);
+            let candidate = candidate.expect("a GRU has one, or a stand-in");
+            let op = gru_step::GruStep { gates, w_hh, b_hh, h, candidate };
+            gru_step::record(b, op, Dim::ROWS, gru_step::Offsets { gx, h_read, h_write, keep_gates });
         }
     }
 }

@@ -147,7 +147,7 @@ pub(super) fn over_time(
     let levels = layers.chunks(directions).zip(scratch.layers.chunks(directions));
     for ((level, over_time), &output) in levels.zip(&joined.outputs) {
         let mut column = 0;
-        for (layer, &OverTime { gx, states, .. }) in level.iter().zip(over_time) {
+        for (layer, &OverTime { gates: gx, states, .. }) in level.iter().zip(over_time) {
             let parts = layer.parts.expect("a stack of forms");
             let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gx };
             matmul::record(b, product, window, x.first, 0);
@@ -155,7 +155,7 @@ pub(super) fn over_time(
                 false => (Affine::from(0), window.into(), Affine::from(Dim::ROWS)),
                 true => (window.into(), Affine::from(0), Affine::from(0)),
             };
-            copy_rows(b, scratch, layer.h, states, [read_slot(), begin]);
+            copy_rows(b, scratch.order, layer.h, states, [read_slot(), begin]);
             let direction = if parts.reverse { Direction::Backward } else { Direction::Forward };
             b.repeat(Dim::TIME, direction, |b| {
                 let rows = [Affine::REPEAT, Affine::REPEAT.plus(1)].map(|slot| slot.times(Dim::ROWS));
@@ -166,7 +166,7 @@ pub(super) fn over_time(
                     false => step(b, layer, &parts, at, layer.c),
                 }
             });
-            copy_rows(b, scratch, states, layer.h, [end, write_slot()]);
+            copy_rows(b, scratch.order, states, layer.h, [end, write_slot()]);
             let place = Place { from: first, to: 0.into(), column, time: 0.into() };
             let behind = if ragged { Behind::Zeros } else { Behind::Nothing };
             let op = SelectRows { from: states, lengths: joined.lengths, to: output };

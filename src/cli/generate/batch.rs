@@ -1,0 +1,283 @@
+//! Many sequences: from arguments to jobs, from completions to lines.
+
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+
+use super::formats::Format;
+use super::jobs::{Jobs, Source, Tag};
+use super::manifest::{Manifest, Progress};
+use super::output::{self, Output};
+use super::progress::Bar;
+use super::prompts::{Prompt, Prompts, PromptsFormat, is_stdin};
+use super::unique::Unique;
+use super::{Defaults, GenerateArgs, OnError, clock, fresh_seed};
+use crate::error::{Error, Result};
+use crate::generate::{Completions, Generator, Job, Sequence};
+use crate::host::{self, Device};
+use crate::model::Model;
+
+/// Sequences side by side, where nothing is said.
+const ROWS: u64 = 256;
+
+/// What is known of the prompts before any is used.
+struct Survey {
+    /// Sequences of all prompts; unknown on standard input.
+    total: Option<u64>,
+    /// Whether any needs filters.
+    filters: bool,
+    /// Hash of the file.
+    hash: Option<u64>,
+}
+
+pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
+    let many = &args.many;
+    let found = output::look(many.output.as_deref(), many.resume)?;
+    let model = args.model.open()?;
+    let of_run = found.manifest.as_ref().and_then(|m| m.run.get("seed")).and_then(Value::as_u64);
+    let seed = args.seed.or(of_run).unwrap_or_else(fresh_seed);
+    let defaults = Defaults::new(args, &model, seed)?;
+    let survey = survey(args, &model, &defaults)?;
+    if many.shard.is_some() && survey.total.is_none() {
+        return Err(Error::Usage("--shard: how many prompts standard input has is not known; give a file".into()));
+    }
+    let format = many.format.unwrap_or_else(|| many.output.as_deref().map_or(Format::Text, Format::of));
+    if many.logprobs && format != Format::Jsonl {
+        return Err(Error::Usage(format!("--logprobs: {} has no place for them; --format jsonl has", format.name())));
+    }
+    let all = 0..survey.total.unwrap_or(u64::MAX);
+    let part = many.shard.map_or(all.clone(), |shard| shard.range(all.end));
+
+    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    crate::cli::announce(&model, &args.device, &device);
+    let rows = many.batch.map_or_else(|| ROWS.min(part.end - part.start).max(1), u64::from) as usize;
+    let mut generator = host::generator(&model, &device, rows, survey.filters)?;
+    generator.want_log_probs(format.needs_log_probs());
+
+    let run = run_of(args, &model, &defaults, &survey, format, &generator);
+    let with = Map::from_iter([("batch".into(), rows.into()), ("kernels".into(), kernels(&generator).into())]);
+    let program = concat!("gatefold ", env!("CARGO_PKG_VERSION")).to_string();
+    let progress = match &found.manifest {
+        Some(manifest) => {
+            manifest.check_same(&run, many.output.as_deref().expect("it has a manifest")).map(|()| manifest.progress)?
+        }
+        None => Progress::default(),
+    };
+    if progress.finished {
+        crate::cli::say("the run is finished already");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut unique = many.unique.then(Unique::default);
+    if let (Some(unique), Some(path)) = (&mut unique, many.output.as_deref().filter(|_| progress.bytes > 0)) {
+        output::for_lines(path, progress.bytes, |line| {
+            format.content(line).iter().for_each(|text| _ = unique.insert(text));
+        })?;
+        unique.dropped = progress.dropped;
+    }
+    let output = Output::open(many.output.as_deref(), Manifest { program, run, with, progress })?;
+
+    let range = part.start + progress.sequences..part.end;
+    let jobs = Jobs {
+        source: source(args, &model, &defaults, range.start / many.samples_per_prompt)?,
+        model: &model,
+        unknown: defaults.unknown,
+        samples: many.samples_per_prompt,
+        eos: defaults.eos.clone(),
+        range,
+        current: None,
+    };
+    let total = survey.total.map(|_| part.end - part.start);
+    let bar = Bar::new(total, progress.sequences);
+    let writer = Writer {
+        format,
+        log_probs: many.logprobs,
+        on_error: many.on_error,
+        output,
+        unique,
+        bar,
+        is_first: part.start == 0,
+    };
+    writer.run(Completions::new(generator, jobs, clock()), seed)
+}
+
+/// Counts prompts and looks for filters, where they come from a file.
+fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Survey> {
+    let many = &args.many;
+    let filters = defaults.options.need_filters();
+    let Some(path) = &many.prompts else {
+        let total = many.count.unwrap_or(many.samples_per_prompt);
+        return Ok(Survey { total: Some(total), filters, hash: None });
+    };
+    let prompts = Prompts::open(path, many.prompts_format, defaults, model.config.vocab_size)?;
+    if is_stdin(path) {
+        let filters = filters || many.prompts_format == Some(PromptsFormat::Jsonl);
+        return Ok(Survey { total: None, filters, hash: None });
+    }
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    if !is_file {
+        return Err(Error::Usage(format!("--prompts {}: expected a file, or - for standard input", path.display())));
+    }
+    let (mut lines, mut filters) = (0, filters);
+    for prompt in prompts {
+        lines += 1;
+        filters |= prompt.is_ok_and(|prompt| prompt.options.need_filters());
+    }
+    let bytes = crate::host::map(path)?;
+    let hash = crate::model::hash_bytes(crate::model::HASH_START, &bytes);
+    Ok(Survey { total: Some(lines * many.samples_per_prompt), filters, hash: Some(hash) })
+}
+
+/// Where prompts come from, from prompt number `first` on.
+fn source<'a>(args: &GenerateArgs, model: &Model, defaults: &'a Defaults, first: u64) -> Result<Source<'a>> {
+    match &args.many.prompts {
+        None => Ok(Source::One(Box::new(Prompt::plain(args.prompt.clone(), defaults)))),
+        Some(path) => {
+            let mut prompts = Prompts::open(path, args.many.prompts_format, defaults, model.config.vocab_size)?;
+            prompts.skip_lines(first)?;
+            Ok(Source::Lines(Box::new(prompts)))
+        }
+    }
+}
+
+/// All that the lines depend on.
+fn run_of(
+    args: &GenerateArgs,
+    model: &Model,
+    defaults: &Defaults,
+    survey: &Survey,
+    format: Format,
+    generator: &Generator,
+) -> Map<String, Value> {
+    let many = &args.many;
+    let run = json!({
+        "model_hash": format!("{:016x}", model.fingerprint()),
+        "device": adapter(generator),
+        "order": order(generator),
+        "seed": defaults.seed,
+        "prompt": args.prompt,
+        "prompts_hash": survey.hash.map(|hash| format!("{hash:016x}")),
+        "sequences": survey.total,
+        "samples_per_prompt": many.samples_per_prompt,
+        "shard": many.shard.map(|shard| shard.to_string()),
+        "options": defaults.options,
+        "max_tokens": defaults.max_tokens,
+        "stop": defaults.stops.texts(),
+        "eos": defaults.eos,
+        "on_unknown": format!("{:?}", defaults.unknown),
+        "format": format.name(),
+        "logprobs": many.logprobs,
+        "unique": many.unique,
+    });
+    match run {
+        Value::Object(run) => run,
+        _ => unreachable!("an object was written"),
+    }
+}
+
+/// The adapter and its driver, or the CPU with any number of threads: what equal bits are promised for.
+fn adapter(generator: &Generator) -> String {
+    let device = generator.executor().device();
+    if device.starts_with("CPU (") { "CPU".into() } else { device }
+}
+
+/// The orders of sums that the kernels have.
+fn order(generator: &Generator) -> String {
+    let mut classes: Vec<String> = generator.kernels().iter().map(|kernel| kernel.class.to_string()).collect();
+    classes.sort();
+    classes.dedup();
+    classes.retain(|class| class != "none");
+    classes.join(", ")
+}
+
+fn kernels(generator: &Generator) -> Vec<String> {
+    let mut names: Vec<String> =
+        generator.kernels().iter().map(|kernel| format!("{} {}", kernel.op, kernel.name)).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Writes sequences as they are completed.
+struct Writer {
+    format: Format,
+    log_probs: bool,
+    on_error: OnError,
+    output: Output,
+    unique: Option<Unique>,
+    bar: Bar,
+    /// Whether the first sequence of the whole run is in this part: then a header stands before it.
+    is_first: bool,
+}
+
+impl Writer {
+    fn run<J>(mut self, mut texts: Completions<Tag, J>, seed: u64) -> Result<ExitCode>
+    where
+        J: Iterator<Item = (Tag, Result<Job>)>,
+    {
+        let mut open = true;
+        if self.is_first && self.output.progress.bytes == 0 {
+            open = self.output.write(self.format.header())?;
+        }
+        while open {
+            if !texts.is_ready() {
+                self.bar.show(self.output.progress.sequences, texts.tokens());
+                open = self.output.pause()?;
+                texts.advance()?;
+                continue;
+            }
+            let Some(item) = texts.next() else { break };
+            let (tag, sequence) = item?;
+            open = match sequence {
+                Ok(sequence) => self.take(&tag, &sequence)?,
+                Err(error) => self.fail(&tag, error)?,
+            };
+            self.output.progress.sequences += 1;
+        }
+        self.output.progress.finished = open;
+        self.output.note()?;
+        self.bar.clear();
+        if open {
+            self.summary(texts.tokens(), seed);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn take(&mut self, tag: &Tag, sequence: &Sequence) -> Result<bool> {
+        let mut line = String::new();
+        self.format.write(tag, sequence, self.log_probs, &mut line);
+        if let Some(unique) = &mut self.unique {
+            let is_new = self.format.content(&line).is_none_or(|text| unique.insert(&text));
+            self.output.progress.dropped = unique.dropped;
+            if !is_new {
+                return Ok(true);
+            }
+        }
+        self.output.write(&line)
+    }
+
+    /// A prompt that cannot be used: what is before it stays.
+    fn fail(&mut self, tag: &Tag, error: Error) -> Result<bool> {
+        if self.on_error == OnError::Stop {
+            self.output.note()?;
+            self.bar.clear();
+            return Err(error);
+        }
+        self.output.progress.skipped += 1;
+        if tag.sample == 0 {
+            self.bar.say(&format!("skipped: {error}"));
+        }
+        Ok(true)
+    }
+
+    fn summary(&self, tokens: u64, seed: u64) {
+        let Progress { sequences, dropped, skipped, .. } = self.output.progress;
+        let mut text = format!("{} sequences", sequences - dropped - skipped);
+        if dropped > 0 || self.unique.is_some() {
+            text += &format!(", {dropped} dropped that were there before");
+        }
+        if skipped > 0 {
+            text += &format!(", {skipped} skipped");
+        }
+        crate::cli::say(&format!("{text}; {tokens} tokens, {:.0} tokens/s, seed {seed}", self.bar.rate(tokens)));
+    }
+}

@@ -1,0 +1,182 @@
+//! `gatefold generate`: one text as it comes, or many sequences into a file.
+
+mod batch;
+mod formats;
+mod jobs;
+mod manifest;
+mod output;
+mod progress;
+mod prompts;
+mod stream;
+mod unique;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+
+use super::sampling::SamplingArgs;
+use super::{DeviceArgs, ModelArgs};
+use crate::error::{Error, Result};
+use crate::generate::Options;
+use crate::model::Model;
+use crate::text::{OnUnknown, StopTexts};
+use formats::Format;
+
+/// Arguments of `generate`.
+#[derive(Args)]
+pub(super) struct GenerateArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Text to go on from [default: the model's own start]
+    #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    prompt: String,
+
+    /// Tokens to write at most [default: 500]
+    #[arg(long, short = 'n', value_name = "N")]
+    max_tokens: Option<u32>,
+
+    /// End where this text appears, without writing it; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+
+    /// The same seed gives the same text on the same device [default: a new one each time, shown]
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+
+    /// Print one JSON object: prompt, text, tokens, finish_reason, log_probability
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    many: ManyArgs,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+/// Many sequences: any of these makes a batch of them.
+#[derive(Args)]
+#[command(next_help_heading = "Many sequences")]
+struct ManyArgs {
+    /// Write N sequences, one a line
+    #[arg(long, value_name = "N", conflicts_with_all = ["prompts", "json"])]
+    count: Option<u64>,
+
+    /// Go on from the prompts of a file: .txt has one a line, .jsonl an object a line with `prompt` and any option
+    /// (max_tokens, stop, seed, sequence, temperature, top_k, ...); `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "json"])]
+    prompts: Option<PathBuf>,
+
+    /// What the prompts are written in [default: by the file's name]
+    #[arg(long, value_name = "FORMAT", value_enum, requires = "prompts")]
+    prompts_format: Option<prompts::PromptsFormat>,
+
+    /// Sequences of each prompt
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    samples_per_prompt: u64,
+
+    /// What to do about a prompt that cannot be used
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Stop)]
+    on_error: OnError,
+
+    /// Where sequences are written [default: standard output]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
+    output: Option<PathBuf>,
+
+    /// How they are written [default: by the file's name, else text]
+    #[arg(long, value_name = "FORMAT", value_enum, conflicts_with = "json")]
+    format: Option<Format>,
+
+    /// Write each token's log-probability too (jsonl)
+    #[arg(long)]
+    logprobs: bool,
+
+    /// Sequences side by side [default: up to 256]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch: Option<u32>,
+
+    /// Only part I of N equal parts, such as 3/16: the parts one behind the other are the whole
+    #[arg(long, value_name = "I/N")]
+    shard: Option<jobs::Shard>,
+
+    /// Go on with an output that was not finished, or begin it
+    #[arg(long, requires = "output")]
+    resume: bool,
+
+    /// Leave out sequences whose text was written before
+    #[arg(long)]
+    unique: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    /// End with an error, behind the sequences before it
+    Stop,
+    /// Say so and go on
+    Skip,
+}
+
+impl ManyArgs {
+    /// Whether a batch was asked for.
+    fn any(&self) -> bool {
+        self.count.is_some()
+            || self.prompts.is_some()
+            || self.output.is_some()
+            || self.format.is_some()
+            || self.logprobs
+            || self.shard.is_some()
+            || self.unique
+            || self.samples_per_prompt > 1
+    }
+}
+
+/// Tokens at most, where neither the command line nor the model says.
+const MAX_TOKENS: u32 = 500;
+
+/// What was typed and what the model says, for requests that say nothing else.
+struct Defaults {
+    options: Options,
+    max_tokens: usize,
+    stops: StopTexts,
+    eos: Vec<u32>,
+    unknown: OnUnknown,
+    seed: u64,
+}
+
+impl Defaults {
+    fn new(args: &GenerateArgs, model: &Model, seed: u64) -> Result<Defaults> {
+        let generation = model.generation_config.clone().unwrap_or_default();
+        let of_model = generation.stop_strings.as_deref().unwrap_or_default();
+        let stops = if args.stop.is_empty() { of_model } else { &args.stop };
+        Ok(Defaults {
+            options: args.sampling.options(&generation, model.config.vocab_size)?,
+            max_tokens: args.max_tokens.or(generation.max_new_tokens).unwrap_or(MAX_TOKENS) as usize,
+            stops: StopTexts::new(stops).map_err(|e| Error::Usage(format!("--stop: {e}")))?,
+            eos: model.eos_ids(),
+            unknown: args.model.on_unknown(model)?,
+            seed,
+        })
+    }
+}
+
+pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
+    if args.many.any() { batch::run(args) } else { stream::run(args) }
+}
+
+/// Microseconds since it was made.
+fn clock() -> Box<dyn Fn() -> u64> {
+    let started = Instant::now();
+    Box::new(move || started.elapsed().as_micros() as u64)
+}
+
+/// A seed from the hasher's own randomness: short enough to be typed again.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
+}

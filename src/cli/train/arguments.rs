@@ -1,0 +1,367 @@
+//! What is typed for a run of training, and what it means.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use super::super::DeviceArgs;
+use super::super::model::Unknown;
+use crate::error::{Error, Result};
+use crate::model::Config;
+use crate::plan::network::{Cell, Shape};
+use crate::train::{Cadence, CorpusOptions, End, Method, Options, Rate, Schedule};
+
+/// Arguments of `train`.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(in crate::cli) struct TrainArgs {
+    /// Go on exactly where the run in this folder stopped; it may get other --steps, --epochs and --patience
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub data: DataArgs,
+
+    #[command(flatten)]
+    pub model: ShapeArgs,
+
+    #[command(flatten)]
+    pub steps: StepArgs,
+
+    #[command(flatten)]
+    pub end: EndArgs,
+
+    #[command(flatten)]
+    pub schedule: ScheduleArgs,
+
+    #[command(flatten)]
+    pub valid: ValidArgs,
+
+    #[command(flatten, next_help_heading = "Device")]
+    pub device: DeviceArgs,
+}
+
+const AFTER_HELP: &str = "\
+The folder is a model from the start: `gatefold generate --model DIR` uses the
+best weights so far. It also holds log.jsonl, loss.svg, and checkpoint/, from
+which --resume goes on. Ctrl-C writes a checkpoint first.
+
+  gatefold train --data corpus.txt --output my-model
+  gatefold train --data names.txt --lines --hidden 128 --output names
+  gatefold train --resume my-model --epochs 20";
+
+/// What is read and written.
+#[derive(Args)]
+#[command(next_help_heading = "Data")]
+#[group(id = "data_args", multiple = true, conflicts_with = "resume")]
+pub(in crate::cli) struct DataArgs {
+    /// The text to learn from; .gz files are unpacked
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    pub data: Option<PathBuf>,
+
+    /// The folder that is written
+    #[arg(long, short, value_name = "DIR", required_unless_present = "resume")]
+    pub output: Option<PathBuf>,
+
+    /// Begin anew in a folder that holds a model or run
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// The text to validate on [default: the last 5 % of --data, held out]
+    #[arg(long, value_name = "FILE")]
+    pub valid: Option<PathBuf>,
+
+    /// Each line is a sequence of its own (names, molecules), read from bos to eos; else it is one continuous text
+    #[arg(long)]
+    pub lines: bool,
+
+    /// char (the characters of the data), byte, a tokenizer.json, a list of tokens, or a model's folder
+    #[arg(long, value_name = "WHAT", default_value = "char")]
+    pub tokenizer: String,
+
+    /// The token that begins a line [default: <bos>, <s>, ...]
+    #[arg(long, value_name = "TOKEN", requires = "lines")]
+    pub bos: Option<String>,
+
+    /// The token that ends a line [default: <eos>, </s>, ...]
+    #[arg(long, value_name = "TOKEN", requires = "lines")]
+    pub eos: Option<String>,
+
+    /// What to do with text that the vocabulary lacks: an error that says where it is, leave it out, or the
+    /// tokenizer's unknown token
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Unknown::Error)]
+    pub on_unknown: Unknown,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum CellName {
+    Lstm,
+    Gru,
+}
+
+/// The sizes of the model.
+#[derive(Args)]
+#[command(next_help_heading = "Model")]
+#[group(id = "model_args", multiple = true, conflicts_with = "resume")]
+pub(in crate::cli) struct ShapeArgs {
+    /// The recurrent cell
+    #[arg(long, value_enum, default_value_t = CellName::Lstm)]
+    cell: CellName,
+
+    /// Length of each layer's state
+    #[arg(long, value_name = "H", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    hidden: u32,
+
+    /// Recurrent layers
+    #[arg(long, value_name = "L", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
+    layers: u32,
+
+    /// Length of a token's embedding [default: 64 for up to 512 tokens, else as --hidden]
+    #[arg(long, value_name = "E", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    embedding: Option<u32>,
+
+    /// Share one weight between embedding and output; then E = H
+    #[arg(long)]
+    tied: bool,
+
+    /// Share of values that are zeroed between layers while training
+    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = share::<f32>)]
+    dropout: f32,
+
+    /// Bias of an LSTM's forget gates at the beginning [default: random, as in PyTorch]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
+    pub forget_bias: Option<f32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum MethodName {
+    Adam,
+    Adamw,
+    Sgd,
+}
+
+/// The steps.
+#[derive(Args)]
+#[command(next_help_heading = "Training")]
+#[group(id = "step_args", multiple = true, conflicts_with = "resume")]
+pub(in crate::cli) struct StepArgs {
+    /// Rows that are trained at once
+    #[arg(long, value_name = "B", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: u32,
+
+    /// Tokens of a row in one step; gradients reach back no further
+    #[arg(long, value_name = "T", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    sequence_length: u32,
+
+    /// Of the first weights, dropout and the order of lines: the same seed gives the same model on the same device
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+
+    /// How gradients become steps
+    #[arg(long, value_enum, default_value_t = MethodName::Adam)]
+    optimizer: MethodName,
+
+    /// The learning rate that --schedule begins with [default: 0.002, for sgd 0.5]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    learning_rate: Option<f32>,
+
+    /// Pulls weights towards zero
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = not_negative::<f64>)]
+    weight_decay: f64,
+
+    /// Of sgd
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = share::<f64>)]
+    momentum: f64,
+
+    /// Scale gradients down to this norm; 0 for never
+    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = not_negative::<f32>)]
+    clip: f32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScheduleName {
+    Constant,
+    Cosine,
+    Step,
+    Plateau,
+}
+
+/// The learning rate over the run.
+#[derive(Args)]
+#[command(next_help_heading = "Learning rate")]
+#[group(id = "schedule_args", multiple = true, conflicts_with = "resume")]
+pub(in crate::cli) struct ScheduleArgs {
+    /// constant; cosine: down to --min-learning-rate at the end; step: divided every --divide-after steps; plateau:
+    /// divided when validation did not get better --plateau times
+    #[arg(long, value_enum, default_value_t = ScheduleName::Cosine, hide_possible_values = true)]
+    schedule: ScheduleName,
+
+    /// Steps in which it rises from zero
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    warmup: u32,
+
+    /// Where cosine ends
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = not_negative::<f32>)]
+    min_learning_rate: f32,
+
+    /// Of step
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    divide_after: u32,
+
+    /// What step and plateau divide by
+    #[arg(long, value_name = "X", default_value_t = 2.0, value_parser = positive)]
+    divide_by: f32,
+
+    /// Validations that plateau waits for a better one
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    plateau: u32,
+}
+
+/// What happens beside the steps.
+#[derive(Args)]
+#[command(next_help_heading = "Validation and checkpoints")]
+#[group(id = "valid_args", multiple = true, conflicts_with = "resume")]
+pub(in crate::cli) struct ValidArgs {
+    /// Steps between validations
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    valid_every: u32,
+
+    /// Tokens that a validation reads at most, from the beginning; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    valid_tokens: usize,
+
+    /// Steps between checkpoints, or minutes with an m
+    #[arg(long, value_name = "N", default_value = "5m", value_parser = cadence)]
+    checkpoint_every: Cadence,
+
+    /// Steps between lines of log.jsonl
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    log_every: u32,
+}
+
+/// When the run ends.
+#[derive(Args)]
+#[command(next_help_heading = "End")]
+pub(in crate::cli) struct EndArgs {
+    /// Steps to take [default: as --epochs says]
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
+    pub steps: Option<u32>,
+
+    /// Times to read the data [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub epochs: Option<u64>,
+
+    /// End after so many validations without a better one [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub patience: Option<u32>,
+}
+
+/// Where neither --steps nor --epochs says anything.
+const EPOCHS: u64 = 10;
+
+impl EndArgs {
+    /// What was typed.
+    pub fn end(&self) -> Option<End> {
+        self.steps.map(End::Steps).or(self.epochs.map(End::Epochs))
+    }
+}
+
+impl ShapeArgs {
+    /// The model for a vocabulary of this many tokens.
+    pub fn config(&self, vocab: usize) -> Result<Config> {
+        let hidden = self.hidden as usize;
+        let embedding = match self.embedding {
+            Some(embedding) => embedding as usize,
+            None if self.tied || vocab > 512 => hidden,
+            None => 64,
+        };
+        if self.tied && embedding != hidden {
+            return Err(Error::Usage(format!(
+                "--tied: the embedding has length {embedding} and the state {hidden}; expected equal lengths"
+            )));
+        }
+        let cell = match self.cell {
+            CellName::Lstm => Cell::Lstm,
+            CellName::Gru => Cell::Gru,
+        };
+        if self.forget_bias.is_some() && cell == Cell::Gru {
+            return Err(Error::Usage("--forget-bias: a GRU has no forget gate".into()));
+        }
+        let shape = Shape { cell, vocab, embedding, hidden, layers: self.layers as usize };
+        Ok(Config { tie_word_embeddings: self.tied, dropout: self.dropout, ..Config::new(shape) })
+    }
+}
+
+impl TrainArgs {
+    /// What is asked of a new run.
+    pub fn options(&self, corpus: CorpusOptions) -> Options {
+        let optimizer = match self.steps.optimizer {
+            MethodName::Adam => Method::Adam,
+            MethodName::Adamw => Method::Adamw,
+            MethodName::Sgd => Method::Sgd,
+        };
+        let divisor = self.schedule.divide_by;
+        let schedule = match self.schedule.schedule {
+            ScheduleName::Constant => Schedule::Constant,
+            ScheduleName::Cosine => Schedule::Cosine { floor: self.schedule.min_learning_rate },
+            ScheduleName::Step => Schedule::Step { every: self.schedule.divide_after, divisor },
+            ScheduleName::Plateau => Schedule::Plateau { patience: self.schedule.plateau, divisor },
+        };
+        let usual = if optimizer == Method::Sgd { 0.5 } else { 0.002 };
+        let peak = self.steps.learning_rate.unwrap_or(usual);
+        Options {
+            corpus,
+            batch_size: self.steps.batch_size as usize,
+            sequence_length: self.steps.sequence_length as usize,
+            seed: self.steps.seed,
+            optimizer,
+            weight_decay: self.steps.weight_decay,
+            momentum: self.steps.momentum,
+            clip: Some(self.steps.clip).filter(|clip| *clip > 0.0),
+            rate: Rate { peak, warmup: self.schedule.warmup, schedule },
+            end: self.end.end().unwrap_or(End::Epochs(EPOCHS)),
+            patience: self.end.patience,
+            valid_every: self.valid.valid_every,
+            log_every: self.valid.log_every,
+            checkpoint_every: self.valid.checkpoint_every,
+        }
+    }
+
+    /// What --valid-tokens means.
+    pub fn valid_tokens(&self) -> Option<usize> {
+        Some(self.valid.valid_tokens).filter(|n| *n > 0)
+    }
+}
+
+type Parsed<T> = std::result::Result<T, String>;
+
+/// A number of either width that fits.
+fn number<F: FromStr + Copy + Into<f64>>(text: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Parsed<F> {
+    let number = text.parse().ok().filter(|x: &F| (*x).into().is_finite() && fits((*x).into()));
+    number.ok_or_else(|| format!("expected {expected}"))
+}
+
+fn finite(text: &str) -> Parsed<f32> {
+    number(text, "a number", |_| true)
+}
+
+fn share<F: FromStr + Copy + Into<f64>>(text: &str) -> Parsed<F> {
+    number(text, "a number from 0 to less than 1", |x| (0.0..1.0).contains(&x))
+}
+
+fn positive(text: &str) -> Parsed<f32> {
+    number(text, "a number above 0", |x| x > 0.0)
+}
+
+fn not_negative<F: FromStr + Copy + Into<f64>>(text: &str) -> Parsed<F> {
+    number(text, "a number, 0 or more", |x| x >= 0.0)
+}
+
+fn cadence(text: &str) -> Parsed<Cadence> {
+    let parsed = match text.strip_suffix('m') {
+        Some(minutes) => minutes.parse().ok().filter(|m: &f64| m.is_finite() && *m >= 0.0).map(Cadence::Minutes),
+        None => text.parse().ok().filter(|n| *n > 0).map(Cadence::Steps),
+    };
+    parsed.ok_or_else(|| "expected a number of steps, such as 500, or of minutes, such as 10m".into())
+}

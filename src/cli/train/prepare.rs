@@ -1,0 +1,279 @@
+//! From what was typed, or from a checkpoint, to a run that can begin.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::arguments::TrainArgs;
+use super::session::Session;
+use crate::cli::inspect::grouped;
+use crate::cli::model::Unknown as UnknownArg;
+use crate::cli::{say, train::display::Display};
+use crate::error::{Error, Result};
+use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
+use crate::model::{Config, Model, Weights};
+use crate::plan::bytes_in_words;
+use crate::plan::network::Cell;
+use crate::text::{OnUnknown, Tokenizer};
+use crate::train::{
+    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
+    first_weights, generation_config, with_marks,
+};
+
+/// A run that begins.
+pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
+    let (Some(data), Some(output)) = (&args.data.data, &args.data.output) else {
+        return Err(Error::Usage("expected --data and --output, or --resume".into()));
+    };
+    let (tokenizer, marks) = tokenizer(args, data)?;
+    let mut config = args.model.config(tokenizer.len())?;
+    if let Some(Marks { bos, eos }) = marks {
+        (config.bos_token_id, config.eos_token_id) = (Some(bos), vec![eos]);
+    }
+    config.unk_token_id = tokenizer.unknown_id();
+    // Sizes that a model cannot have are known before the data is read.
+    config.to_json()?;
+    let unknown = match (args.data.on_unknown, config.unk_token_id) {
+        (UnknownArg::Error, _) => Unknown::Error,
+        (UnknownArg::Skip, _) => Unknown::Skip,
+        (UnknownArg::Unk, Some(id)) => Unknown::Unk(id),
+        (UnknownArg::Unk, None) => {
+            return Err(Error::Usage("--on-unknown unk: the tokenizer has no unknown token".into()));
+        }
+    };
+    let name = |path: &Path| path.display().to_string();
+    let options = args.options(CorpusOptions {
+        data: name(data),
+        valid: args.data.valid.as_deref().map(name),
+        lines: args.data.lines,
+        unknown,
+        valid_tokens: args.valid_tokens(),
+    });
+    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let engine = engine(&device, &options, &config)?;
+    let mut folder = RunFolder::create(output, args.data.overwrite)?;
+    let texts =
+        Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
+    let windows = texts.windows(&options)?;
+    config.start_text = start_text(&tokenizer, marks, &texts);
+    let generation = generation_config(texts.longest());
+
+    folder.begin()?;
+    let first = first_weights(&config, options.seed, args.model.forget_bias);
+    let model = Model {
+        name: name(output),
+        shape: config.shape(),
+        config,
+        generation_config: Some(generation),
+        weights: Weights::default(),
+        tokenizer,
+    };
+    announce(&model, &device, &texts, &options, &windows.0);
+    let kernels = Kernels::of(&engine);
+    let trainer = Trainer::new(engine, options, windows, Progress::default(), &first)?;
+    let mut session = Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new());
+    session.save_best(first)?;
+    session.save_checkpoint()?;
+    Ok(session)
+}
+
+/// A run that goes on.
+pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> {
+    let (folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
+    let model = open_model(path)?;
+    let mut options = manifest.options;
+    if let Some(end) = args.end.end() {
+        options.end = end;
+    }
+    options.patience = args.end.patience.or(options.patience);
+    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let engine = engine(&device, &options, &model.config)?;
+    let kernels = Kernels::of(&engine);
+    if kernels.order != manifest.kernels.order || kernels.device != manifest.kernels.device {
+        say(&format!(
+            "this run was on {}; on {} its numbers will differ in their last digits",
+            manifest.kernels.device, kernels.device
+        ));
+    }
+    let marks = match (options.corpus.lines, model.config.bos_token_id, model.config.eos_token_id.first()) {
+        (true, Some(bos), Some(eos)) => Some(Marks { bos, eos: *eos }),
+        (true, ..) => return Err(Error::Model(format!("{}/config.json lost its bos or eos token", path.display()))),
+        (false, ..) => None,
+    };
+    let reading = Reading { tokenizer: model.tokenizer.clone(), unknown: options.corpus.unknown.into(), marks };
+    let texts = Texts::read(&folder, &options, &reading, &manifest.corpus)?;
+    let windows = texts.windows(&options)?;
+    announce(&model, &device, &texts, &options, &windows.0);
+    say(&format!("goes on after step {}", grouped(manifest.progress.step.into())));
+    let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)?;
+    Ok(Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new()))
+}
+
+/// The engine, if its memory is there.
+fn engine(device: &Device, options: &Options, config: &Config) -> Result<Engine> {
+    if let Cell::Other(form) = config.cell {
+        return Err(Error::Model(format!(
+            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm and gru cells are trained",
+            form.kind.name()
+        )));
+    }
+    let recipe = options.recipe(config);
+    let need = Engine::memory_need(&recipe);
+    let advice = "A smaller --batch-size, --sequence-length or --hidden needs less";
+    match device.available_memory() {
+        Some(available) if need.total() > available => Err(Error::Limit(format!(
+            "training needs {need}, but this machine has {} of memory available. {advice}",
+            bytes_in_words(available)
+        ))),
+        _ => {
+            say(&format!("memory: {need}"));
+            device.engine(&recipe).map_err(|e| match e {
+                Error::Limit(what) => Error::Limit(format!("{what}. Training needs {need}. {advice}")),
+                other => other,
+            })
+        }
+    }
+}
+
+/// The vocabulary, with marks where lines are sequences.
+fn tokenizer(args: &TrainArgs, data: &Path) -> Result<(Tokenizer, Option<Marks>)> {
+    let of_data: Vec<&Path> = std::iter::once(data).chain(args.data.valid.as_deref()).collect();
+    let tokenizer = match args.data.tokenizer.as_str() {
+        "char" => host::characters(&of_data, args.data.lines)?,
+        "byte" => Tokenizer::bytes(),
+        path => {
+            let path = Path::new(path);
+            let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
+            let name = file.display().to_string();
+            let bytes = host::map(&file).map_err(|e| match e {
+                Error::Io { context, source } => Error::Io { context: format!("--tokenizer {context}"), source },
+                other => other,
+            })?;
+            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                Some(b'{') => Tokenizer::from_json(&bytes, &name)?,
+                _ => Tokenizer::from_vocabulary(&bytes, &name)?,
+            }
+        }
+    };
+    if !args.data.lines {
+        return Ok((tokenizer, None));
+    }
+    let (tokenizer, marks) = with_marks(&tokenizer, args.data.bos.as_deref(), args.data.eos.as_deref())?;
+    Ok((tokenizer, Some(marks)))
+}
+
+/// What a text without a prompt begins with where there is no bos: a line end, or what the data begins with.
+fn start_text(tokenizer: &Tokenizer, marks: Option<Marks>, texts: &Texts) -> Option<String> {
+    if marks.is_some() {
+        return None;
+    }
+    let usable = |text: &String| tokenizer.encode(text, OnUnknown::Error).is_ok_and(|ids| !ids.is_empty());
+    let ids = &texts.train.corpus.ids;
+    let first = (0..ids.len().min(8)).filter_map(|at| tokenizer.decode(&[ids.get(at)]).ok());
+    std::iter::once("\n".to_string()).chain(first).find(usable)
+}
+
+/// The texts of a run in ids.
+struct Texts {
+    train: Tokenised,
+    valid: Option<Tokenised>,
+}
+
+impl Texts {
+    /// Reads both, or takes the ids that are there; `expected` are the checksums of a run that goes on.
+    fn read(folder: &RunFolder, options: &Options, reading: &Reading, expected: &[u32]) -> Result<Texts> {
+        let (corpus, data) = (&options.corpus, folder.data());
+        let read = |text: &str, name: &str, place: usize| {
+            tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())
+        };
+        let texts = read(&corpus.data, "train", 0).and_then(|train| {
+            let valid = corpus.valid.as_ref().map(|text| read(text, "valid", 1)).transpose()?;
+            Ok(Texts { train, valid })
+        });
+        if texts.is_err() && expected.is_empty() {
+            // Nobody will go on from here.
+            let _ = folder.remove_data();
+        }
+        texts
+    }
+
+    fn checksums(&self) -> Vec<u32> {
+        std::iter::once(&self.train).chain(&self.valid).map(|text| text.checksum).collect()
+    }
+
+    /// What is learnt from and what validation reads.
+    fn parts(&self) -> (Range<usize>, &Tokenised, Range<usize>) {
+        match &self.valid {
+            Some(valid) => (0..self.train.corpus.len(), valid, 0..valid.corpus.len()),
+            None => {
+                let (train, valid) = self.train.corpus.hold_out();
+                (train, &self.train, valid)
+            }
+        }
+    }
+
+    /// Ids of the longest line.
+    fn longest(&self) -> Option<usize> {
+        let ends = self.train.corpus.ends.as_ref()?;
+        (0..ends.len()).map(|i| ends.range(i).len()).max()
+    }
+
+    /// The windows of training and validation.
+    fn windows(&self, options: &Options) -> Result<(Windows, Windows)> {
+        let (train, valid, held_out) = self.parts();
+        let (rows, time) = (options.batch_size, options.sequence_length);
+        let what = if options.corpus.lines { "lines" } else { "tokens" };
+        let most = Windows::rows_at_most(&self.train.corpus, &train);
+        if most < rows && !(options.corpus.lines && most > 0) {
+            return Err(Error::Text(format!(
+                "{}: {} {what} to learn from are too few for {rows} rows; a smaller --batch-size needs fewer",
+                options.corpus.data,
+                train.len()
+            )));
+        }
+        let held_out = match options.corpus.valid_tokens {
+            Some(most) => valid.corpus.first(held_out, most.max(rows + 1)),
+            None => held_out,
+        };
+        let valid_rows = Windows::rows_at_most(&valid.corpus, &held_out);
+        if valid_rows < rows && !(options.corpus.lines && valid_rows > 0) {
+            return Err(Error::Text(format!(
+                "{}: {} {what} to validate on are too few for {rows} rows; a smaller --batch-size needs fewer, --valid \
+                 names another text",
+                options.corpus.valid.as_ref().unwrap_or(&options.corpus.data),
+                held_out.len()
+            )));
+        }
+        let seed = Some(options.seed);
+        let train = Windows::new(&self.train.corpus, train, rows, time, seed);
+        Ok((train, Windows::new(&valid.corpus, held_out, rows, time, None)))
+    }
+}
+
+/// Says what is trained, where, on what and for how long.
+fn announce(model: &Model, device: &Device, texts: &Texts, options: &Options, windows: &Windows) {
+    let c = &model.config;
+    let parameters: usize = crate::model::weight_shapes(&c.shape())
+        .iter()
+        .filter(|(name, _)| !(c.tie_word_embeddings && name == "output.weight"))
+        .map(|(_, shape)| shape.iter().product::<usize>())
+        .sum();
+    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size as u128));
+    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters as u128));
+    say(&format!("{name}: {cell} {layers} x {hidden}, {tokens} tokens, {parameters} parameters"));
+    say(&format!("on {}", device.name()));
+    let (train, _, held_out) = texts.parts();
+    let what = if options.corpus.lines { "lines" } else { "tokens" };
+    let (learnt, held_out) = (grouped(train.len() as u128), grouped(held_out.len() as u128));
+    let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
+    say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
+    let end = match (options.end, windows) {
+        (End::Steps(steps), _) => format!("{} steps", grouped(steps.into())),
+        (End::Epochs(epochs), Windows::Streams(streams)) => {
+            let steps = epochs as u128 * streams.windows() as u128;
+            format!("{epochs} epochs, {} steps", grouped(steps))
+        }
+        (End::Epochs(epochs), _) => format!("{epochs} epochs"),
+    };
+    let (rows, time) = (options.batch_size, options.sequence_length);
+    say(&format!("{end} of {rows} rows of up to {time} tokens"));
+}

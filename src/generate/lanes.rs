@@ -1,0 +1,109 @@
+//! Prompts that are read on the side, some tokens at a time, while rows go on.
+
+use super::{PREFILL_WINDOW, Request};
+use crate::error::Result;
+use crate::executor::{Executor, Run, Ticket, Values};
+use crate::generate::queue::Ready;
+use crate::ops::place_rows::ZERO_ROW;
+use crate::plan::Sizes;
+use crate::plan::network::LanguageModel;
+
+/// Long prompts, and the places where their states are parked.
+pub(super) struct Lanes {
+    reading: Vec<Reading>,
+    free: Vec<u32>,
+    /// Tokens of a lane that are read at once.
+    window: usize,
+    /// Lanes at most.
+    most: usize,
+}
+
+struct Reading {
+    id: u64,
+    request: Request,
+    place: u32,
+    read: usize,
+    to_read: usize,
+}
+
+impl Lanes {
+    pub fn new(capacity: Sizes) -> Lanes {
+        let tokens = capacity.rows * capacity.time;
+        let window = PREFILL_WINDOW.min(tokens);
+        let most = (tokens / window).min(capacity.rows);
+        Lanes { reading: Vec::new(), free: (0..capacity.rows as u32).rev().collect(), window, most }
+    }
+
+    /// Tokens of a lane that are read at once.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Whether there is a place for one more prompt.
+    pub fn has_room(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Takes a prompt in, of which `to_read` tokens are to be read here.
+    pub fn push(&mut self, id: u64, request: Request, to_read: usize) {
+        let place = self.free.pop().expect("the caller asked for room");
+        self.reading.push(Reading { id, request, place, read: 0, to_read });
+    }
+
+    /// Whether there are tokens to be read.
+    pub fn has_work(&self) -> bool {
+        self.reading.iter().any(|r| r.read < r.to_read)
+    }
+
+    /// A prompt whose tokens have been submitted to be read.
+    pub fn pop_ready(&mut self) -> Option<Ready> {
+        let i = self.reading.iter().position(|r| r.read == r.to_read)?;
+        let Reading { id, request, place, read, .. } = self.reading.remove(i);
+        Some(Ready { id, request, read, place: Some(place) })
+    }
+
+    /// Keeps a prompt that [`Lanes::pop_ready`] gave.
+    pub fn put_back(&mut self, ready: Ready) {
+        let place = ready.place.expect("a place among the parked states");
+        let Ready { id, request, read, .. } = ready;
+        self.reading.push(Reading { id, request, place, read, to_read: read });
+    }
+
+    /// A row has taken the state over.
+    pub fn free(&mut self, place: Option<u32>) {
+        self.free.extend(place);
+    }
+
+    /// Drops a prompt. What still runs for it on the device is done before its place is used again.
+    pub fn cancel(&mut self, id: u64) -> bool {
+        let found = self.reading.iter().position(|r| r.id == id);
+        found.map(|i| self.reading.swap_remove(i)).map(|r| self.free.push(r.place)).is_some()
+    }
+
+    /// Prompts that are being read.
+    pub fn len(&self) -> usize {
+        self.reading.len()
+    }
+
+    /// Submits the next tokens of the first prompt and of those that have as many to go.
+    pub fn submit(&mut self, model: &LanguageModel, executor: &mut dyn Executor) -> Result<Ticket> {
+        let first = self.reading.iter().find(|r| r.read < r.to_read).expect("there is work");
+        let time = self.window.min(first.to_read - first.read);
+        let lanes: Vec<&mut Reading> =
+            self.reading.iter_mut().filter(|r| r.to_read - r.read >= time).take(self.most).collect();
+        let mut input = vec![0; time * lanes.len()];
+        for (p, lane) in lanes.iter().enumerate() {
+            for (t, token) in lane.request.prompt[lane.read..lane.read + time].iter().enumerate() {
+                input[t * lanes.len() + p] = *token;
+            }
+        }
+        let from: Vec<u32> = lanes.iter().map(|lane| if lane.read == 0 { ZERO_ROW } else { lane.place }).collect();
+        let to: Vec<u32> = lanes.iter().map(|lane| lane.place).collect();
+        let sizes = Sizes { rows: lanes.len(), time };
+        lanes.into_iter().for_each(|lane| lane.read += time);
+        executor.write(model.input, 0, Values::U32(&input))?;
+        executor.write(model.arrivals.lane_from, 0, Values::U32(&from))?;
+        executor.write(model.arrivals.lane_to, 0, Values::U32(&to))?;
+        executor.submit(&[Run::new(model.arrivals.prefill, sizes, 0..1)], &[])
+    }
+}

@@ -1,0 +1,212 @@
+//! The queue on the device as the host keeps it: records of sequences that no row has taken, and the room they use.
+
+use std::collections::VecDeque;
+
+use super::slots::Slot;
+use super::{FORCED, Request};
+use crate::error::Result;
+use crate::executor::{Executor, Values};
+use crate::ops::place_rows::ZERO_ROW;
+use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
+use crate::plan::network::LanguageModel;
+
+/// A request whose first `read` tokens were read on the side.
+pub(super) struct Ready {
+    pub id: u64,
+    pub request: Request,
+    pub read: usize,
+    pub place: Option<u32>,
+}
+
+/// Sequences on the device that wait for a row, in order.
+pub(super) struct Queue {
+    capacity: u32,
+    /// Sequences that have come; of these the last ones are `waiting`.
+    end: u32,
+    pub waiting: VecDeque<Slot>,
+    /// Rows of forced tokens that are free.
+    blocks: Vec<u32>,
+    edits: Edits,
+    numbers: u32,
+    /// Words of records that were not written yet.
+    unwritten: Vec<u32>,
+}
+
+impl Queue {
+    pub fn new(model: &LanguageModel, executor: &dyn Executor) -> Queue {
+        let fixed = |id, axis: usize| model.plan.tensor(id).shape(executor.capacity())[axis] as u32;
+        let capacity = fixed(model.arrivals.records, 0);
+        Queue {
+            capacity,
+            end: 0,
+            waiting: VecDeque::new(),
+            blocks: (0..fixed(model.forced, 0)).rev().collect(),
+            edits: Edits { capacity: model.arrivals.edits.map_or(0, |id| fixed(id, 0)), ..Default::default() },
+            numbers: 0,
+            unwritten: Vec::new(),
+        }
+    }
+
+    /// How many sequences have come.
+    pub fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// How many were taken.
+    pub fn taken(&self) -> u32 {
+        self.end.wrapping_sub(self.waiting.len() as u32)
+    }
+
+    /// Room for a sequence.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < self.capacity as usize
+    }
+
+    /// Puts a sequence behind the others; gives it back where its marks have no room yet.
+    pub fn push(&mut self, model: &LanguageModel, executor: &mut dyn Executor, ready: Ready) -> Result<Option<Ready>> {
+        let Ready { request, read, .. } = &ready;
+        let vocab = model.shape.vocab;
+        let edits =
+            if request.options.looks_at_marks() { request.options.marks(&request.prompt[..*read]) } else { vec![] };
+        let Some(first_edit) = self.edits.take(edits.len() as u32) else { return Ok(Some(ready)) };
+        if let Some(id) = model.arrivals.edits.filter(|_| !edits.is_empty()) {
+            executor.write(id, first_edit as usize, Values::U32(edits.as_flattened()))?;
+        }
+        let forced = &request.prompt[read + 1..];
+        assert!(forced.len() <= FORCED, "what is longer was read on the side");
+        let block = if forced.is_empty() { None } else { self.blocks.pop() };
+        if let Some(block) = block {
+            executor.write(model.forced, block as usize, Values::U32(forced))?;
+        }
+        self.numbers = self.numbers.wrapping_add(1).max(1);
+        let forced_next = block.unwrap_or(0) * FORCED as u32;
+        let row = Row {
+            forced_next,
+            forced_end: forced_next + forced.len() as u32,
+            number: self.numbers,
+            first_token: request.prompt[*read],
+            place: ready.place.unwrap_or(ZERO_ROW),
+            edits_first: first_edit,
+            edits_end: first_edit + edits.len() as u32,
+            ..row_of(request, *read, vocab)
+        };
+        self.unwritten.extend(row.to_words());
+        self.end = self.end.wrapping_add(1);
+        self.waiting.push_back(Slot {
+            id: ready.id,
+            number: self.numbers,
+            active: true,
+            filtered: row.filters != 0,
+            forced: forced.len() as u32,
+            left: row.end_position - row.position,
+            stop: row.stop,
+            block,
+            place: ready.place,
+            edits: edits.len() as u32,
+            ..Slot::IDLE
+        });
+        Ok(None)
+    }
+
+    /// Hands the records that were pushed to the device.
+    pub fn flush(&mut self, model: &LanguageModel, executor: &mut dyn Executor) -> Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let count = self.unwritten.len() / ROW_WORDS;
+        let first = self.end.wrapping_sub(count as u32) as usize % self.capacity as usize;
+        let until_end = count.min(self.capacity as usize - first);
+        let (front, back) = self.unwritten.split_at(until_end * ROW_WORDS);
+        executor.write(model.arrivals.records, first, Values::U32(front))?;
+        if !back.is_empty() {
+            executor.write(model.arrivals.records, 0, Values::U32(back))?;
+        }
+        self.unwritten.clear();
+        // Only the second counter: the first is the device's own.
+        executor.write(model.arrivals.queue, 1, Values::U32(&[self.end]))
+    }
+
+    /// The next sequence, taken by a row; its room for marks is free again.
+    pub fn pop(&mut self) -> Option<Slot> {
+        let slot = self.waiting.pop_front()?;
+        self.edits.give_back(slot.edits);
+        Some(slot)
+    }
+
+    /// The sequence of a row has ended.
+    pub fn free(&mut self, slot: &Slot) {
+        self.blocks.extend(slot.block);
+    }
+}
+
+/// Room for entries in a ring; each sequence has its own in one piece, and they are given back in order.
+#[derive(Default)]
+struct Edits {
+    capacity: u32,
+    next: u32,
+    /// (entries of a sequence, those that were left unused in front of them)
+    taken: VecDeque<(u32, u32)>,
+    used: u32,
+}
+
+impl Edits {
+    fn take(&mut self, count: u32) -> Option<u32> {
+        if count == 0 {
+            return Some(0);
+        }
+        if self.used == 0 {
+            self.next = 0;
+        }
+        let gap = if self.next + count > self.capacity { self.capacity - self.next } else { 0 };
+        if self.used + gap + count > self.capacity {
+            return None;
+        }
+        let first = if gap > 0 { 0 } else { self.next };
+        self.next = first + count;
+        self.used += gap + count;
+        self.taken.push_back((count, gap));
+        Some(first)
+    }
+
+    fn give_back(&mut self, count: u32) {
+        if count > 0 {
+            let (taken, gap) = self.taken.pop_front().expect("given back in order");
+            debug_assert_eq!(taken, count);
+            self.used -= taken + gap;
+        }
+    }
+}
+
+/// The table's record of a request of whose prompt tokens 0 to `read` were read or are read next.
+fn row_of(request: &Request, read: usize, vocab: usize) -> Row {
+    let mut stop = [NO_TOKEN; 4];
+    stop[..request.stop.len()].copy_from_slice(&request.stop);
+    Row {
+        active: 1,
+        position: read as u32 + 1,
+        sequence: halves(request.sequence),
+        seed: halves(request.seed),
+        end_position: (request.prompt.len() + request.max_tokens) as u32,
+        stop,
+        ..request.options.row(vocab)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_of_edits_has_no_overlaps() {
+        let mut edits = Edits { capacity: 10, ..Default::default() };
+        assert_eq!([4, 5].map(|n| edits.take(n)), [Some(0), Some(4)]);
+        assert_eq!((edits.take(2), edits.take(0)), (None, Some(0)));
+        edits.give_back(4);
+        // One entry at the end is left unused.
+        assert_eq!((edits.take(3), edits.take(2)), (Some(0), None));
+        edits.give_back(5);
+        edits.give_back(3);
+        assert_eq!(edits.used, 0);
+        assert_eq!(edits.take(10), Some(0));
+    }
+}

@@ -1,0 +1,357 @@
+//! Texts to files of ids: read in pieces, written under another name and renamed, then mapped. Nothing grows with the
+//! text but the disk.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::files::{context, map, replace_file};
+use crate::error::{Error, Result};
+use crate::text::{Encoder, OnUnknown, Tokenizer, Utf8Pieces};
+use crate::train::{Corpus, Ends, Ids, Marks, Width};
+
+/// Bytes that are read at a time.
+const PIECE: usize = 256 << 10;
+/// What a file in gzip's format begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A text file, unpacked where it is gzip's.
+pub struct TextFile {
+    name: String,
+    reader: Box<dyn Read>,
+}
+
+impl TextFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// None that is there, or none that can be read.
+    pub fn open(path: &Path) -> Result<TextFile> {
+        let name = path.display().to_string();
+        if fs::metadata(path).map_err(context(path))?.is_dir() {
+            return Err(Error::Text(format!("{name} is a folder; expected a text file")));
+        }
+        let mut file = File::open(path).map_err(context(path))?;
+        let mut magic = Vec::with_capacity(GZIP.len());
+        (&mut file).take(GZIP.len() as u64).read_to_end(&mut magic).map_err(context(path))?;
+        let packed = magic == GZIP;
+        let whole = std::io::Cursor::new(magic).chain(file);
+        let reader: Box<dyn Read> =
+            if packed { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) };
+        Ok(TextFile { name, reader })
+    }
+
+    /// Gives each piece to `take`.
+    fn pieces(&mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = match self.reader.read(&mut piece) {
+                Ok(read) => read,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(Error::Io { context: self.name.clone(), source }),
+            };
+            if read == 0 {
+                return Ok(());
+            }
+            take(&piece[..read]).map_err(|e| e.within(&self.name))?;
+        }
+    }
+}
+
+/// The characters of some files in the order of their code points. With `lines`, line ends are none.
+///
+/// # Errors
+/// Files that cannot be read, are not UTF-8, or have no character.
+pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
+    let mut seen = vec![false; 1 + char::MAX as usize];
+    for path in paths {
+        let mut utf8 = Utf8Pieces::default();
+        let (mut text, mut before) = (String::new(), None);
+        let hint = |e: Error| match e {
+            Error::Text(what) => Error::Text(format!("{what}; --tokenizer byte reads any bytes")),
+            other => other,
+        };
+        TextFile::open(path)?.pieces(|piece| {
+            text.clear();
+            utf8.push(piece, &mut text).map_err(hint)?;
+            for c in text.chars() {
+                // A carriage return is a character unless it belongs to a line end.
+                if before == Some('\r') && !(lines && c == '\n') {
+                    seen['\r' as usize] = true;
+                }
+                if c != '\r' {
+                    seen[c as usize] = true;
+                }
+                before = Some(c);
+            }
+            Ok(())
+        })?;
+        utf8.finish().map_err(|e| hint(e).within(&path.display().to_string()))?;
+        if before == Some('\r') && !lines {
+            seen['\r' as usize] = true;
+        }
+    }
+    if lines {
+        seen['\n' as usize] = false;
+    }
+    let found: Vec<char> = (0..).zip(&seen).filter(|(_, seen)| **seen).filter_map(|(c, _)| char::from_u32(c)).collect();
+    if found.is_empty() {
+        let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(Error::Text(format!("{}: there is no text in it", names.join(", "))));
+    }
+    Tokenizer::characters(found)
+}
+
+/// How texts become ids.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The vocabulary.
+    pub tokenizer: Tokenizer,
+    /// What to do with text that it lacks.
+    pub unknown: OnUnknown,
+    /// Where each line is a sequence: what begins and ends it.
+    pub marks: Option<Marks>,
+}
+
+/// A corpus in files of ids, mapped.
+#[derive(Clone, Debug)]
+pub struct Tokenised {
+    /// The ids.
+    pub corpus: Corpus,
+    /// CRC-32 of the files.
+    pub checksum: u32,
+}
+
+/// The ids of a text: those in `folder` under `name` if they have the checksum that is `expected`, else they are made
+/// from `text` and put there.
+///
+/// # Errors
+/// A text that cannot be read, that the vocabulary lacks, with file, line and column, or that has changed since it had
+/// the expected checksum; what the file system says.
+pub fn tokenised(
+    text: &Path,
+    folder: &Path,
+    name: &str,
+    reading: &Reading,
+    expected: Option<u32>,
+) -> Result<Tokenised> {
+    let (ids, ends) = (folder.join(format!("{name}.ids")), folder.join(format!("{name}.ends")));
+    let open = || open(&ids, reading.marks.is_some().then_some(&*ends), Width::of(reading.tokenizer.len()));
+    if let Some(expected) = expected
+        && ids.exists()
+    {
+        match open() {
+            Ok(tokenised) if tokenised.checksum == expected => return Ok(tokenised),
+            _ => log::warn!("{} was changed: it is made anew", ids.display()),
+        }
+    }
+    fs::create_dir_all(folder).map_err(context(folder))?;
+    match reading.marks {
+        None => replace_file(&ids, |out| encode_text(text, reading, out))?,
+        // The ids appear last: where they are, the ends are whole.
+        Some(marks) => {
+            replace_file(&ids, |out| replace_file(&ends, |ends| encode_lines(text, reading, marks, out, ends)))?;
+        }
+    }
+    let made = open()?;
+    match expected {
+        Some(expected) if made.checksum != expected => Err(Error::Text(format!(
+            "{} has changed since this run began: it cannot go on with another text. Put the old text there, or begin \
+             a new run",
+            text.display()
+        ))),
+        _ => Ok(made),
+    }
+}
+
+fn open(ids: &Path, ends: Option<&Path>, width: Width) -> Result<Tokenised> {
+    let mut checksum = crc32fast::Hasher::new();
+    let bytes = map(ids)?;
+    checksum.update(&bytes);
+    let ends = match ends {
+        None => None,
+        Some(path) => {
+            let bytes = map(path)?;
+            checksum.update(&bytes);
+            Some(Ends::new(bytes))
+        }
+    };
+    Ok(Tokenised { corpus: Corpus { ids: Ids::new(bytes, width), ends }, checksum: checksum.finalize() })
+}
+
+/// Writes ids as they stand in their file.
+struct Sink<'a> {
+    out: &'a mut dyn Write,
+    width: Width,
+    bytes: Vec<u8>,
+    place: PathBuf,
+}
+
+impl Sink<'_> {
+    fn write(&mut self, ids: &[u32]) -> Result<()> {
+        self.bytes.clear();
+        self.width.write(ids, &mut self.bytes);
+        self.out.write_all(&self.bytes).map_err(context(&self.place))
+    }
+}
+
+fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write) -> Result<()> {
+    let mut sink = Sink { out, width: Width::of(reading.tokenizer.len()), bytes: Vec::new(), place: path.into() };
+    let mut encoder = Encoder::new(&reading.tokenizer, reading.unknown)?;
+    let mut ids = Vec::new();
+    TextFile::open(path)?.pieces(|piece| {
+        encoder.push_bytes(piece, &mut ids)?;
+        sink.write(&ids)?;
+        ids.clear();
+        Ok(())
+    })?;
+    encoder.finish(&mut ids).map_err(|e| e.within(&path.display().to_string()))?;
+    sink.write(&ids)
+}
+
+/// Lines, each between bos and eos; those without a token are left out.
+fn encode_lines(path: &Path, reading: &Reading, marks: Marks, out: &mut dyn Write, ends: &mut dyn Write) -> Result<()> {
+    let mut lines = LineEncoder {
+        sink: Sink { out, width: Width::of(reading.tokenizer.len()), bytes: Vec::new(), place: path.into() },
+        ends,
+        end: 0,
+        encoder: Encoder::new(&reading.tokenizer, reading.unknown)?,
+        marks,
+        ids: vec![marks.bos],
+        carriage_return: false,
+    };
+    TextFile::open(path)?.pieces(|piece| {
+        let mut parts = piece.split(|byte| *byte == b'\n');
+        lines.push(parts.next().unwrap_or_default())?;
+        parts.try_for_each(|part| {
+            lines.finish_line()?;
+            lines.push(part)
+        })
+    })?;
+    lines.finish_line().map_err(|e| e.within(&path.display().to_string()))
+}
+
+/// Turns the bytes of lines into sequences.
+struct LineEncoder<'a> {
+    sink: Sink<'a>,
+    ends: &'a mut dyn Write,
+    end: u64,
+    encoder: Encoder,
+    marks: Marks,
+    /// bos and the line so far.
+    ids: Vec<u32>,
+    /// Whether the line so far ends with one, which may belong to its end.
+    carriage_return: bool,
+}
+
+impl LineEncoder<'_> {
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.carriage_return) {
+            self.encoder.push_bytes(b"\r", &mut self.ids)?;
+        }
+        let line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        self.carriage_return = line.len() < bytes.len();
+        self.encoder.push_bytes(line, &mut self.ids)
+    }
+
+    fn finish_line(&mut self) -> Result<()> {
+        let line_end = 1 + u64::from(std::mem::take(&mut self.carriage_return));
+        self.encoder.finish_line(line_end, &mut self.ids)?;
+        if self.ids.len() > 1 {
+            self.ids.push(self.marks.eos);
+            self.sink.write(&self.ids)?;
+            self.end += self.ids.len() as u64;
+            self.ends.write_all(&self.end.to_le_bytes()).map_err(context(&self.sink.place))?;
+        }
+        self.ids.clear();
+        self.ids.push(self.marks.bos);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::Folder;
+    use super::*;
+    use crate::train::with_marks;
+
+    fn lines_of(corpus: &Corpus) -> Vec<Vec<u32>> {
+        let ends = corpus.ends.as_ref().unwrap();
+        (0..ends.len()).map(|i| ends.range(i).map(|at| corpus.ids.get(at)).collect()).collect()
+    }
+
+    #[test]
+    fn a_text_becomes_ids_packed_or_not() {
+        let folder = Folder::new("corpus-text");
+        let (plain, packed) = (folder.0.join("a.txt"), folder.0.join("a.gz"));
+        let text = "añb\r\n".repeat(100_000);
+        fs::write(&plain, &text).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap();
+        let tokenizer = characters(&[&plain, &packed], false).unwrap();
+        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, marks: None };
+        let of = |path, name| tokenised(path, &folder.0.join("data"), name, &reading, None).unwrap();
+        let (a, b) = (of(&plain, "plain"), of(&packed, "packed"));
+        let ids: Vec<u32> = (0..a.corpus.len()).map(|i| a.corpus.ids.get(i)).collect();
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+        assert_eq!(a.checksum, b.checksum);
+    }
+
+    #[test]
+    fn lines_become_sequences_however_they_end() {
+        let folder = Folder::new("corpus-lines");
+        let path = folder.0.join("a.txt");
+        // A line that is longer than a piece, and one whose line end is cut in two.
+        let long = "ab".repeat(PIECE);
+        fs::write(&path, format!("ab\r\n\nb\ra\n{long}\r\n{}\r\nb", &long[..PIECE - 10])).unwrap();
+        let (tokenizer, marks) = with_marks(&characters(&[&path], true).unwrap(), None, None).unwrap();
+        assert_eq!(tokenizer.token_text(0).as_deref(), Some("\\r"));
+        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, marks: Some(marks) };
+        let made = tokenised(&path, &folder.0.join("data"), "train", &reading, None).unwrap();
+        let lines = lines_of(&made.corpus);
+        assert!(lines.iter().all(|line| line[0] == marks.bos && line.last() == Some(&marks.eos)));
+        let texts: Vec<String> = lines.iter().map(|line| tokenizer.decode(line).unwrap()).collect();
+        assert_eq!(texts, ["ab", "b\ra", &long, &long[..PIECE - 10], "b"]);
+    }
+
+    #[test]
+    fn what_the_vocabulary_lacks_is_named_with_its_line() {
+        let folder = Folder::new("corpus-lacking");
+        let path = folder.0.join("a.txt");
+        fs::write(&path, "ab\r\n\nabc\n").unwrap();
+        for (lines, line) in [(false, 3), (true, 3)] {
+            let (tokenizer, marks) = with_marks(&Tokenizer::characters("ab\r\n".chars()).unwrap(), None, None).unwrap();
+            let reading = Reading { tokenizer, unknown: OnUnknown::Error, marks: lines.then_some(marks) };
+            let message = tokenised(&path, &folder.0, "train", &reading, None).unwrap_err().to_string();
+            let expected = format!("a.txt: character 'c' (U+0063) at line {line}, column 3 is not in");
+            assert!(message.contains(&expected), "{message}");
+        }
+        fs::write(&path, b"ab\nab\n\xff").unwrap();
+        let message = characters(&[&path], true).unwrap_err().to_string();
+        assert!(message.contains("byte 6 of the text (in line 3) is not UTF-8; --tokenizer byte"), "{message}");
+        let names: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["a.txt"], "nothing partial is left");
+    }
+
+    #[test]
+    fn ids_are_kept_and_made_again_from_the_same_text_alone() {
+        let folder = Folder::new("corpus-kept");
+        let (path, data) = (folder.0.join("a.txt"), folder.0.join("data"));
+        fs::write(&path, "abba").unwrap();
+        let tokenizer = characters(&[&path], false).unwrap();
+        let reading = Reading { tokenizer, unknown: OnUnknown::Error, marks: None };
+        let made = tokenised(&path, &data, "train", &reading, None).unwrap();
+        let again = || tokenised(&path, &data, "train", &reading, Some(made.checksum)).map(|t| t.checksum);
+        fs::write(data.join("train.ids"), [0, 1, 1]).unwrap();
+        assert_eq!(again().unwrap(), made.checksum, "made anew");
+        fs::write(&path, "abab").unwrap();
+        assert_eq!(again().unwrap(), made.checksum, "the text is not needed");
+        fs::remove_dir_all(&data).unwrap();
+        let message = again().unwrap_err().to_string();
+        assert!(message.contains("a.txt has changed since this run began"), "{message}");
+    }
+}

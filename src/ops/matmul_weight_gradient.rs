@@ -1,0 +1,149 @@
+//! Gradient of a matrix product with respect to its weight.
+//!
+//! ```text
+//! dw[w_group + g, n, k] = start + sum_m dy[y_row + m, y_group + g, n] x[x_row + m, k]
+//! start                 = 0 where accumulate is 0, else dw[w_group + g, n, k]
+//! dy [*, Gy, N], x [*, K], dw [Gw, N, K]; m < M = rows, g < G = groups, G <= Gy and Gw
+//! ```
+//! Flops: 2 M G N K. Bytes: 4 (M G N + M K + G N K).
+
+use super::case::{Case, Fill};
+use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, expect_groups, shapes};
+use super::variant::{OrderClass, Requires, Variant, always};
+use super::{Args, Cut, OpRow, Operand, Real};
+use crate::cpu::{Fast, fast};
+use crate::plan::{Builder, Dim, Role, TensorId};
+
+/// Operands of [`record`].
+#[derive(Clone, Copy, Debug)]
+pub struct MatmulWeightGradient {
+    /// `[*, Gy, N]`.
+    pub dy: TensorId,
+    /// `[*, K]`.
+    pub x: TensorId,
+    /// `[Gw, N, K]`.
+    pub dw: TensorId,
+}
+
+/// Records the op on `rows` rows.
+pub fn record(b: &mut Builder, op: MatmulWeightGradient, rows: Dim, at: Offsets) {
+    let [w_groups, outputs, inputs] = b.tensor(op.dw).shape[..] else {
+        panic!("matmul_weight_gradient: dw is [Gw, N, K]")
+    };
+    let [.., y_groups, y_outputs] = b.tensor(op.dy).shape[..] else {
+        panic!("matmul_weight_gradient: dy is [*, Gy, N]")
+    };
+    assert_eq!(y_outputs, outputs, "matmul_weight_gradient: dy is [*, Gy, N]");
+    assert_eq!(b.tensor(op.x).shape.last(), Some(&inputs), "matmul_weight_gradient: x is [*, K]");
+    expect_groups("matmul_weight_gradient: dy", y_groups, at.dy_group, at.groups);
+    expect_groups("matmul_weight_gradient: dw", w_groups, at.w_group, at.groups);
+    let params = [
+        rows.into(),
+        inputs.into(),
+        outputs.into(),
+        at.groups.into(),
+        at.y_row,
+        at.x_row,
+        y_groups.into(),
+        at.dy_group.into(),
+        at.w_group.into(),
+        at.accumulate,
+    ];
+    b.push(&ROW, &[op.dy, op.x, op.dw], &params);
+}
+
+/// The table row.
+pub static ROW: OpRow = OpRow {
+    name: "matmul_weight_gradient",
+    operands: &[Operand::read("dy"), Operand::read("x"), Operand::write("dw")],
+    params: PARAMS,
+    cuts: &[Cut { name: "n", axes: &[(2, 1), (0, 2)], multiple: 4 }],
+    carry_words: 0,
+    reference_f32: reference::<f32>,
+    reference_f64: reference::<f64>,
+    fast: Some(Fast { run: fast::matmul_weight_gradient, layouts: &[], class: OrderClass::Blocks64 }),
+    variants: &[
+        Variant {
+            name: "matmul_weight_gradient_slices",
+            source: crate::wgsl!("matmul_weight_gradient_slices"),
+            overrides: &[],
+            requires: Requires::invocations(256).with_memory(16384),
+            layouts: &[],
+            class: OrderClass::Blocks64,
+            // Few tiles and many rows: else most of a GPU would have nothing to do.
+            suits: |w| w[0] >= 256 && tiles(w, 64) <= 32,
+            needs_gpu: true,
+            groups: |w| [w[1].div_ceil(16), w[11].div_ceil(16), w[3]],
+        },
+        Variant {
+            name: "matmul_weight_gradient_8x8",
+            source: crate::wgsl!("matmul_weight_gradient_8x8"),
+            overrides: &[],
+            requires: Requires::invocations(64).with_memory(8192),
+            layouts: &[],
+            class: OrderClass::Blocks64,
+            suits: |w| w[1] >= 64 && w[11] >= 64,
+            needs_gpu: true,
+            groups: |w| [w[1].div_ceil(64), w[11].div_ceil(64), w[3]],
+        },
+        Variant {
+            name: "matmul_weight_gradient_4x8",
+            source: crate::wgsl!("matmul_weight_gradient_4x8"),
+            overrides: &[],
+            requires: Requires::invocations(64),
+            layouts: &[],
+            class: OrderClass::Blocks64,
+            suits: always,
+            needs_gpu: false,
+            groups: |w| [w[1].div_ceil(64), w[11].div_ceil(32), w[3]],
+        },
+    ],
+    cases,
+    cost,
+};
+
+/// Squares of `side` weights that cover the part.
+fn tiles(w: &[u32; 16], side: u32) -> u32 {
+    w[1].div_ceil(side) * w[11].div_ceil(side) * w[3]
+}
+
+fn reference<F: Real>(args: &mut Args<F>) {
+    let [rows, inputs, outputs, groups, y_row, x_row, y_groups, y_group, w_group, accumulate] = args.sizes();
+    let [dy, x, dw] = args.all();
+    let dw = &mut dw.real_mut()[w_group * outputs * inputs..][..groups * outputs * inputs];
+    if accumulate == 0 {
+        dw.fill(F::ZERO);
+    }
+    for m in 0..rows {
+        let x = &x.real()[(x_row + m) * inputs..][..inputs];
+        let dy = &dy.real()[((y_row + m) * y_groups + y_group) * outputs..][..groups * outputs];
+        for (&dy, dw) in dy.iter().zip(dw.chunks_exact_mut(inputs)) {
+            for (dw, &x) in dw.iter_mut().zip(x) {
+                *dw = dy.mul_add(x, *dw);
+            }
+        }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    shapes().into_iter().map(|(name, shape)| case(name, shape)).collect()
+}
+
+fn case(name: String, s: Shape) -> Case {
+    Case::new(
+        name,
+        |b, fills| {
+            let dy = b.f32(Role::Scratch, "dy", &[(s.rows + 1).into(), s.of_y.0.into(), s.outputs.into()]);
+            let x = b.f32(Role::Saved, "x", &[(s.rows + 2).into(), s.inputs.into()]);
+            let dw = b.f32(Role::Scratch, "dw", &[s.of_w.0.into(), s.outputs.into(), s.inputs.into()]);
+            let group = b.split_group();
+            b.split(dw, 1, group);
+            if s.split_y {
+                b.split(dy, 2, group);
+            }
+            fills.extend([(dy, Fill::Normal(0.3)), (x, (s.fill)()), (dw, Fill::Normal(1.0))]);
+            MatmulWeightGradient { dy, x, dw }
+        },
+        |b, op| record(b, op, s.rows.into(), s.offsets()),
+    )
+}

@@ -1,0 +1,214 @@
+//! The way back: gradients of a layer over time, of the head and of the embedding.
+//!
+//! Products that need no loop are one matrix product for the whole window: only `dgates -> dh` of the step before runs
+//! step by step.
+
+use super::stack::OverTime;
+use super::{Cell, Head, Layer, Rows};
+use crate::ops::{
+    embed_gradient, gru_step_backward, lstm_step_backward, matmul_input_gradient, matmul_weight_gradient, reset_rows,
+    sum_rows,
+};
+use crate::plan::{Affine, Builder, Dim, Direction, Role, TensorId};
+
+/// Gradients of one layer's weights, shaped as the weights, and what flows on the way back.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerGradients {
+    /// `[G, H, K]`.
+    pub w_ih: TensorId,
+    /// `[G, H, H]`.
+    pub w_hh: TensorId,
+    /// `[G, H]`.
+    pub b_ih: TensorId,
+    /// `[G, H]`.
+    pub b_hh: TensorId,
+    /// `[T * B, H]`: of the layer's outputs.
+    pub dy: TensorId,
+    /// `[B, H]`: of h, on its way back.
+    pub dh: TensorId,
+    /// `[B, H]`: of c, an LSTM's, on its way back.
+    pub dc: Option<TensorId>,
+}
+
+impl LayerGradients {
+    /// Declares what flows: `dy_l{index}` and so on.
+    pub(super) fn flow(b: &mut Builder, index: usize, layer: &Layer, weights: [TensorId; 4]) -> LayerGradients {
+        let [w_ih, w_hh, b_ih, b_hh] = weights;
+        let hidden = Dim::fixed(layer.hidden);
+        let dy = b.f32(Role::Scratch, format!("dy_l{index}"), &[Dim::TIME * Dim::ROWS, hidden]);
+        let dh = b.f32(Role::Scratch, format!("dh_l{index}"), &[Dim::ROWS, hidden]);
+        let dc = layer.c.map(|_| b.f32(Role::Scratch, format!("dc_l{index}"), &[Dim::ROWS, hidden]));
+        LayerGradients { w_ih, w_hh, b_ih, b_hh, dy, dh, dc }
+    }
+
+    /// Nothing comes from behind the window: truncated back-propagation.
+    ///
+    /// `always` is `[4 * B]` u32, all one.
+    pub(super) fn begin_at_zero(&self, b: &mut Builder, always: TensorId) {
+        for flow in [Some(self.dh), self.dc].into_iter().flatten() {
+            let at = reset_rows::Offsets { x: 0.into(), flags: 0.into() };
+            reset_rows::record(b, flow, always, Dim::ROWS, at);
+        }
+    }
+}
+
+/// A layer's steps backward, then the gradients of its weights and, if asked for, of its inputs.
+///
+/// `x` are its inputs, `[T * B, K]` from some row on; `dx` takes their gradients, added to what is there where `adds`.
+pub(super) fn layer_backward(
+    b: &mut Builder,
+    layer: &Layer,
+    (over_time, gradients): (&OverTime, &LayerGradients),
+    always: TensorId,
+    x: Rows,
+    dx: Option<(TensorId, bool)>,
+) {
+    let OverTime { gates, candidate, .. } = *over_time;
+    let gate_count = layer.cell.gates();
+    // Behind the last step there is none: its gradients are zero.
+    for (tensor, rows) in [(Some(gates), gate_count), (candidate, 1)] {
+        let Some(tensor) = tensor else { continue };
+        let block = Dim::ROWS * rows.into();
+        let at = reset_rows::Offsets { x: (Dim::TIME * block).into(), flags: 0.into() };
+        reset_rows::record(b, tensor, always, block, at);
+    }
+    b.repeat(Dim::TIME, Direction::Backward, |b| step_backward(b, layer, over_time, gradients));
+
+    weight_gradients(b, layer, over_time, gradients, x);
+    if let Some((dx, adds)) = dx {
+        let op = matmul_input_gradient::MatmulInputGradient { dy: gates, w: layer.w_ih, dx };
+        let at = matmul_input_gradient::Offsets {
+            y_row: 0.into(),
+            x_row: 0.into(),
+            dy_group: 0,
+            w_group: 0,
+            groups: gate_count,
+            accumulate: usize::from(adds).into(),
+        };
+        matmul_input_gradient::record(b, op, Dim::TIME * Dim::ROWS, at);
+    }
+}
+
+/// Step t backward, t being the innermost loop's index.
+fn step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
+    let OverTime { gates, states, cells, candidate, .. } = *over_time;
+    let LayerGradients { dy, dh, dc, .. } = *gradients;
+    let (now, next) = (Affine::REPEAT.times(Dim::ROWS), Affine::REPEAT.plus(1).times(Dim::ROWS));
+    let w_hh = layer.w_hh;
+    match layer.cell {
+        Cell::Lstm => {
+            let (c, dc) = cells.zip(dc).expect("an LSTM has cell states");
+            let op = lstm_step_backward::LstmStepBackward { gates, w_hh, c, dy, dc, dh };
+            let at = lstm_step_backward::Offsets { gates: now, next, c_before: now, c_after: next, dy: now };
+            lstm_step_backward::record(b, op, Dim::ROWS, at);
+        }
+        Cell::Gru => {
+            let candidate = candidate.expect("a GRU keeps its candidate's product");
+            let op = gru_step_backward::GruStepBackward { gates, candidate, w_hh, h: states, dy, dh };
+            let at = gru_step_backward::Offsets { gates: now, next, h_before: now, dy: now };
+            gru_step_backward::record(b, op, Dim::ROWS, at);
+        }
+        Cell::Other(_) => unreachable!("stack_scratch_kept has refused it"),
+    }
+}
+
+/// Which gates of a layer have their recurrent gradient in which tensor: (tensor, its gates, the weights' first gate).
+fn recurrent_sources(layer: &Layer, over_time: &OverTime) -> Vec<(TensorId, usize, usize)> {
+    match over_time.candidate {
+        // A GRU's candidate gate is reset after its product, so the product's gradient is not the gate's.
+        Some(candidate) => vec![(over_time.gates, 2, 0), (candidate, 1, 2)],
+        None => vec![(over_time.gates, layer.cell.gates(), 0)],
+    }
+}
+
+fn weight_gradients(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients, x: Rows) {
+    let OverTime { gates, states, .. } = *over_time;
+    let window = Dim::TIME * Dim::ROWS;
+    let product = |b: &mut Builder, dy, x: Rows, dw, groups, w_group| {
+        let op = matmul_weight_gradient::MatmulWeightGradient { dy, x: x.tensor, dw };
+        let at = matmul_input_gradient::Offsets {
+            y_row: 0.into(),
+            x_row: x.first,
+            dy_group: 0,
+            w_group,
+            groups,
+            accumulate: 0.into(),
+        };
+        matmul_weight_gradient::record(b, op, window, at);
+    };
+    let sum = |b: &mut Builder, dy, db, groups, b_group| {
+        let at = sum_rows::Offsets { y_row: 0.into(), dy_group: 0, b_group, groups, accumulate: 0.into() };
+        sum_rows::record(b, sum_rows::SumRows { dy, db }, window, at);
+    };
+    let all = layer.cell.gates();
+    product(b, gates, x, gradients.w_ih, all, 0);
+    sum(b, gates, gradients.b_ih, all, 0);
+    let before = Rows { tensor: states, first: 0.into() };
+    for (dy, groups, first) in recurrent_sources(layer, over_time) {
+        product(b, dy, before, gradients.w_hh, groups, first);
+        sum(b, dy, gradients.b_hh, groups, first);
+    }
+}
+
+/// Gradients of a layer's initial state, behind its steps: `dh` becomes that of h0, `dc` is that of c0 already.
+pub(super) fn initial_state_gradient(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
+    for (i, (dy, groups, w_group)) in recurrent_sources(layer, over_time).into_iter().enumerate() {
+        let op = matmul_input_gradient::MatmulInputGradient { dy, w: layer.w_hh, dx: gradients.dh };
+        // A GRU's dh holds what passes by the gates.
+        let adds = layer.cell == Cell::Gru || i > 0;
+        let at = matmul_input_gradient::Offsets {
+            y_row: 0.into(),
+            x_row: 0.into(),
+            dy_group: 0,
+            w_group,
+            groups,
+            accumulate: usize::from(adds).into(),
+        };
+        matmul_input_gradient::record(b, op, Dim::ROWS, at);
+    }
+}
+
+/// Gradients of the output layer, and where a chunk of logits stands in the window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadBackward {
+    /// `[1, V, H]`.
+    pub weight: TensorId,
+    /// `[1, V]`.
+    pub bias: TensorId,
+    /// `[T * B, H]`: of the last layer's outputs.
+    pub dy: TensorId,
+}
+
+/// From a chunk's logit gradients `[R, 1, V]`: of its inputs, and added to those of the weights but in the first chunk.
+///
+/// `y` are the chunk's inputs, `row` is its first row in the window; chunks are the innermost loop.
+pub(super) fn head_backward(
+    b: &mut Builder,
+    head: &Head,
+    to: &HeadBackward,
+    dlogits: TensorId,
+    y: Rows,
+    rows: Dim,
+    row: Affine,
+) {
+    let at = |x_row, accumulate| matmul_input_gradient::Offsets {
+        y_row: 0.into(),
+        x_row,
+        dy_group: 0,
+        w_group: 0,
+        groups: 1,
+        accumulate,
+    };
+    let op = matmul_input_gradient::MatmulInputGradient { dy: dlogits, w: head.weight, dx: to.dy };
+    matmul_input_gradient::record(b, op, rows, at(row, 0.into()));
+    let op = matmul_weight_gradient::MatmulWeightGradient { dy: dlogits, x: y.tensor, dw: to.weight };
+    matmul_weight_gradient::record(b, op, rows, at(y.first, Affine::REPEAT));
+    let at = sum_rows::Offsets { y_row: 0.into(), dy_group: 0, b_group: 0, groups: 1, accumulate: Affine::REPEAT };
+    sum_rows::record(b, sum_rows::SumRows { dy: dlogits, db: to.bias }, rows, at);
+}
+
+/// The embedding's gradient from that of its rows; added to what is there where the table is the head's weight too.
+pub(super) fn embedding_backward(b: &mut Builder, op: embed_gradient::EmbedGradient, first: Affine, tied: bool) {
+    let at = embed_gradient::Offsets { ids_row: first, order_row: first, accumulate: usize::from(tied).into() };
+    embed_gradient::record(b, op, Dim::TIME * Dim::ROWS, at);
+}

@@ -1,0 +1,225 @@
+//! A checkpoint in bytes: a safetensors file whose metadata says where the run stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::options::Options;
+use super::trainer::Progress;
+use super::{Engine, Snapshot};
+use crate::error::{Error, Result};
+use crate::model::{Bytes, Config, Numbers, weight_shapes};
+
+/// The checkpoints that this version reads and writes.
+const FORMAT_VERSION: u32 = 1;
+/// The names of the metadata's entries.
+const MANIFEST: &str = "gatefold.checkpoint";
+const CHECKSUM: &str = "gatefold.crc32";
+
+/// The kernels that a run used: with others of the same order class its bits stay the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernels {
+    /// The device in words.
+    pub device: String,
+    /// Order classes, by op.
+    pub order: BTreeMap<String, BTreeSet<String>>,
+    /// Variants or functions, by op.
+    pub variants: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Kernels {
+    /// Those of an engine.
+    pub fn of(engine: &Engine) -> Kernels {
+        let mut kernels = Kernels { device: engine.device(), ..Default::default() };
+        let sections = Engine::sections(engine.training());
+        for kernel in sections.into_iter().flat_map(|section| engine.executor().kernels(section)) {
+            kernels.order.entry(kernel.op.into()).or_default().insert(kernel.class.to_string());
+            kernels.variants.entry(kernel.op.into()).or_default().insert(kernel.name.into());
+        }
+        kernels
+    }
+}
+
+/// Where a run stands, apart from its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format.
+    pub format_version: u32,
+    /// The program's version.
+    pub gatefold: String,
+    /// What was asked for.
+    pub options: Options,
+    /// Where it stands.
+    pub progress: Progress,
+    /// Bytes of the log up to here.
+    pub log_bytes: u64,
+    /// Checksums (CRC-32) of the corpus in ids: of what is learnt from, and of a validation file.
+    pub corpus: Vec<u32>,
+    /// What it ran on.
+    pub kernels: Kernels,
+}
+
+impl Manifest {
+    /// A manifest of this version.
+    pub fn new(options: Options, progress: Progress, log_bytes: u64, corpus: Vec<u32>, kernels: Kernels) -> Manifest {
+        let gatefold = env!("CARGO_PKG_VERSION").into();
+        Manifest { format_version: FORMAT_VERSION, gatefold, options, progress, log_bytes, corpus, kernels }
+    }
+}
+
+/// All that a run needs to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Where it stands.
+    pub manifest: Manifest,
+    /// Weights, moments and states.
+    pub snapshot: Snapshot,
+}
+
+impl Checkpoint {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// A number that is not finite, with its tensor; whatever `out` says.
+    pub fn write(&self, config: &Config, out: &mut dyn Write) -> Result<()> {
+        let shapes: BTreeMap<String, Vec<usize>> = weight_shapes(&config.shape()).into_iter().collect();
+        let shape = |name: &str, len: usize| {
+            let weight = ["first_moment.", "second_moment."].iter().find_map(|prefix| name.strip_prefix(prefix));
+            let shape = shapes.get(weight.unwrap_or(name)).filter(|shape| shape.iter().product::<usize>() == len);
+            shape.cloned().unwrap_or_else(|| vec![len])
+        };
+        let tensors: Vec<_> =
+            self.snapshot.iter().map(|(name, values)| (name.clone(), shape(name, values.len()), &values[..])).collect();
+        let manifest = serde_json::to_string(&self.manifest).expect("a manifest is JSON");
+        Numbers::write("checkpoint/last.safetensors", &tensors, out, |mut checksum| {
+            checksum.update(manifest.as_bytes());
+            let checksum = in_words(checksum);
+            BTreeMap::from([(MANIFEST.to_string(), manifest), (CHECKSUM.to_string(), checksum)])
+        })
+    }
+
+    /// Reads a file; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// No checkpoint, one of another version, one that was cut off or changed.
+    pub fn read(file: &str, bytes: &Bytes) -> Result<Checkpoint> {
+        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let mut numbers = Numbers::read(file, bytes)?;
+        let mut entry = |name: &str| {
+            let lacking = || wrong(format!("no checkpoint of gatefold: its metadata lacks `{name}`"));
+            numbers.metadata.remove(name).ok_or_else(lacking)
+        };
+        let (manifest, expected) = (entry(MANIFEST)?, entry(CHECKSUM)?);
+        numbers.checksum.update(manifest.as_bytes());
+        let found = in_words(numbers.checksum);
+        if found != expected {
+            return Err(wrong(format!("was damaged: its checksum is {found}; expected {expected}")));
+        }
+        let version: Version =
+            serde_json::from_str(&manifest).map_err(|e| wrong(format!("no checkpoint of gatefold: {e}")))?;
+        if version.format_version != FORMAT_VERSION {
+            return Err(wrong(format!(
+                "a checkpoint of format {}, written by gatefold {}; this version reads format {FORMAT_VERSION}",
+                version.format_version, version.gatefold
+            )));
+        }
+        let manifest = serde_json::from_str(&manifest).map_err(|e| wrong(format!("in its metadata, {e}")))?;
+        Ok(Checkpoint { manifest, snapshot: numbers.tensors })
+    }
+}
+
+/// What every version of a manifest has.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+    gatefold: String,
+}
+
+fn in_words(checksum: crc32fast::Hasher) -> String {
+    format!("{:08x}", checksum.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::network::{Cell, Shape};
+    use crate::train::{End, first_weights, trainer};
+
+    fn checkpoint(config: &Config) -> Checkpoint {
+        let mut snapshot = first_weights(config, 5, None);
+        snapshot.insert("first_moment.output.weight".into(), vec![1.0 / 3.0; 35]);
+        snapshot.insert("state.h_l0".into(), vec![-0.0, f32::MIN_POSITIVE / 4.0, 2.0]);
+        let manifest = Manifest::new(
+            trainer::tests::options(End::Steps(7)),
+            Progress::default(),
+            99,
+            vec![1, 2],
+            Kernels::default(),
+        );
+        Checkpoint { manifest, snapshot }
+    }
+
+    fn config() -> Config {
+        Config::new(Shape { cell: Cell::Gru, vocab: 7, embedding: 3, hidden: 5, layers: 2 })
+    }
+
+    fn written(checkpoint: &Checkpoint) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        checkpoint.write(&config(), &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn all_bits_come_back() {
+        let checkpoint = checkpoint(&config());
+        let bytes = written(&checkpoint);
+        let read = Checkpoint::read("c", &Bytes::new(bytes.clone())).unwrap();
+        assert_eq!(read.manifest, checkpoint.manifest);
+        let bits = |snapshot: &Snapshot| {
+            let bits = |values: &Vec<f32>| values.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+            snapshot.iter().map(|(name, values)| (name.clone(), bits(values))).collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&read.snapshot), bits(&checkpoint.snapshot));
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.tensor("first_moment.output.weight").unwrap().shape(), [7, 5]);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let bytes = written(&checkpoint(&config()));
+        let message = |bytes: Vec<u8>| match Checkpoint::read("m/last.safetensors", &Bytes::new(bytes)) {
+            Ok(_) => "read".into(),
+            Err(error) => error.to_string(),
+        };
+        for cut in [0, 7, 50, bytes.len() / 2, bytes.len() - 1] {
+            let message = message(bytes[..cut].to_vec());
+            assert!(message.starts_with("m/last.safetensors: "), "{cut}: {message}");
+        }
+        // The blanks before the data mean nothing.
+        let blanks = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let meant = blanks - bytes[..blanks].iter().rev().take_while(|b| **b == b' ').count();
+        for at in (0..meant).step_by(37).chain((blanks..bytes.len()).step_by(37)) {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 0x10;
+            assert!(message(bytes).starts_with("m/last.safetensors: "), "byte {at}");
+        }
+        let mut other = checkpoint(&config());
+        other.manifest.format_version = 2;
+        let said = message(written(&other));
+        assert!(said.contains("a checkpoint of format 2, written by gatefold") && said.contains("format 1"), "{said}");
+        let mut model = Vec::new();
+        let weights = crate::model::Weights::from_tensors(first_weights(&config(), 5, None));
+        weights.write(&mut model, &config(), crate::model::Precision::F32).unwrap();
+        let said = message(model);
+        assert!(said.contains("no checkpoint of gatefold: its metadata lacks `gatefold.checkpoint`"), "{said}");
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_written() {
+        let mut checkpoint = checkpoint(&config());
+        checkpoint.snapshot.get_mut("state.h_l0").unwrap()[1] = f32::NAN;
+        let message = checkpoint.write(&config(), &mut Vec::new()).unwrap_err().to_string();
+        assert!(message.contains("`state.h_l0` is NaN at element 1"), "{message}");
+    }
+}

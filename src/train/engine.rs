@@ -1,0 +1,376 @@
+//! The engine: training steps on one executor, queued ahead of the device, their losses read behind it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use super::portions::portions;
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Run, Ticket, Values};
+use crate::model::Weights;
+use crate::ops::cross_entropy::IGNORED;
+use crate::plan::network::{Layer, Parameter, RING, Recipe, Training, training};
+use crate::plan::{MemoryNeed, SectionId, Sizes, TensorId};
+
+/// A window of B streams: what one step learns from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// T, at most the recipe's.
+    pub time: usize,
+    /// `[T, B]`: the tokens that are read.
+    pub input: Vec<u32>,
+    /// `[T, B]`: the tokens that follow, or [`IGNORED`].
+    pub targets: Vec<u32>,
+    /// `[B]`: rows whose state starts from zero; the others go on where their last window ended.
+    pub starts: Vec<bool>,
+}
+
+/// What a step reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Its number, from 0.
+    pub step: u32,
+    /// Mean over its targets, in nats.
+    pub loss: f32,
+    /// Of all parameters together, before clipping.
+    pub gradient_norm: f32,
+    /// Targets that counted.
+    pub tokens: u32,
+}
+
+/// All that a run goes on from, by name: parameters, `first_moment.*`, `second_moment.*`, `state.*`.
+pub type Snapshot = BTreeMap<String, Vec<f32>>;
+
+/// A step that was queued, in one submission or several.
+struct Queued {
+    step: u32,
+    tokens: u32,
+    tickets: Vec<Ticket>,
+}
+
+/// Training steps on one executor.
+pub struct Engine {
+    training: Training,
+    executor: Box<dyn Executor>,
+    step: u32,
+    queued: Vec<Queued>,
+    outcomes: Vec<Outcome>,
+    /// How sections are cut into submissions, for the window lengths that occurred.
+    portions: HashMap<(SectionId, usize), Vec<Range<usize>>>,
+}
+
+impl Engine {
+    /// The sections that an engine runs: what its executor must have been made for.
+    pub fn sections(training: &Training) -> [SectionId; 4] {
+        [training.forward, training.backward, training.optimise, training.evaluate]
+    }
+
+    /// B and T of a recipe: the capacity that its executor must have been made for.
+    pub fn sizes(recipe: &Recipe) -> Sizes {
+        Sizes { rows: recipe.rows, time: recipe.time }
+    }
+
+    /// What a run needs of memory.
+    pub fn memory_need(recipe: &Recipe) -> MemoryNeed {
+        let training = training(*recipe);
+        training.plan.memory(&Engine::sections(&training), Engine::sizes(recipe))
+    }
+
+    /// An engine at step 0, with all parameters, moments and states zero.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn new(training: Training, mut executor: Box<dyn Executor>) -> Result<Engine> {
+        let io = training.io;
+        let order: Vec<u32> = (0..training.recipe.rows as u32).collect();
+        executor.write(io.row_order, 0, Values::U32(&order))?;
+        executor.write(io.always, 0, Values::U32(&vec![1; 4 * training.recipe.rows]))?;
+        let (queued, outcomes, portions) = (Vec::new(), Vec::new(), HashMap::new());
+        Ok(Engine { training, executor, step: 0, queued, outcomes, portions })
+    }
+
+    /// The device in words.
+    pub fn device(&self) -> String {
+        self.executor.device()
+    }
+
+    /// The executor, for questions about the device.
+    pub fn executor(&self) -> &dyn Executor {
+        &*self.executor
+    }
+
+    /// The plan that runs.
+    pub fn training(&self) -> &Training {
+        &self.training
+    }
+
+    /// Steps that were queued so far, those before a restored snapshot included.
+    pub fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// Sets all parameters, moments and states; moments and states that are not there become zero.
+    ///
+    /// # Errors
+    /// A parameter that is missing, a tensor of another size; a lost device.
+    pub fn restore(&mut self, step: u32, snapshot: &Snapshot) -> Result<()> {
+        self.collect()?;
+        self.step = step;
+        self.outcomes.clear();
+        let parameters = self.training.parameters.clone();
+        for Parameter { name, weight, first, second, .. } in &parameters {
+            let values = snapshot.get(name).ok_or_else(|| Error::Model(format!("parameter `{name}` is missing")))?;
+            self.write(name, *weight, 0, values)?;
+            self.write_or_zero(snapshot, &format!("first_moment.{name}"), *first, 0)?;
+            if let Some(second) = second {
+                self.write_or_zero(snapshot, &format!("second_moment.{name}"), *second, 0)?;
+            }
+        }
+        for (name, tensor, first_row) in self.states() {
+            self.write_or_zero(snapshot, &name, tensor, first_row)?;
+        }
+        Ok(())
+    }
+
+    /// Name, tensor and first row of each state that the next step reads.
+    fn states(&self) -> Vec<(String, TensorId, usize)> {
+        let slot = self.step as usize % 2 * self.training.recipe.rows;
+        let of_layer = |(i, layer): (usize, &Layer)| {
+            let h = (format!("state.h_l{i}"), layer.h, slot);
+            [Some(h), layer.c.map(|c| (format!("state.c_l{i}"), c, 0))].into_iter().flatten()
+        };
+        self.training.layers.iter().enumerate().flat_map(of_layer).collect()
+    }
+
+    fn write_or_zero(&mut self, snapshot: &Snapshot, name: &str, tensor: TensorId, first_row: usize) -> Result<()> {
+        let zeros;
+        let values = match snapshot.get(name) {
+            Some(values) => values,
+            None => {
+                zeros = vec![0.0; self.len(name, tensor)];
+                &zeros
+            }
+        };
+        self.write(name, tensor, first_row, values)
+    }
+
+    /// Elements of a snapshot's tensor: a state has those of one slot.
+    fn len(&self, name: &str, tensor: TensorId) -> usize {
+        let len = self.training.plan.tensor(tensor).len(Engine::sizes(&self.training.recipe));
+        if name.starts_with("state.h_") { len / 2 } else { len }
+    }
+
+    fn write(&mut self, name: &str, tensor: TensorId, first_row: usize, values: &[f32]) -> Result<()> {
+        let expected = self.len(name, tensor);
+        if values.len() != expected {
+            return Err(Error::Model(format!("`{name}` has {} elements; expected {expected}", values.len())));
+        }
+        self.executor.write(tensor, first_row, Values::F32(values))
+    }
+
+    /// All that a run goes on from, once the queued steps have run.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        self.collect()?;
+        let mut wanted: Vec<(String, TensorId, usize)> = Vec::new();
+        for Parameter { name, weight, first, second, .. } in &self.training.parameters {
+            wanted.push((name.clone(), *weight, 0));
+            wanted.push((format!("first_moment.{name}"), *first, 0));
+            wanted.extend(second.map(|second| (format!("second_moment.{name}"), second, 0)));
+        }
+        wanted.extend(self.states());
+        let ids: Vec<TensorId> = wanted.iter().map(|(_, id, _)| *id).collect();
+        let ticket = self.executor.submit(&[], &ids)?;
+        let tensors = self.executor.wait(ticket)?;
+        let of = |((name, id, first_row), tensor): ((String, TensorId, usize), crate::ops::Buffer<f32>)| {
+            let first = first_row * self.training.plan.tensor(id).width(Engine::sizes(&self.training.recipe));
+            let values = tensor.real()[first..][..self.len(&name, id)].to_vec();
+            (name, values)
+        };
+        Ok(wanted.into_iter().zip(tensors).map(of).collect())
+    }
+
+    /// The parameters as a model's weights, once the queued steps have run.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn weights(&mut self) -> Result<Weights> {
+        let mut tensors = self.snapshot()?;
+        tensors.retain(|name, _| self.training.parameters.iter().any(|p| p.name == *name));
+        Ok(if self.training.recipe.tied { Weights::tied_from_tensors(tensors) } else { Weights::from_tensors(tensors) })
+    }
+
+    /// Queues a step. Where all slots are in flight it waits for them.
+    ///
+    /// # Errors
+    /// A window of another shape than the recipe's, ids outside the vocabulary; a lost device.
+    pub fn submit(&mut self, window: &Window, learning_rate: f32) -> Result<()> {
+        if self.queued.len() == RING {
+            self.collect()?;
+        }
+        let tokens = window.targets.iter().filter(|target| **target != IGNORED).count() as u32;
+        let step = self.step;
+        let row = schedule_row(&self.training.recipe, step, learning_rate, 1.0 / f64::from(tokens.max(1)));
+        self.write_window(step, window, row)?;
+        let Training { forward, backward, optimise, .. } = self.training;
+        let mut tickets = Vec::new();
+        for section in [forward, backward, optimise] {
+            tickets.extend(self.run(section, window.time, step)?);
+        }
+        self.queued.push(Queued { step, tokens, tickets });
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Queues a section for one step, in as many submissions as its work asks for.
+    fn run(&mut self, section: SectionId, time: usize, step: u32) -> Result<Vec<Ticket>> {
+        let sizes = Sizes { rows: self.training.recipe.rows, time };
+        let plan = &self.training.plan;
+        let ranges = self.portions.entry((section, time)).or_insert_with(|| portions(plan, section, sizes));
+        let run = |ops: &Range<usize>| Run { ops: ops.clone(), ..Run::new(section, sizes, step..step + 1) };
+        ranges.iter().map(|ops| self.executor.submit(&[run(ops)], &[])).collect()
+    }
+
+    /// Writes a window into the slot of a step.
+    fn write_window(&mut self, step: u32, window: &Window, schedule: [f32; 4]) -> Result<()> {
+        self.check(window)?;
+        let (io, recipe) = (self.training.io, self.training.recipe);
+        let slot = step as usize % RING;
+        let row = slot * recipe.time;
+        self.executor.write(io.input, row, Values::U32(&window.input))?;
+        self.executor.write(io.targets, row, Values::U32(&window.targets))?;
+        self.executor.write(io.order, row, Values::U32(&order_by_token(&window.input, recipe.shape.vocab)))?;
+        let starts: Vec<u32> = window.starts.iter().map(|starts| u32::from(*starts)).collect();
+        self.executor.write(io.starts, slot, Values::U32(&starts))?;
+        self.executor.write(io.schedule, slot, Values::F32(&schedule))
+    }
+
+    fn check(&self, window: &Window) -> Result<()> {
+        let Recipe { rows, time, shape, .. } = self.training.recipe;
+        let len = window.time * rows;
+        if window.time == 0 || window.time > time {
+            return Err(Error::Limit(format!("a window of {} time steps; expected 1 to {time}", window.time)));
+        }
+        if window.input.len() != len || window.targets.len() != len || window.starts.len() != rows {
+            return Err(Error::Limit(format!(
+                "a window of {} ids, {} targets and {} starts; expected {len}, {len} and {rows}",
+                window.input.len(),
+                window.targets.len(),
+                window.starts.len()
+            )));
+        }
+        let targets = window.targets.iter().filter(|target| **target != IGNORED);
+        match window.input.iter().chain(targets).find(|id| **id as usize >= shape.vocab) {
+            Some(id) => Err(Error::Text(format!("token id {id} in a vocabulary of {}", shape.vocab))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the steps since the last call came to, in order; waits for all that were queued.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn take(&mut self) -> Result<Vec<Outcome>> {
+        self.collect()?;
+        Ok(std::mem::take(&mut self.outcomes))
+    }
+
+    fn collect(&mut self) -> Result<()> {
+        if self.queued.is_empty() {
+            return Ok(());
+        }
+        let io = self.training.io;
+        let ticket = self.executor.submit(&[], &[io.losses, io.clips])?;
+        let results = self.executor.wait(ticket)?;
+        let (losses, clips) = (results[0].real(), results[1].real());
+        for Queued { step, tokens, tickets } in std::mem::take(&mut self.queued) {
+            self.forget(tickets)?;
+            let slot = step as usize % RING;
+            self.outcomes.push(Outcome { step, loss: losses[slot], gradient_norm: clips[2 * slot], tokens });
+        }
+        Ok(())
+    }
+
+    /// Takes results that nobody reads.
+    fn forget(&mut self, tickets: Vec<Ticket>) -> Result<()> {
+        tickets.into_iter().try_for_each(|ticket| self.executor.wait(ticket).map(drop))
+    }
+
+    /// Summed loss in nats and number of targets of windows that follow each other, on states of their own that start
+    /// at zero. Waits for the queued steps first.
+    ///
+    /// # Errors
+    /// What the iterator says; as [`Engine::submit`].
+    pub fn evaluate(&mut self, windows: &mut dyn Iterator<Item = Result<Window>>) -> Result<(f64, u64)> {
+        self.collect()?;
+        let sizes = Engine::sizes(&self.training.recipe);
+        let states: Vec<TensorId> = self.training.evaluated.iter().flat_map(|l| [Some(l.h), l.c]).flatten().collect();
+        for state in states {
+            let zeros = vec![0.0; self.training.plan.tensor(state).len(sizes)];
+            self.executor.write(state, 0, Values::F32(&zeros))?;
+        }
+        let (mut nats, mut tokens, mut step) = (0.0, 0, 0u32);
+        let mut in_flight: Vec<Vec<Ticket>> = Vec::new();
+        for window in windows {
+            let window = window?;
+            // The loss of a slot is its sum where a target weighs 1.
+            self.write_window(step, &window, [0.0, 0.0, 0.0, 1.0])?;
+            in_flight.push(self.run(self.training.evaluate, window.time, step)?);
+            tokens += window.targets.iter().filter(|target| **target != IGNORED).count() as u64;
+            step += 1;
+            if in_flight.len() == RING {
+                nats += self.summed_losses(&mut in_flight)?;
+            }
+        }
+        nats += self.summed_losses(&mut in_flight)?;
+        Ok((nats, tokens))
+    }
+
+    /// The losses of the first slots, as many as were in flight.
+    fn summed_losses(&mut self, in_flight: &mut Vec<Vec<Ticket>>) -> Result<f64> {
+        let ticket = self.executor.submit(&[], &[self.training.io.losses])?;
+        let results = self.executor.wait(ticket)?;
+        let sum = results[0].real()[..in_flight.len()].iter().map(|loss| f64::from(*loss)).sum();
+        in_flight.drain(..).try_for_each(|tickets| self.forget(tickets))?;
+        Ok(sum)
+    }
+}
+
+/// The schedule's row of a step: see [`crate::ops::schedule`]. `token_weight` is what a target's loss counts.
+fn schedule_row(recipe: &Recipe, step: u32, learning_rate: f32, token_weight: f64) -> [f32; 4] {
+    use crate::plan::network::Optimizer;
+    let t = step as i32 + 1;
+    let (one, two) = match recipe.optimizer {
+        Optimizer::Sgd { .. } => (1.0, 1.0),
+        Optimizer::Adam { beta1, beta2, .. } => (1.0 / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt()),
+    };
+    [learning_rate, one as f32, two as f32, token_weight as f32]
+}
+
+/// Positions sorted by their token, and by themselves where it is the same.
+fn order_by_token(ids: &[u32], vocab: usize) -> Vec<u32> {
+    let mut next = vec![0u32; vocab + 1];
+    ids.iter().for_each(|id| next[*id as usize + 1] += 1);
+    for token in 1..next.len() {
+        next[token] += next[token - 1];
+    }
+    let mut order = vec![0; ids.len()];
+    for (position, id) in ids.iter().enumerate() {
+        let place = &mut next[*id as usize];
+        order[*place as usize] = position as u32;
+        *place += 1;
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_sorted_by_token_and_then_by_themselves() {
+        assert_eq!(order_by_token(&[3, 1, 3, 0, 1], 5), [3, 1, 4, 0, 2]);
+        assert_eq!(order_by_token(&[], 2), [0u32; 0]);
+    }
+}
