@@ -125,7 +125,7 @@ fn run_case(executor: &mut dyn Executor, case: &Case, oracle: &Interpreter<f64>)
 }
 
 /// The tensors that a section's ops write.
-fn written_tensors(plan: &Plan, section: SectionId) -> Vec<TensorId> {
+pub(crate) fn written_tensors(plan: &Plan, section: SectionId) -> Vec<TensorId> {
     let mut written: Vec<TensorId> = Vec::new();
     for node in plan.ops(section) {
         let of_node = node.operands.iter().zip(node.op.operands).filter(|(_, o)| o.access == Access::Write);

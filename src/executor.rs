@@ -108,6 +108,12 @@ pub trait Executor {
     /// As [`Executor::try_take`].
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>>;
 
+    /// Device time of the submissions taken since the last call, in microseconds: of the kernels alone, without
+    /// encoding, waiting or copying. `None` where the device does not measure it.
+    fn device_time_us(&mut self) -> Option<f64> {
+        None
+    }
+
     /// Dependent dispatches or calls that one step of a section takes, the splits of this device included.
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize;
 

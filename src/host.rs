@@ -1,5 +1,6 @@
 //! What the core does not use by itself: threads, files, and the one place that blocks on futures.
 
+mod cache;
 mod corpus;
 mod files;
 mod interrupt;
@@ -12,14 +13,15 @@ use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::generate::{self, Generator};
-use crate::gpu::{self, Adapter, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
 use crate::plan::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 use crate::train::Engine;
 
+pub use cache::{cache_folder, choices, save_choices};
 pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
-pub use files::{available_memory, map, open_model, replace_file, save_model};
+pub use files::{available_memory, cpu_name, map, open_model, replace_file, save_model};
 pub use interrupt::{INTERRUPTED, interrupt_flag};
 pub use run_folder::RunFolder;
 pub use service::{Service, Tokens};
@@ -80,9 +82,21 @@ impl Device {
     /// # Errors
     /// Nothing that was asked for is there, or it cannot be opened.
     pub fn choose(choice: &Choice, threads: Option<usize>) -> Result<Device> {
+        Device::open(choice, threads, |adapter| DeviceOptions { choices: choices(adapter), ..Default::default() })
+    }
+
+    /// What a `--device` means here, opened with options for the adapter that it is.
+    ///
+    /// # Errors
+    /// As [`Device::choose`].
+    pub fn open(
+        choice: &Choice,
+        threads: Option<usize>,
+        options: impl FnOnce(&AdapterInfo) -> DeviceOptions,
+    ) -> Result<Device> {
         let adapters = if *choice == Choice::Cpu { Vec::new() } else { adapters() };
         match gpu::choose(choice, &adapters)? {
-            Some(adapter) => Ok(Device::Gpu(open(adapter, DeviceOptions::default())?)),
+            Some(adapter) => Ok(Device::Gpu(open(adapter, options(&adapter.info))?)),
             None => Ok(Device::Cpu(Arc::new(Threads::new(threads)))),
         }
     }

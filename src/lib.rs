@@ -4,6 +4,7 @@
 //! tensors, [`gpu`] and [`cpu`] run the same plan behind [`executor::Executor`], [`generate`] schedules steps.
 //! The core uses no clock and starts no thread; [`host`] brings both.
 
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod cpu;

@@ -6,7 +6,8 @@ fn main() -> ExitCode {
     // SAFETY: the first thing that the process does, while it has one thread. We choose among adapters ourselves;
     // Mesa's layer that reorders them would print that a headless machine has no display.
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,gatefold=warn,wgpu_hal=off"))
+        .init();
     // A device that is lost is an error, which is printed below; wgpu's panic on the way to it is not news.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::model::{Weights, initial_weights};
 use crate::plan::network::{Cell, Shape};
 
 /// A model's sizes, and how many sequences of how many steps it works on.
@@ -63,6 +64,13 @@ impl Workload {
             Ok(Workload { name, shape, batch, steps })
         };
         entries.into_iter().map(workload).collect()
+    }
+}
+
+impl Workload {
+    /// Random weights of its model, as training begins with.
+    pub fn weights(&self) -> Weights {
+        Weights::from_tensors(initial_weights(&self.shape, 1))
     }
 }
 

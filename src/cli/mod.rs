@@ -1,5 +1,6 @@
 //! The command line: one file a command. What was typed becomes what it means here.
 
+mod bench;
 mod check;
 mod completions;
 mod convert;
@@ -45,6 +46,8 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Compare the kernels of a device with the references
     Check(check::CheckArgs),
+    /// Measure kernels and whole jobs, with the share of the device's limits
+    Bench(Box<bench::BenchArgs>),
     /// Print a script that completes commands and options in a shell
     Completions(completions::CompletionsArgs),
 }
@@ -85,6 +88,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Convert(args) => convert::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::adapter::{Adapter, AdapterInfo, Kind};
+use super::choices::Choices;
 use super::shader::assemble;
+use super::timer::Timestamps;
 use crate::error::{Error, Result};
 use crate::ops::{Access, OpRow, Variant};
+use crate::plan::{Plan, SectionId, Sizes};
 
 /// How step parameters reach a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,12 +21,16 @@ pub enum ParamsBy {
 }
 
 /// How a device is opened; the default asks for all that the adapter has.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// No storage binding may be larger than this many bytes.
     pub max_binding_bytes: Option<u64>,
     /// Parameters by uniform even where there are immediates.
     pub uniform_params: bool,
+    /// Submissions are timed by timestamp queries, where the adapter has them.
+    pub timestamps: bool,
+    /// Which variants to take at which sizes, where that was measured on this device.
+    pub choices: Choices,
 }
 
 /// Bytes of parameters.
@@ -46,6 +53,9 @@ pub struct Gpu {
     pub params_by: ParamsBy,
     /// No binding may be larger, in bytes.
     pub max_binding_bytes: u64,
+    pub(super) choices: Choices,
+    /// How submissions are timed, if they are.
+    pub(super) timestamps: Option<Timestamps>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) uniform_alignment: u32,
@@ -88,6 +98,8 @@ impl Gpu {
         if immediates {
             features |= wgpu::Features::IMMEDIATES;
         }
+        let timestamps = Timestamps::of(has).filter(|_| options.timestamps);
+        features |= timestamps.map_or(wgpu::Features::empty(), Timestamps::features);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gatefold"),
             required_features: features,
@@ -103,6 +115,8 @@ impl Gpu {
         let gpu = Gpu {
             info: adapter.info.clone(),
             params_by,
+            choices: options.choices,
+            timestamps,
             max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             params_layout: (params_by == ParamsBy::Uniform).then(|| params_layout(&device)),
             device,
@@ -164,10 +178,24 @@ impl Gpu {
         self.info.kind == Kind::Software
     }
 
+    /// Whether submissions are timed on the device.
+    pub fn has_timestamps(&self) -> bool {
+        self.timestamps.is_some()
+    }
+
     /// Whether a kernel runs on this device.
     pub fn supports(&self, variant: &Variant) -> bool {
         variant.requires.invocations <= self.limits.max_compute_invocations_per_workgroup
             && variant.requires.workgroup_bytes <= self.limits.max_compute_workgroup_storage_size
+    }
+
+    /// The variant that the first op of a section runs as on this device, when none is forced.
+    ///
+    /// # Errors
+    /// The device has none of its variants.
+    pub fn variant(&self, plan: &Plan, section: SectionId, capacity: Sizes) -> Result<&'static str> {
+        let node = *plan.ops(section).first().expect("a section has an op");
+        super::lower::choose(self, plan, node, capacity, &HashMap::new()).map(|variant| variant.name)
     }
 
     /// The compiled kernel of a variant.

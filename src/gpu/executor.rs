@@ -7,6 +7,7 @@ use super::device::{Gpu, PARAM_BYTES, ParamsBy};
 use super::lower::{Dispatch, Lowered, lower, lower_pack, select};
 use super::memory::{GUARD, Memory, Part, Stored, new_buffer};
 use super::readback::{Callback, Readback};
+use super::timer::Timer;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::Buffer;
@@ -35,6 +36,9 @@ pub struct GpuExecutor {
     sections: HashMap<SectionId, Vec<Lowered>>,
     /// Parameters of a submission's dispatches, where they come by uniform.
     uniform: Option<(wgpu::Buffer, wgpu::BindGroup)>,
+    timer: Option<Timer>,
+    /// GPU time of the submissions that were taken, in microseconds, since somebody asked.
+    device_us: f64,
     tickets: u64,
     in_flight: BTreeMap<u64, Readback>,
 }
@@ -64,9 +68,21 @@ impl GpuExecutor {
         gpu.check()?;
         let checked = options.checked;
         let used = plan.used_by(sections);
-        let (tickets, in_flight) = (0, BTreeMap::new());
-        let sections = lowered;
-        Ok(GpuExecutor { gpu, plan, capacity, checked, used, memory, sections, uniform: None, tickets, in_flight })
+        let timer = Timer::new(&gpu);
+        Ok(GpuExecutor {
+            gpu,
+            plan,
+            capacity,
+            checked,
+            used,
+            memory,
+            sections: lowered,
+            uniform: None,
+            timer,
+            device_us: 0.0,
+            tickets: 0,
+            in_flight: BTreeMap::new(),
+        })
     }
 
     /// Bytes of device memory that the plan's tensors take.
@@ -170,7 +186,11 @@ impl GpuExecutor {
                 .collect();
             self.deliver_uniforms(&words);
         }
-        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let timestamp_writes = self.timer.as_ref().and_then(Timer::around);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+        if let Some(timer) = &self.timer {
+            timer.begin(&mut pass);
+        }
         let mut current = std::ptr::null();
         let mut place = 0;
         for (section, sizes, at) in instances {
@@ -184,6 +204,9 @@ impl GpuExecutor {
                 place += 1;
             }
         }
+        if let Some(timer) = &self.timer {
+            timer.end(&mut pass);
+        }
     }
 
     /// Copies tensors into a staging buffer; gives each tensor's range of words.
@@ -194,6 +217,7 @@ impl GpuExecutor {
     ) -> (wgpu::Buffer, Vec<(TensorId, std::ops::Range<usize>)>) {
         let parts_of = |id: TensorId| self.memory.parts(self.readable(id)).iter();
         let total: u64 = read.iter().flat_map(|id| parts_of(*id)).map(|part| part.bytes).sum();
+        let total = total + self.timer.as_ref().map_or(0, |_| Timer::BYTES);
         let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
             size: total.max(16),
@@ -210,6 +234,9 @@ impl GpuExecutor {
             (id, start as usize / 4..at as usize / 4)
         });
         let ranges = ranges.collect();
+        if let Some(timer) = &self.timer {
+            timer.read(encoder, &staging, at);
+        }
         (staging, ranges)
     }
 
@@ -268,7 +295,11 @@ impl GpuExecutor {
         self.in_flight.get(&ticket.0).ok_or_else(|| Error::Device("the results of this submission were taken".into()))
     }
 
-    fn unpack(&self, flight: &Readback, words: &[u32]) -> Vec<Buffer<f32>> {
+    fn unpack(&mut self, flight: &Readback, words: &[u32]) -> Vec<Buffer<f32>> {
+        if let Some(timer) = &self.timer {
+            let read = flight.reads.last().map_or(0, |(_, range)| range.end);
+            self.device_us += timer.elapsed_us(&words[read..]);
+        }
         flight.reads.iter().map(|(id, range)| self.memory.gather_parts(*id, &words[range.clone()])).collect()
     }
 }
@@ -364,6 +395,10 @@ impl Executor for GpuExecutor {
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
         let flight = self.wait_for_flight(ticket)?;
         Ok(self.unpack(&flight, &flight.words()?))
+    }
+
+    fn device_time_us(&mut self) -> Option<f64> {
+        self.timer.as_ref().map(|_| std::mem::take(&mut self.device_us))
     }
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {

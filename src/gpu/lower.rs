@@ -69,7 +69,8 @@ impl Lowered {
     }
 }
 
-/// The variant for an op: the forced one, else the first that suits the parameters and that the device supports.
+/// The variant for an op: the forced one, else the one that was measured to be the fastest, else the first that suits
+/// the parameters and that the device supports.
 pub(super) fn choose(
     gpu: &Gpu,
     plan: &Plan,
@@ -89,7 +90,10 @@ pub(super) fn choose(
     }
     let words = complete_words(plan, node, capacity, node.words(capacity, Index::default()));
     let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && !(v.needs_gpu && gpu.is_software());
-    op.variants.iter().find(fits).ok_or_else(|| unsupported(op.name))
+    let preferred = op.variants.iter().find(fits).ok_or_else(|| unsupported(op.name))?;
+    // What was measured here may be another kernel, but never another order of sums.
+    let measured = gpu.choices.variant(op, &words).filter(|v| gpu.supports(v) && v.class == preferred.class);
+    Ok(measured.unwrap_or(preferred))
 }
 
 /// The sections' ops with their variants, and what memory they want.

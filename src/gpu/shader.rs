@@ -54,6 +54,11 @@ pub fn assemble(source: &str, params_by: ParamsBy) -> String {
     text
 }
 
+/// The texts of all shared files.
+pub(super) fn library_texts() -> impl Iterator<Item = &'static str> {
+    LIBRARY.iter().map(|(_, text)| *text)
+}
+
 fn library(name: &str) -> &'static str {
     LIBRARY.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("shaders/lib has no file `{name}`")).1
 }

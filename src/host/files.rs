@@ -147,6 +147,13 @@ pub(super) fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
     move |source| Error::Io { context: context.clone(), source }
 }
 
+/// The CPU's name, where the system says it (Linux); else its architecture.
+pub fn cpu_name() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().to_string())
+}
+
 /// Memory that programs can still have, in bytes, where the system says it (Linux).
 pub fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;

@@ -51,7 +51,7 @@ pub mod target_log_prob;
 mod variant;
 
 pub use args::{Args, Buffer, Real};
-pub use variant::{Dispatch, OrderClass, Requires, Variant};
+pub use variant::{Dispatch, OrderClass, Requires, Variant, folded};
 
 use crate::cpu::Fast;
 use crate::plan::{Element, PARAM_WORDS};
@@ -212,6 +212,13 @@ impl OpRow {
     /// The word of the flags.
     pub fn flags_word(&self) -> usize {
         self.params.len() + 2 * self.cuts.len()
+    }
+
+    /// The sizes among parameter words: names and values of those that say how much is computed, and in which form,
+    /// but not where it stands.
+    pub fn sizes(&self, words: &[u32; PARAM_WORDS]) -> impl Iterator<Item = (&'static str, u32)> {
+        let is_place = |name: &str| name.ends_with("_row") || ["slot", "round", "step"].contains(&name);
+        self.params.iter().copied().zip(*words).filter(move |(name, _)| !is_place(name))
     }
 
     /// The names of all words, as they stand in the WGSL struct `Params`.

@@ -135,7 +135,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
         let sizes = Sizes { rows, time: 16 };
         let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
         model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
-        let mut generator = Generator::new(lm.clone(), executor)?;
+        let mut generator = Generator::new(lm.clone(), executor).map_err(|e| e.to_string())?;
         for request in requests {
             generator.submit(request.clone()).map_err(|e| e.to_string())?;
         }

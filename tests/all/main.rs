@@ -3,6 +3,7 @@
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
 mod batches;
+mod bench;
 mod bits;
 mod cases;
 mod cell_gradients;
@@ -59,6 +60,7 @@ fn main() {
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
     trials.extend(imported_models::trials());
+    trials.extend(bench::trials());
     trials.extend(training_run::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

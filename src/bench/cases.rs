@@ -1,0 +1,231 @@
+//! The ops of a network, each alone in a plan, at the sizes that it has there.
+//!
+//! No case is written by hand: what a network runs is what is measured, so a new op has its measurement as soon as a
+//! section uses it.
+
+use std::collections::BTreeMap;
+
+use super::Workload;
+use crate::cpu::complete_words;
+use crate::generate;
+use crate::ops::case::{Case, Fill};
+use crate::ops::rows::Row;
+use crate::ops::{Access, Cost, OpRow};
+use crate::plan::{
+    Affine, Builder, Dim, Element, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, Tensor, TensorId,
+};
+
+/// One op at one set of sizes.
+pub struct KernelCase {
+    /// The op.
+    pub op: &'static OpRow,
+    /// Its sizes in words: `rows=32 inputs=256 groups=1 outputs=10000`.
+    pub shape: String,
+    /// The parameter words.
+    pub words: [u32; PARAM_WORDS],
+    /// The op alone, with random inputs.
+    pub case: Case,
+    /// The same for fewer rows or time steps where the reference would take long; else equal.
+    pub small: Case,
+    /// Work of one run.
+    pub cost: Cost,
+    /// Bytes of the weights among the operands.
+    pub weight_bytes: f64,
+    origin: Origin,
+}
+
+/// Where a case was found.
+struct Origin {
+    plan: Plan,
+    node: OpNode,
+    sizes: Sizes,
+    vocab: u32,
+}
+
+/// Flops and bytes beyond which a reference takes seconds.
+const LARGE: f64 = 2e8;
+/// Rows and time steps of a small case.
+const SMALL: Sizes = Sizes { rows: 3, time: 2 };
+
+impl KernelCase {
+    /// The op several times, each time with other copies of what it only reads, so that nothing is in a cache when
+    /// the next turn begins. What it writes is written by all: they run one after the other.
+    pub fn cold(&self, bytes: f64) -> (Case, usize) {
+        let read = self.origin.read_bytes().max(1.0);
+        let copies = (bytes / read).ceil().clamp(2.0, 256.0) as usize;
+        (self.origin.alone(self.origin.sizes, copies), copies)
+    }
+}
+
+/// The distinct ops of all sections of a workload's network, with windows of `time` steps.
+pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
+    let lm = generate::plan_with_filters(workload.shape, 0);
+    let sections: Vec<SectionId> = (0..lm.plan.sections.len()).map(SectionId).collect();
+    let sizes = Sizes { rows: workload.batch, time };
+    of_plan(&lm.plan, &sections, sizes, workload.shape.vocab)
+}
+
+/// The distinct ops of some sections of a plan.
+pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) -> Vec<KernelCase> {
+    let mut cases: Vec<KernelCase> = Vec::new();
+    for node in sections.iter().flat_map(|section| plan.ops(*section)) {
+        let words = complete_words(plan, node, sizes, node.words(sizes, Index::default()));
+        let shape = shape_of(node.op, &words);
+        if cases.iter().any(|c| c.op.name == node.op.name && c.shape == shape) {
+            continue;
+        }
+        let origin = Origin { plan: plan.clone(), node: node.clone(), sizes, vocab: vocab as u32 };
+        let cost = (node.op.cost)(&words);
+        let case = origin.alone(sizes, 1);
+        let least = Sizes { rows: sizes.rows.min(SMALL.rows), time: sizes.time.min(SMALL.time) };
+        let small = if cost.flops + cost.bytes > LARGE { origin.alone(least, 1) } else { case.clone() };
+        let weight_bytes = origin.weight_bytes();
+        cases.push(KernelCase { op: node.op, shape, words, case, small, cost, weight_bytes, origin });
+    }
+    cases
+}
+
+/// The sizes of an op in words.
+pub fn shape_of(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
+    op.sizes(words).map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
+}
+
+impl Origin {
+    /// A plan of the op alone, `copies` times.
+    fn alone(&self, sizes: Sizes, copies: usize) -> Case {
+        let words = self.node.words(sizes, Index::default());
+        let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
+            let (mut groups, mut written) = (BTreeMap::new(), BTreeMap::new());
+            let mut turns = Vec::new();
+            for copy in 0..copies {
+                let operands = self.node.operands.iter().zip(self.node.op.operands);
+                let turn: Vec<TensorId> = operands
+                    .map(|(id, operand)| {
+                        if let Some(known) = written.get(id) {
+                            return *known;
+                        }
+                        let tensor = self.plan.tensor(*id);
+                        let new = declare_like(b, tensor, sizes, copy);
+                        if let Some(split) = tensor.split {
+                            let group = *groups.entry(split.group).or_insert_with(|| b.split_group());
+                            b.split(new, split.axis, group);
+                        }
+                        fills.extend(self.fill(tensor, sizes).map(|fill| (new, fill)));
+                        if operand.access == Access::Write {
+                            written.insert(*id, new);
+                        }
+                        new
+                    })
+                    .collect();
+                turns.push(turn);
+            }
+            turns
+        };
+        let params: Vec<Affine> =
+            words.iter().take(self.node.params.len()).map(|w| Affine::constant(*w as usize)).collect();
+        let write = |b: &mut Builder, turns: Vec<Vec<TensorId>>| {
+            for turn in turns {
+                b.push(self.node.op, &turn, &params);
+            }
+        };
+        Case::new(shape_of(self.node.op, &words), declare, write)
+    }
+
+    /// Inputs that the op may meet in the network.
+    fn fill(&self, tensor: &Tensor, sizes: Sizes) -> Option<Fill> {
+        let rows = sizes.rows as u32;
+        match (tensor.element, tensor.role, &tensor.name[..]) {
+            (Element::U32, _, "table") => Some(Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())),
+            (Element::U32, _, "input" | "targets" | "tokens") => Some(Fill::Ids(self.vocab)),
+            (Element::U32, _, "row_source") => Some(Fill::Words((0..rows).rev().collect())),
+            (Element::U32, _, "row_order") => Some(Fill::Words((0..rows).collect())),
+            (Element::U32, _, "reset_flags") => Some(Fill::Ids(2)),
+            (Element::U32, ..) => None,
+            (Element::F32, Role::Weight, _) => Some(Fill::Normal(1.0 / (tensor.width(sizes) as f32).sqrt())),
+            (Element::F32, ..) => Some(Fill::Normal(0.5)),
+        }
+    }
+
+    fn bytes(&self, counts: impl Fn(&Tensor, Access) -> bool) -> f64 {
+        let operands = self.node.operands.iter().zip(self.node.op.operands);
+        let some = operands.map(|(id, o)| (self.plan.tensor(*id), o.access)).filter(|(t, access)| counts(t, *access));
+        some.map(|(tensor, _)| 4.0 * tensor.len(self.sizes) as f64).sum()
+    }
+
+    fn weight_bytes(&self) -> f64 {
+        self.bytes(|tensor, _| tensor.role == Role::Weight)
+    }
+
+    fn read_bytes(&self) -> f64 {
+        self.bytes(|_, access| access == Access::Read)
+    }
+}
+
+/// A tensor of the same shape in numbers.
+fn declare_like(b: &mut Builder, tensor: &Tensor, sizes: Sizes, copy: usize) -> TensorId {
+    let shape: Vec<Dim> = tensor.shape(sizes).into_iter().map(Dim::fixed).collect();
+    let name = format!("{} {copy}", tensor.name);
+    let id = match tensor.element {
+        Element::F32 => b.f32(tensor.role, name, &shape),
+        Element::U32 => b.u32(tensor.role, name, &shape),
+    };
+    if tensor.layout != Layout::RowMajor {
+        b.layout(id, tensor.layout);
+    }
+    id
+}
+
+/// A row in the middle of a sequence that never ends; its filters keep 40 tokens, where the op has filters.
+fn row(m: u32) -> Row {
+    use crate::ops::filters;
+    Row {
+        active: 1,
+        position: 1,
+        sequence: [m, 0],
+        inverse_temperature: 1.0,
+        end_position: u32::MAX,
+        filters: filters::TOP_K,
+        top_k: 40,
+        ..Row::IDLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{reference, run_fast};
+    use crate::cpu::Serial;
+    use crate::plan::network::{Cell, Shape};
+
+    fn workload(cell: Cell) -> Workload {
+        let shape = Shape { cell, vocab: 70, embedding: 12, hidden: 20, layers: 2 };
+        Workload { name: "small".into(), shape, batch: 3, steps: 4 }
+    }
+
+    #[test]
+    fn every_op_of_the_networks_has_a_case_that_its_fast_function_passes() {
+        for cell in [Cell::Lstm, Cell::Gru] {
+            let cases = of_workload(&workload(cell), 2);
+            for case in &cases {
+                let outcome = run_fast(&case.case, &reference(&case.case), std::sync::Arc::new(Serial)).unwrap();
+                assert!(outcome.passes(&case.case), "{} {}: {outcome:?}", case.op.name, case.shape);
+            }
+            let has = |name: &str| cases.iter().any(|c| c.op.name == name);
+            assert!(["embed", "matmul", "sample", "filter", "logsumexp", "target_log_prob"].into_iter().all(has));
+            assert!(has(if cell == Cell::Lstm { "lstm_decode" } else { "gru_decode" }));
+        }
+    }
+
+    #[test]
+    fn cold_cases_have_other_inputs_each_turn_and_one_output() {
+        let cases = of_workload(&workload(Cell::Lstm), 1);
+        let head = cases.iter().find(|c| c.op.name == "matmul" && c.shape.ends_with("outputs=70")).unwrap();
+        let (cold, copies) = head.cold(3.5 * head.origin.read_bytes());
+        assert_eq!(copies, 4);
+        let nodes = cold.plan.ops(SectionId(0));
+        assert_eq!(nodes.len(), 4);
+        let operands =
+            |operand: usize| nodes.iter().map(|n| n.operands[operand]).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!((operands(0).len(), operands(1).len(), operands(3).len()), (4, 4, 1));
+    }
+}

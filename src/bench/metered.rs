@@ -1,0 +1,111 @@
+//! An executor that counts what goes through it, shared between a job and the one who measures it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::executor::{Executor, Kernel, Run, Ticket, Values};
+use crate::ops::Buffer;
+use crate::plan::{Plan, SectionId, Sizes, TensorId};
+
+/// What went through an executor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count {
+    /// Microseconds inside `submit` and `write`: encoding, and on the CPU the work itself.
+    pub host_us: f64,
+    /// Submissions.
+    pub submissions: usize,
+    /// Microseconds that the device worked, where it measures them.
+    pub device_us: Option<f64>,
+}
+
+/// Passes everything on to one executor, and counts it; clones are the same executor.
+#[derive(Clone)]
+pub struct Metered {
+    plan: Rc<Plan>,
+    shared: Rc<RefCell<(Box<dyn Executor>, Count)>>,
+}
+
+impl Metered {
+    /// Counts what goes through an executor.
+    pub fn new(executor: Box<dyn Executor>) -> Metered {
+        let plan = Rc::new(executor.plan().clone());
+        Metered { plan, shared: Rc::new(RefCell::new((executor, Count::default()))) }
+    }
+
+    /// What was counted since the last call.
+    pub fn take_count(&self) -> Count {
+        std::mem::take(&mut self.shared.borrow_mut().1)
+    }
+
+    /// Calls the executor, and counts its time as the host's.
+    fn timed<R>(&self, call: impl FnOnce(&mut dyn Executor) -> R) -> R {
+        let (executor, count) = &mut *self.shared.borrow_mut();
+        let began = Instant::now();
+        let result = call(&mut **executor);
+        count.host_us += began.elapsed().as_secs_f64() * 1e6;
+        result
+    }
+
+    /// Calls the executor for results, and counts the device's time of what came.
+    fn taking<R>(&self, call: impl FnOnce(&mut dyn Executor) -> R) -> R {
+        let (executor, count) = &mut *self.shared.borrow_mut();
+        let result = call(&mut **executor);
+        if let Some(us) = executor.device_time_us() {
+            *count.device_us.get_or_insert(0.0) += us;
+        }
+        result
+    }
+}
+
+impl Executor for Metered {
+    fn device(&self) -> String {
+        self.shared.borrow().0.device()
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn capacity(&self) -> Sizes {
+        self.shared.borrow().0.capacity()
+    }
+
+    fn write(&mut self, tensor: TensorId, first_row: usize, values: Values<'_>) -> Result<()> {
+        self.timed(|executor| executor.write(tensor, first_row, values))
+    }
+
+    fn submit(&mut self, runs: &[Run], read: &[TensorId]) -> Result<Ticket> {
+        self.shared.borrow_mut().1.submissions += 1;
+        self.timed(|executor| executor.submit(runs, read))
+    }
+
+    fn try_take(&mut self, ticket: Ticket) -> Result<Option<Vec<Buffer<f32>>>> {
+        self.taking(|executor| executor.try_take(ticket))
+    }
+
+    fn on_ready(&mut self, ticket: Ticket, then: Box<dyn FnOnce() + Send>) {
+        self.shared.borrow_mut().0.on_ready(ticket, then);
+    }
+
+    fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
+        self.taking(|executor| executor.wait(ticket))
+    }
+
+    fn device_time_us(&mut self) -> Option<f64> {
+        // What `taking` counted meanwhile belongs to the caller, too.
+        let (executor, count) = &mut *self.shared.borrow_mut();
+        let rest = executor.device_time_us();
+        let counted = count.device_us.take();
+        rest.map(|us| us + counted.unwrap_or(0.0))
+    }
+
+    fn kernels(&self, section: SectionId) -> Vec<Kernel> {
+        self.shared.borrow().0.kernels(section)
+    }
+
+    fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {
+        self.shared.borrow().0.dispatches(section, sizes)
+    }
+}

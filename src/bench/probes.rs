@@ -1,0 +1,106 @@
+//! Ops that do nothing useful as fast as a device can: what limits are measured with.
+//!
+//! They are ops like others, with a reference that they are checked with, but stand in no network and not in
+//! [`crate::ops::TABLE`]. Their kernels are in `shaders/limits`.
+
+use crate::cpu::{Fast, fast};
+use crate::ops::{Args, Cost, OpRow, Operand, OrderClass, Real, Requires, Variant, folded};
+
+/// `y = x`; x and y `[4 N]`, N = quads.
+pub static COPY: OpRow = OpRow {
+    params: &["quads"],
+    operands: &[Operand::read("x"), Operand::write("y")],
+    reference_f32: copy::<f32>,
+    reference_f64: copy::<f64>,
+    fast: Some(Fast { run: fast::copy, layouts: &[], class: OrderClass::None }),
+    variants: &[Variant {
+        name: "limits/copy",
+        source: crate::wgsl!("limits/copy"),
+        requires: Requires::invocations(256),
+        groups: |w| folded(w[0].div_ceil(256)),
+        ..PROBE
+    }],
+    cost: |w| Cost { flops: 0.0, bytes: 32.0 * f64::from(w[0]) },
+    ..ROW
+};
+
+/// `y[i] = sum_j s_j(R)`, `s_j(0) = x[i] + j`, `s_j(r + 1) = s_j(r) a + b`, j < 16, R = rounds; x and y `[N]`.
+pub static MULTIPLY_ADD: OpRow = OpRow {
+    params: &["count", "rounds"],
+    operands: &[Operand::read("x"), Operand::write("y")],
+    reference_f32: multiply_add::<f32>,
+    reference_f64: multiply_add::<f64>,
+    fast: Some(Fast { run: fast::multiply_add, layouts: &[], class: OrderClass::None }),
+    variants: &[Variant {
+        name: "limits/multiply_add",
+        source: crate::wgsl!("limits/multiply_add"),
+        requires: Requires::invocations(64),
+        groups: |w| folded(w[0].div_ceil(64)),
+        ..PROBE
+    }],
+    cost: |w| Cost { flops: 32.0 * f64::from(w[0]) * f64::from(w[1]), bytes: 8.0 * f64::from(w[0]) },
+    ..ROW
+};
+
+/// `y[0] += 1`; y `[4]`.
+pub static TOUCH: OpRow = OpRow {
+    params: &["unused"],
+    operands: &[Operand::write("y")],
+    reference_f32: touch::<f32>,
+    reference_f64: touch::<f64>,
+    variants: &[Variant { name: "limits/touch", source: crate::wgsl!("limits/touch"), ..PROBE }],
+    cost: |_| Cost { flops: 1.0, bytes: 8.0 },
+    ..ROW
+};
+
+/// What the rows have in common.
+const ROW: OpRow = OpRow {
+    name: "probe",
+    operands: &[],
+    params: &[],
+    cuts: &[],
+    carry_words: 0,
+    reference_f32: touch::<f32>,
+    reference_f64: touch::<f64>,
+    fast: None,
+    variants: &[],
+    cases: Vec::new,
+    cost: |_| Cost { flops: 0.0, bytes: 0.0 },
+};
+
+/// What their kernels have in common.
+const PROBE: Variant = Variant {
+    name: "",
+    source: "",
+    overrides: &[],
+    requires: Requires::invocations(1),
+    layouts: &[],
+    class: OrderClass::None,
+    suits: |_| true,
+    needs_gpu: false,
+    groups: |_| [1, 1, 1],
+};
+
+fn copy<F: Real>(args: &mut Args<F>) {
+    let [quads] = args.sizes();
+    let [x, y] = args.all();
+    y.real_mut()[..4 * quads].copy_from_slice(&x.real()[..4 * quads]);
+}
+
+fn multiply_add<F: Real>(args: &mut Args<F>) {
+    let [count, rounds] = args.sizes();
+    let [x, y] = args.all();
+    let (a, b) = (F::of(1023.0 / 1024.0), F::of(1.0 / 1024.0));
+    for (x, y) in x.real()[..count].iter().zip(y.real_mut()) {
+        *y = F::ZERO;
+        for j in 0..16 {
+            let start = *x + F::of(j as f32);
+            *y += (0..rounds).fold(start, |s, _| s.mul_add(a, b));
+        }
+    }
+}
+
+fn touch<F: Real>(args: &mut Args<F>) {
+    let [y] = args.all();
+    y.real_mut()[0] += F::ONE;
+}

@@ -1,0 +1,217 @@
+//! What was measured, as it is kept: the JSON of a report is these types.
+
+use serde::{Deserialize, Serialize};
+
+pub use super::sample::Figure;
+
+/// Everything that one call measured on one device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The version of gatefold.
+    pub gatefold: String,
+    /// UTC, as 2026-01-31T12:00:00Z.
+    pub date: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What the device can do at most.
+    pub limits: Option<Limits>,
+    /// Kernels, each on its own.
+    pub kernels: Vec<KernelLine>,
+    /// Whole jobs.
+    pub runs: Vec<RunLine>,
+    /// What makes one doubt the figures.
+    pub warnings: Vec<String>,
+}
+
+/// Where a measurement ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The device in words.
+    pub device: String,
+    /// `cpu`, or the backend.
+    pub backend: String,
+    /// The driver, and its version.
+    pub driver: String,
+    /// Shaders that run on the CPU.
+    pub software: bool,
+    /// Whether the device's own time was measured, by timestamps.
+    pub timestamps: bool,
+    /// The CPU's name.
+    pub cpu: String,
+    /// Threads that the CPU runs at once.
+    pub threads: usize,
+    /// The system.
+    pub system: String,
+}
+
+/// What a device can do at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// 10^9 bytes a second, read and written ones together, of a copy that no cache holds.
+    pub copy_gigabytes: f64,
+    /// 10^9 flops a second of multiply-adds in registers.
+    pub multiply_add_gflops: f64,
+    /// 10^9 flops a second of the best kernel at a product of 1024 x 1024 x 1024.
+    pub matrix_gflops: f64,
+    /// Microseconds of a dispatch that waits for the one before.
+    pub dependent_dispatch_us: f64,
+    /// Microseconds of a dispatch that waits for none.
+    pub independent_dispatch_us: f64,
+    /// Microseconds of a submission among others.
+    pub submission_us: f64,
+    /// Microseconds from a submission to its result on the host.
+    pub readback_us: f64,
+}
+
+/// What keeps a kernel from being faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Roof {
+    /// The rate of multiply-adds.
+    Arithmetic,
+    /// The rate of bytes.
+    Memory,
+    /// The cost of any dispatch.
+    Dispatch,
+}
+
+/// What a timed result was compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The op's reference in f64.
+    Reference,
+    /// The CPU's fast function, where the reference would take minutes.
+    Fast,
+    /// The reference, on fewer rows.
+    FewRows,
+}
+
+/// A kernel or fast function at one set of sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KernelLine {
+    /// The op.
+    pub op: String,
+    /// Its sizes.
+    pub shape: String,
+    /// The variant; `fast` on the CPU.
+    pub kernel: String,
+    /// The order of its sums.
+    pub order: String,
+    /// The device takes it by itself.
+    pub chosen: bool,
+    /// What its result was compared with.
+    pub check: Check,
+    /// Whether it agreed.
+    pub correct: bool,
+    /// Flops of a run.
+    pub flops: f64,
+    /// Bytes that must move.
+    pub bytes: f64,
+    /// Wall time of a dispatch among many in a submission.
+    pub wall: Figure,
+    /// The device's own time of it.
+    pub device: Option<Figure>,
+    /// The same with nothing in a cache, where that matters.
+    pub cold: Option<Figure>,
+    /// Flops over time.
+    pub gflops: f64,
+    /// Bytes over time.
+    pub gigabytes: f64,
+    /// The nearest limit, and which share of it was reached.
+    pub roof: Option<(Roof, f64)>,
+    /// What makes one doubt the figure.
+    pub doubt: Option<String>,
+}
+
+impl KernelLine {
+    /// The time that it is judged by: the device's own where there is one.
+    pub fn figure(&self) -> Figure {
+        self.device.unwrap_or(self.wall)
+    }
+}
+
+/// A job on a workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunLine {
+    /// `generate`, `score`, `train`.
+    pub job: String,
+    /// The workload's name.
+    pub workload: String,
+    /// Sequences side by side.
+    pub batch: usize,
+    /// Tokens of each.
+    pub steps: usize,
+    /// Wall time of all tokens.
+    pub wall: Figure,
+    /// Tokens over time.
+    pub tokens_per_second: f64,
+    /// Dispatches or calls for one token of every sequence; of score and train: for a window.
+    pub dispatches: usize,
+    /// Submissions of a run.
+    pub submissions: usize,
+    /// Microseconds of a run, over its steps, that the host encoded and submitted; none where it computes itself.
+    pub host_us_per_step: Option<f64>,
+    /// Microseconds of a run, over its steps, that the device worked, where it measures that.
+    pub device_us_per_step: Option<f64>,
+    /// Bytes of weights, states and everything between.
+    pub memory_bytes: u64,
+    /// Flops of a run.
+    pub flops: f64,
+    /// Flops over time.
+    pub gflops: f64,
+    /// The same over the device's matrix rate, where that was measured.
+    pub share_of_matrix_rate: Option<f64>,
+    /// Where the time goes, if that was asked for.
+    pub profile: Vec<ProfileLine>,
+    /// What makes one doubt the figure.
+    pub doubt: Option<String>,
+}
+
+/// One op of a section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProfileLine {
+    /// The op.
+    pub op: String,
+    /// Its sizes.
+    pub shape: String,
+    /// How often it runs in the section.
+    pub count: usize,
+    /// Microseconds of one run.
+    pub time_us: f64,
+    /// Of the section's time.
+    pub share: f64,
+    /// Flops over time.
+    pub gflops: f64,
+    /// Bytes over time.
+    pub gigabytes: f64,
+}
+
+impl Report {
+    /// Collects what the lines doubt, and what was wrong.
+    pub fn add_warnings(&mut self) {
+        let kernels = self.kernels.iter().filter_map(|k| Some((format!("{} {}", k.kernel, k.shape), k.doubt.clone()?)));
+        let runs = self.runs.iter().filter_map(|r| Some((format!("{} {}", r.job, r.workload), r.doubt.clone()?)));
+        self.warnings.extend(kernels.chain(runs).map(|(what, doubt)| format!("{what}: {doubt}")));
+        let wrong = self.kernels.iter().filter(|k| !k.correct);
+        self.warnings.extend(wrong.map(|k| format!("{} {}: its result is WRONG", k.kernel, k.shape)));
+    }
+
+    /// Whether every result that was compared agreed.
+    pub fn is_correct(&self) -> bool {
+        self.kernels.iter().all(|k| k.correct)
+    }
+
+    /// Reads a report from its JSON.
+    ///
+    /// # Errors
+    /// Something else, in words.
+    pub fn from_json(json: &[u8]) -> Result<Report, String> {
+        let report: Report = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        if report.gatefold.is_empty() {
+            return Err("it has no field `gatefold`, so it is no report of `gatefold bench --json`".into());
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,84 @@
+//! `gatefold bench tune`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::kernels::SECONDS;
+use super::lists::WorkloadArgs;
+use super::progress;
+use crate::bench::Budget;
+use crate::bench::cases::of_workload;
+use crate::bench::tune::{Finding, Tuner};
+use crate::cli::DeviceArgs;
+use crate::error::{Error, Result};
+use crate::gpu::DeviceOptions;
+use crate::host::{self, Device};
+
+/// Arguments of `bench tune`.
+#[derive(Args)]
+pub(super) struct TuneArgs {
+    #[command(flatten)]
+    workload: WorkloadArgs,
+
+    /// Time steps of the windows that score and prefill read
+    #[arg(long, value_name = "T", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    window: u16,
+
+    /// Seconds for each kernel; steady ones take less
+    #[arg(long, value_name = "S", value_parser = super::seconds)]
+    seconds: Option<f64>,
+
+    /// Print what was found, and keep nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
+    let workloads = args.workload.read(&super::end_to_end::PRESETS)?;
+    // Without the choices of another time: they are what is measured.
+    let options = |_: &_| DeviceOptions { timestamps: true, ..Default::default() };
+    let device = Device::open(&args.device.choice(), args.device.threads(), options)?;
+    let Device::Gpu(gpu) = &device else {
+        return Err(Error::Usage("bench tune: the CPU has one function an op; nothing is to be chosen".into()));
+    };
+    crate::cli::print(&format!("{}\n", device.name()))?;
+    let mut tuner = Tuner::new(gpu.clone(), Budget::seconds(args.seconds.unwrap_or(SECONDS)));
+    let mut known = std::collections::BTreeSet::new();
+    for case in workloads.iter().flat_map(|workload| of_workload(workload, args.window.into())) {
+        if case.op.variants.len() < 2 || !known.insert((case.op.name, case.shape.clone())) {
+            continue;
+        }
+        progress(&format!("{} {}", case.op.name, case.shape));
+        let found = tuner.tune(&case)?;
+        progress("");
+        if let Some(found) = found {
+            crate::cli::print(&text(&found))?;
+        }
+    }
+    if args.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // What other workloads were tuned for stays.
+    let mut choices = host::choices(&gpu.info);
+    choices.extend(tuner.choices);
+    let path = host::save_choices(&gpu.info, &choices)?;
+    crate::cli::say(&format!("{} choices are in {}", choices.len(), path.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(found: &Finding) -> String {
+    let mut text = format!("{} {}\n", found.op.name, found.shape);
+    for (name, figure) in &found.times {
+        let mark = if *name == found.chosen { '*' } else { ' ' };
+        let usual = if *name == found.preferred { "  (without tuning)" } else { "" };
+        text += &format!("{mark} {name:<24}{:>10}{usual}\n", crate::bench::time(figure.median_us));
+    }
+    for (name, why) in &found.excluded {
+        text += &format!("  {name:<24} not timed: {why}\n");
+    }
+    text
+}

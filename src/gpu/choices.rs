@@ -1,0 +1,184 @@
+//! Which kernel runs an op at which sizes: a table that measurements fill, and the text it is kept as.
+//!
+//! The table is data that is handed in with [`super::DeviceOptions`]. A choice never changes a result: lowering takes
+//! it only where the kernel has the order of sums that the op has without the table.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::adapter::AdapterInfo;
+use super::shader;
+use crate::ops::{OpRow, TABLE, Variant};
+use crate::plan::PARAM_WORDS;
+
+/// Variants by op and sizes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    table: BTreeMap<String, &'static str>,
+}
+
+/// What a table is good for: measured on one adapter, with one driver, of the kernels of one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Key {
+    gatefold: String,
+    adapter: String,
+    backend: String,
+    driver: String,
+    /// A checksum of all kernels' texts.
+    kernels: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    key: Key,
+    choices: BTreeMap<String, String>,
+}
+
+impl Choices {
+    /// The variant for an op with these parameter words, if one was measured to be the fastest.
+    pub fn variant(&self, op: &OpRow, words: &[u32; PARAM_WORDS]) -> Option<&'static Variant> {
+        let name = self.table.get(&class_of_sizes(op, words))?;
+        variant(op.name, name)
+    }
+
+    /// Takes a variant for an op at sizes of about these.
+    pub fn insert(&mut self, op: &OpRow, words: &[u32; PARAM_WORDS], variant: &'static Variant) {
+        self.table.insert(class_of_sizes(op, words), variant.name);
+    }
+
+    /// Takes over all choices of another table.
+    pub fn extend(&mut self, other: Choices) {
+        self.table.extend(other.table);
+    }
+
+    /// Number of choices.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The table as a file holds it: JSON, with the device and the kernels that it was measured with.
+    pub fn to_json(&self, device: &AdapterInfo) -> String {
+        let choices = self.table.iter().map(|(sizes, name)| (sizes.clone(), name.to_string())).collect();
+        serde_json::to_string_pretty(&File { key: Key::of(device), choices }).expect("strings are JSON") + "\n"
+    }
+
+    /// The table of a file, if it is for this device and these kernels.
+    ///
+    /// # Errors
+    /// Why it is of no use: no such JSON, another device, driver or version, a kernel that does not exist.
+    pub fn from_json(json: &[u8], device: &AdapterInfo) -> Result<Choices, String> {
+        let file: File = serde_json::from_slice(json).map_err(|e| format!("it is damaged ({e})"))?;
+        let key = Key::of(device);
+        for (what, found, expected) in [
+            ("version", &file.key.gatefold, &key.gatefold),
+            ("adapter", &file.key.adapter, &key.adapter),
+            ("backend", &file.key.backend, &key.backend),
+            ("driver", &file.key.driver, &key.driver),
+            ("kernels", &file.key.kernels, &key.kernels),
+        ] {
+            if found != expected {
+                return Err(format!("it is for {what} `{found}`, and this is `{expected}`"));
+            }
+        }
+        let mut table = BTreeMap::new();
+        for (sizes, name) in file.choices {
+            let op = sizes.split(' ').next().unwrap_or_default();
+            let variant = variant(op, &name).ok_or_else(|| format!("it is damaged (op `{op}` has no `{name}`)"))?;
+            table.insert(sizes, variant.name);
+        }
+        Ok(Choices { table })
+    }
+}
+
+impl Key {
+    fn of(device: &AdapterInfo) -> Key {
+        Key {
+            gatefold: env!("CARGO_PKG_VERSION").into(),
+            adapter: device.name.clone(),
+            backend: device.backend.clone(),
+            driver: device.driver.clone(),
+            kernels: format!("{:016x}", checksum()),
+        }
+    }
+}
+
+fn variant(op: &str, name: &str) -> Option<&'static Variant> {
+    TABLE.iter().find(|row| row.name == op)?.variants.iter().find(|v| v.name == name)
+}
+
+/// The op and its sizes, each rounded up to a power of two: what was measured at 64 rows serves 33 rows too.
+fn class_of_sizes(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
+    let sizes = op.sizes(words).map(|(name, n)| format!(" {name}={}", if n == 0 { 0 } else { n.next_power_of_two() }));
+    op.name.to_string() + &sizes.collect::<String>()
+}
+
+/// FNV-1a over all kernels and what they share.
+fn checksum() -> u64 {
+    let kernels = TABLE.iter().flat_map(|op| op.variants).map(|v| v.source);
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in kernels.chain(shader::library_texts()).flat_map(str::bytes) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Kind;
+    use crate::ops::find;
+
+    fn device(driver: &str) -> AdapterInfo {
+        AdapterInfo {
+            name: "a".into(),
+            driver: driver.into(),
+            backend: "vulkan".into(),
+            kind: Kind::Discrete,
+            max_binding_bytes: 0,
+            max_buffer_bytes: 0,
+            max_invocations: 0,
+            max_workgroup_bytes: 0,
+            features: Vec::new(),
+        }
+    }
+
+    fn words(rows: u32) -> [u32; PARAM_WORDS] {
+        let mut words = [0; PARAM_WORDS];
+        words[..6].copy_from_slice(&[rows, 512, 1, 256, 7, 0]);
+        words
+    }
+
+    #[test]
+    fn a_choice_serves_sizes_of_its_class_and_survives_the_file() {
+        let matmul = find("matmul").unwrap();
+        let last = matmul.variants.last().unwrap();
+        let mut choices = Choices::default();
+        choices.insert(matmul, &words(64), last);
+        let json = choices.to_json(&device("1.0"));
+        let read = Choices::from_json(json.as_bytes(), &device("1.0")).unwrap();
+        assert_eq!(read, choices);
+        let name = |rows| read.variant(matmul, &words(rows)).map(|v| v.name);
+        assert_eq!((name(64), name(33), name(32), name(65)), (Some(last.name), Some(last.name), None, None));
+    }
+
+    #[test]
+    fn stale_and_damaged_files_say_why() {
+        let mut choices = Choices::default();
+        let matmul = find("matmul").unwrap();
+        choices.insert(matmul, &words(1), &matmul.variants[0]);
+        let json = choices.to_json(&device("1.0"));
+        let why = |json: &str, driver: &str| Choices::from_json(json.as_bytes(), &device(driver)).unwrap_err();
+        assert_eq!(why(&json, "2.0"), "it is for driver `1.0`, and this is `2.0`");
+        assert!(why(&json[..json.len() / 2], "1.0").contains("damaged"));
+        assert!(why("", "1.0").contains("damaged"));
+        let other = json.replace(matmul.variants[0].name, "no_such_kernel");
+        assert!(why(&other, "1.0").contains("op `matmul` has no `no_such_kernel`"));
+    }
+}
