@@ -60,7 +60,8 @@ fn generator(rows: usize) -> Generator {
     let len = lm.plan.tensor(lm.ids).len(capacity);
     let ids = (0..len as u32).map(|i| i * 7 % 60).collect();
     let results = vec![Buffer::Word(ids), Buffer::Real(vec![-1.0; len])];
-    Generator::new(lm.clone(), Box::new(Nothing { plan: lm.plan, capacity, tickets: 0, results }))
+    let executor = Nothing { plan: lm.plan.clone(), capacity, tickets: 0, results };
+    Generator::new(lm, Box::new(executor)).expect("a model of one direction")
 }
 
 fn request(i: u64, length: usize) -> Request {

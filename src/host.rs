@@ -160,13 +160,13 @@ impl Device {
 /// A generator of `rows` sequences side by side with a model's weights; with `filters`, sequences may have all options.
 ///
 /// # Errors
-/// More than the device can hold.
+/// More than the device can hold; a model of two directions.
 pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> Result<Generator> {
     let planned = if filters { generate::plan_with_filters } else { generate::plan };
     let plan = planned(model.shape, rows);
     let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
-    Ok(Generator::new(plan, executor))
+    Generator::new(plan, executor)
 }
 
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise

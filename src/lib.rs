@@ -13,6 +13,7 @@ pub mod executor;
 pub mod generate;
 pub mod gpu;
 pub mod host;
+pub mod import;
 pub mod model;
 pub mod ops;
 pub mod plan;

@@ -16,6 +16,8 @@ const IN_FLIGHT: usize = 2;
 const WINDOW_LOGITS: usize = 1 << 22;
 /// Tokens of a window at most.
 const WINDOW: usize = 256;
+/// The same of a model that reads from the end too: the whole text.
+const WHOLE_TEXT: usize = 4096;
 
 /// The plan that a [`Scorer`] runs.
 pub fn plan(shape: Shape) -> LanguageModel {
@@ -29,7 +31,8 @@ pub fn sections(model: &LanguageModel) -> [SectionId; 1] {
 
 /// The sizes of an executor for one text.
 pub fn sizes(shape: Shape) -> Sizes {
-    Sizes { rows: 1, time: (WINDOW_LOGITS / shape.vocab).clamp(1, WINDOW) }
+    let most = if shape.cell.is_bidirectional() { WHOLE_TEXT } else { WINDOW };
+    Sizes { rows: 1, time: (WINDOW_LOGITS / shape.vocab).clamp(1, most) }
 }
 
 /// Scores one text on an executor whose states are zero.
@@ -60,12 +63,20 @@ impl Scorer {
     /// Reads on. Log-probabilities in nats, of tokens in their order, are appended to `log_probs` as they arrive.
     ///
     /// # Errors
-    /// An id outside the vocabulary; a device that failed.
+    /// An id outside the vocabulary; a text too long for a model that reads from its end too; a device that failed.
     pub fn push(&mut self, ids: &[u32], log_probs: &mut Vec<f32>) -> Result<()> {
         self.check(ids)?;
         let window = self.executor.capacity().time;
         for some in ids.chunks(window) {
             self.waiting.extend_from_slice(some);
+            if self.model.shape.cell.is_bidirectional() {
+                if self.waiting.len() > window + 1 {
+                    let most = window + 1;
+                    let what = format!("a text of more than {most} tokens: a bidirectional model reads it as a whole");
+                    return Err(Error::Text(what));
+                }
+                continue;
+            }
             while self.waiting.len() > window {
                 self.submit(window, log_probs)?;
             }

@@ -117,7 +117,7 @@ impl Prepared {
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
         let (timed, times) = (vec![lm.step], workload.steps);
-        let mut generator = Generator::new(lm, Box::new(executor.clone()));
+        let mut generator = Generator::new(lm, Box::new(executor.clone()))?;
         let requests = requests(workload);
         let (vocab, expected) = (workload.shape.vocab, workload.batch * workload.steps);
         let clock = Instant::now();

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::generate;
 use crate::host;
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
+use crate::plan::network::Form;
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
 use crate::score;
 
@@ -102,7 +103,7 @@ impl ModelReport {
         let c = &self.config;
         let yes_no = |yes| if yes { "yes" } else { "no" };
         let mut lines = vec![
-            ("cell", c.cell.name().to_string()),
+            ("cell", short(&cell(c))),
             ("layers", c.num_layers.to_string()),
             ("vocabulary", grouped(c.vocab_size as u128)),
             ("embedding", grouped(c.embedding_size as u128)),
@@ -125,6 +126,23 @@ impl ModelReport {
         }
         text + &memory_table(&self.memory)
     }
+}
+
+/// The cell, and what it has otherwise than PyTorch's.
+fn cell(config: &Config) -> String {
+    let form = config.cell.form();
+    let plain = Form::plain(form.kind);
+    let mut text = form.kind.name().to_string();
+    let functions =
+        [("gates", form.gate, plain.gate), ("", form.cell, plain.cell), ("output", form.output, plain.output)];
+    for (name, f, _) in functions.into_iter().filter(|(_, f, plain)| f != plain) {
+        text += &format!(", {name} {}", f.name()).replace("  ", " ");
+    }
+    let flags =
+        [("bidirectional", form.bidirectional), ("peepholes", form.peepholes), ("reset before", form.reset_before)];
+    flags.into_iter().filter(|(_, has)| *has).for_each(|(name, _)| text += &format!(", {name}"));
+    form.projection.iter().for_each(|p| text += &format!(", projection {p}"));
+    text
 }
 
 /// What generating and scoring need.

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod completions;
+mod convert;
 mod devices;
 mod generate;
 mod inspect;
@@ -39,6 +40,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Show what a model or a .safetensors file holds
     Inspect(inspect::InspectArgs),
+    /// Make a model folder from weights of PyTorch, Keras, ONNX or TensorFlow.js
+    Convert(convert::ConvertArgs),
     /// List the devices that models can run on
     Devices(devices::DevicesArgs),
     /// Compare the kernels of a device with the references
@@ -82,6 +85,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Score(args) => score::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),

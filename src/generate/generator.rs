@@ -80,10 +80,20 @@ impl Steps {
 impl Generator {
     /// A generator on a fresh executor whose plan is `model`'s; it has as many rows as the executor, and its weights
     /// are there.
-    pub fn new(model: LanguageModel, executor: Box<dyn Executor>) -> Generator {
+    ///
+    /// # Errors
+    /// A model of two directions.
+    pub fn new(model: LanguageModel, executor: Box<dyn Executor>) -> Result<Generator> {
+        if model.shape.cell.is_bidirectional() {
+            return Err(Error::Model(
+                "a bidirectional model reads a text from its end too, so it cannot write one token after another; \
+                 it can score texts"
+                    .into(),
+            ));
+        }
         let capacity = executor.capacity();
         let ring = model.plan.tensor(model.ids).shape(capacity)[0] as u32;
-        Generator {
+        Ok(Generator {
             slots: Slots::new(capacity.rows),
             queue: Queue::new(&model, &*executor),
             lanes: Lanes::new(capacity),
@@ -102,7 +112,7 @@ impl Generator {
             length: FIRST_GUESS,
             model,
             executor,
-        }
+        })
     }
 
     /// Whether log-probabilities come back from the device; they do, unless this says otherwise.

@@ -4,6 +4,7 @@ use super::device::ParamsBy;
 
 /// What kernels share, by name.
 const LIBRARY: &[(&str, &str)] = &[
+    ("activation", crate::wgsl!("lib/activation")),
     ("advance", crate::wgsl!("lib/advance")),
     ("backward", crate::wgsl!("lib/backward")),
     ("backward_row", crate::wgsl!("lib/backward_row")),

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 use super::fields::{Fields, write_ids};
 use super::weight_shapes;
 use crate::error::{Error, Result};
-use crate::plan::network::{Cell, Shape};
+use crate::ops::activation::Activation;
+use crate::plan::network::{Cell, Form, Kind, Shape};
 
 /// The format that this version reads and writes.
 pub const FORMAT_VERSION: u64 = 1;
@@ -19,8 +20,8 @@ const MAX_LAYERS: u64 = 256;
 /// config.json. Unknown fields are allowed in a file, as Hugging Face's tools allow them; they are not kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
-    /// The cell of every layer.
-    #[serde(serialize_with = "write_cell")]
+    /// The cell of every layer; in the file its name, and a field for each thing that PyTorch's cell has otherwise.
+    #[serde(flatten, serialize_with = "write_cell")]
     pub cell: Cell,
     /// V: rows of the embedding and of the output layer. The tokenizer may have fewer tokens.
     pub vocab_size: usize,
@@ -80,12 +81,9 @@ impl Config {
         fields.size("format_version", FORMAT_VERSION..=FORMAT_VERSION).map_err(|_| {
             fields.wrong("format_version", &format!("{FORMAT_VERSION}, the format that this version reads"))
         })?;
-        let cells = [Cell::Lstm, Cell::Gru];
-        let name = fields.text("cell")?;
-        let cell = cells.into_iter().find(|cell| name.as_deref() == Some(cell.name()));
         let vocab_size = fields.size("vocab_size", 1..=MAX_VOCAB)?;
         let config = Config {
-            cell: cell.ok_or_else(|| fields.wrong("cell", "\"lstm\" or \"gru\""))?,
+            cell: read_cell(&fields)?,
             vocab_size,
             embedding_size: fields.size("embedding_size", 1..=MAX_WIDTH)?,
             hidden_size: fields.size("hidden_size", 1..=MAX_WIDTH)?,
@@ -107,10 +105,12 @@ impl Config {
     /// What no field says alone.
     fn check(&self, file: &str) -> Result<()> {
         let Config { embedding_size, hidden_size, .. } = *self;
-        if self.tie_word_embeddings && embedding_size != hidden_size {
+        let outputs = self.cell.form().outputs(hidden_size);
+        if self.tie_word_embeddings && embedding_size != outputs {
+            let what = if outputs == hidden_size { "hidden_size is" } else { "a layer's outputs are" };
             return Err(Error::Model(format!(
-                "{file}: tie_word_embeddings is true, but embedding_size is {embedding_size} and hidden_size is \
-                 {hidden_size}; expected equal sizes"
+                "{file}: tie_word_embeddings is true, but embedding_size is {embedding_size} and {what} {outputs}; \
+                 expected equal sizes"
             )));
         }
         for (name, shape) in weight_shapes(&self.shape()) {
@@ -152,8 +152,76 @@ impl Config {
     }
 }
 
+/// The cell from its name and the fields that say what it has otherwise than PyTorch's.
+fn read_cell(fields: &Fields) -> Result<Cell> {
+    let name = fields.text("cell")?;
+    let kind = Kind::ALL.into_iter().find(|kind| name.as_deref() == Some(kind.name()));
+    let kind = kind.ok_or_else(|| fields.wrong("cell", "\"lstm\", \"gru\" or \"rnn\""))?;
+    let plain = Form::plain(kind);
+    let activation = |field: &str, default: Activation| {
+        let Some(name) = fields.text(field)? else { return Ok(default) };
+        let names: Vec<&str> = Activation::ALL.iter().map(|f| f.name()).collect();
+        Activation::named(&name).ok_or_else(|| fields.wrong(field, &format!("one of {}", names.join(", "))))
+    };
+    let cell = activation("activation", plain.cell)?;
+    let form = Form {
+        kind,
+        gate: activation("recurrent_activation", plain.gate)?,
+        cell,
+        output: activation("output_activation", plain.output)?,
+        peepholes: fields.flag("peepholes")?.unwrap_or(false),
+        reset_before: fields.flag("reset_before")?.unwrap_or(false),
+        projection: fields.integer("projection_size", 1..=MAX_WIDTH)?.map(|p| p as usize),
+        bidirectional: fields.flag("bidirectional")?.unwrap_or(false),
+    };
+    let only = |field: &str, whose: Kind, has: bool| match has && kind != whose {
+        true => Err(fields.wrong(field, &format!("none, as the cell is {}", kind.name()))),
+        false => Ok(()),
+    };
+    only("peepholes", Kind::Lstm, form.peepholes)?;
+    only("projection_size", Kind::Lstm, form.projection.is_some())?;
+    only("output_activation", Kind::Lstm, form.output != plain.output)?;
+    only("reset_before", Kind::Gru, form.reset_before)?;
+    if kind == Kind::Rnn && form.gate != plain.gate {
+        return Err(fields.wrong("recurrent_activation", "none, as an rnn has no gates"));
+    }
+    Ok(form.into_cell())
+}
+
+/// The fields of [`read_cell`]; what PyTorch's cell has is left out.
 fn write_cell<S: Serializer>(cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(cell.name())
+    #[derive(Serialize)]
+    struct Fields {
+        cell: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        activation: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recurrent_activation: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output_activation: Option<&'static str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        peepholes: bool,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        reset_before: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        projection_size: Option<usize>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        bidirectional: bool,
+    }
+    let form = cell.form();
+    let plain = Form::plain(form.kind);
+    let other = |f: Activation, default: Activation| (f != default).then_some(f.name());
+    let fields = Fields {
+        cell: form.kind.name(),
+        activation: other(form.cell, plain.cell),
+        recurrent_activation: other(form.gate, plain.gate),
+        output_activation: other(form.output, plain.output),
+        peepholes: form.peepholes,
+        reset_before: form.reset_before,
+        projection_size: form.projection,
+        bidirectional: form.bidirectional,
+    };
+    fields.serialize(serializer)
 }
 
 #[cfg(test)]
@@ -197,10 +265,40 @@ mod tests {
     }
 
     #[test]
+    fn cells_of_other_forms_are_written_and_read() {
+        let plain = Form::plain;
+        for form in [
+            Form { bidirectional: true, ..plain(Kind::Gru) },
+            Form { reset_before: true, gate: Activation::HardSigmoid, ..plain(Kind::Gru) },
+            Form { projection: Some(3), ..plain(Kind::Lstm) },
+            Form { peepholes: true, output: Activation::Relu, gate: Activation::HardSigmoid6, ..plain(Kind::Lstm) },
+            plain(Kind::Rnn),
+            Form { cell: Activation::Relu, bidirectional: true, ..plain(Kind::Rnn) },
+        ] {
+            let cell = form.into_cell();
+            let shape = Shape { cell, vocab: 10, embedding: 4, hidden: 6, layers: 2 };
+            let config = Config::new(shape);
+            let json = config.to_json().unwrap();
+            assert_eq!(Config::from_json("config.json", json.as_bytes()).unwrap(), config, "{json}");
+            assert!(matches!(cell, Cell::Other(_)));
+        }
+        assert_eq!(plain(Kind::Lstm).into_cell(), Cell::Lstm);
+        let shape = Shape { cell: Cell::Gru, vocab: 10, embedding: 4, hidden: 6, layers: 2 };
+        let json = Config::new(shape).to_json().unwrap();
+        assert!(!json.contains("bidirectional") && !json.contains("activation"), "{json}");
+    }
+
+    #[test]
     fn errors_name_file_field_found_and_expected() {
         for (from, to, expected) in [
-            ("\"lstm\"", "\"rnn\"", "m/config.json: field `cell` is \"rnn\"; expected \"lstm\" or \"gru\""),
-            ("\"cell\"", "\"cello\"", "field `cell` is missing; expected \"lstm\" or \"gru\""),
+            ("\"lstm\"", "\"cnn\"", "m/config.json: field `cell` is \"cnn\"; expected \"lstm\", \"gru\" or \"rnn\""),
+            ("\"num_layers\"", "\"reset_before\": true, \"num_layers\"", "field `reset_before` is true; expected none"),
+            (
+                "\"num_layers\"",
+                "\"activation\": \"swish\", \"num_layers\"",
+                "field `activation` is \"swish\"; expected one of",
+            ),
+            ("\"cell\"", "\"cello\"", "field `cell` is missing; expected \"lstm\", \"gru\" or \"rnn\""),
             ("1, \"cell\"", "2, \"cell\"", "field `format_version` is 2; expected 1"),
             ("\"format_version\": 1, ", "", "field `format_version` is missing; expected 1"),
             ("\"hidden_size\": 6", "\"hidden_size\": \"6\"", "field `hidden_size` is \"6\"; expected a whole number"),

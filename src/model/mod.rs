@@ -23,7 +23,7 @@ pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
 pub use init::initial_weights;
 pub use numbers::Numbers;
-pub use safetensors::{Bytes, Dtype, Precision, Stored, read_header};
+pub use safetensors::{Bytes, Dtype, Precision, Stored, metadata_entry, read_header};
 pub use weights::Weights;
 
 /// The models in the program, under the names that stand for their folders.
@@ -198,20 +198,15 @@ fn checked_json(value: &impl Serialize, reads_back: impl FnOnce(&[u8]) -> Result
 
 /// Names and shapes of a model's weights, as on disk.
 pub fn weight_shapes(shape: &Shape) -> Vec<(String, Vec<usize>)> {
-    let gates = shape.cell.gates() * shape.hidden;
+    let form = shape.cell.form();
+    let outputs = form.outputs(shape.hidden);
     let mut shapes = vec![("embedding.weight".to_string(), vec![shape.vocab, shape.embedding])];
     for layer in 0..shape.layers {
-        let inputs = if layer == 0 { shape.embedding } else { shape.hidden };
-        for (name, dims) in [
-            ("weight_ih", vec![gates, inputs]),
-            ("weight_hh", vec![gates, shape.hidden]),
-            ("bias_ih", vec![gates]),
-            ("bias_hh", vec![gates]),
-        ] {
-            shapes.push((format!("rnn.{name}_l{layer}"), dims));
-        }
+        let inputs = if layer == 0 { shape.embedding } else { outputs };
+        let weights = form.weight_shapes(layer, inputs, shape.hidden);
+        shapes.extend(weights.into_iter().map(|(name, dims)| (format!("rnn.{name}"), dims)));
     }
-    shapes.push(("output.weight".into(), vec![shape.vocab, shape.hidden]));
+    shapes.push(("output.weight".into(), vec![shape.vocab, outputs]));
     shapes.push(("output.bias".into(), vec![shape.vocab]));
     shapes
 }

@@ -128,6 +128,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Its place among the file's bytes.
+    pub fn place(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> u128 {
         elements(&self.shape).unwrap_or(u128::MAX)
@@ -164,6 +169,19 @@ pub fn read_header(file: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
         Stored { name, dtype: info.dtype, shape: info.shape, range: first + start as usize..first + end as usize }
     });
     Ok(stored.collect())
+}
+
+/// A text that the header keeps under `__metadata__`; `None` where there is no such text, or no header.
+pub fn metadata_entry(bytes: &[u8], key: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "__metadata__")]
+        metadata: Option<BTreeMap<String, String>>,
+    }
+    let (len, rest) = bytes.split_first_chunk::<8>()?;
+    let len = u64::from_le_bytes(*len);
+    let (header, _) = rest.split_at_checked(usize::try_from(len).ok().filter(|_| len <= MAX_HEADER)?)?;
+    serde_json::from_slice::<Header>(header).ok()?.metadata?.remove(key)
 }
 
 /// The entries of a file's `__metadata__`, whose header was read before.

@@ -5,6 +5,7 @@
 //! units, bytes moved and flops; parameters; `record`; the table row; the reference; the cases.
 //! An op does no input or output and knows no device.
 
+pub mod activation;
 pub mod adam;
 pub mod admit;
 mod args;
@@ -19,10 +20,13 @@ pub mod filter;
 pub mod filters;
 pub mod gather_rows;
 pub mod gru_decode;
+pub mod gru_gates;
+pub mod gru_reset;
 pub mod gru_step;
 pub mod gru_step_backward;
 pub mod logsumexp;
 pub mod lstm_decode;
+pub mod lstm_gates;
 pub mod lstm_step;
 pub mod lstm_step_backward;
 pub mod matmul;
@@ -33,9 +37,11 @@ pub mod noise;
 pub mod pack_weight;
 pub mod place_rows;
 pub mod reset_rows;
+pub mod rnn_gates;
 pub mod rows;
 pub mod sample;
 pub mod schedule;
+pub mod select_rows;
 pub mod sgd;
 pub mod softmax;
 pub mod square_sum;
@@ -64,6 +70,11 @@ pub static TABLE: &[&OpRow] = &[
     &gru_step::ROW,
     &gru_step_backward::ROW,
     &gru_decode::ROW,
+    &rnn_gates::ROW,
+    &lstm_gates::ROW,
+    &gru_reset::ROW,
+    &gru_gates::ROW,
+    &select_rows::ROW,
     &logsumexp::ROW,
     &softmax::ROW,
     &target_log_prob::ROW,

@@ -106,7 +106,7 @@ fn hashes(model: &Model, make: Make<'_>, requests: &[Request]) -> Result<Vec<u64
     let sizes = Sizes { rows: requests.len(), time: 2 };
     let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
     model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
-    let mut generator = Generator::new(lm, executor);
+    let mut generator = Generator::new(lm, executor).map_err(|e| e.to_string())?;
     for request in requests {
         generator.submit(request.clone()).map_err(|e| e.to_string())?;
     }

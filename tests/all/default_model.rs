@@ -112,7 +112,7 @@ fn text(
 ) -> Result<Vec<u32>, String> {
     let run = || {
         model.weights.load_into(&mut *executor)?;
-        let mut generator = Generator::new(lm.clone(), executor);
+        let mut generator = Generator::new(lm.clone(), executor)?;
         generator.submit(request.clone())?;
         let mut events = Vec::new();
         while !generator.is_idle() {

@@ -135,7 +135,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
         let sizes = Sizes { rows, time: 16 };
         let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
         model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
-        let mut generator = Generator::new(lm.clone(), executor);
+        let mut generator = Generator::new(lm.clone(), executor).map_err(|e| e.to_string())?;
         for request in requests {
             generator.submit(request.clone()).map_err(|e| e.to_string())?;
         }
@@ -167,7 +167,7 @@ fn bad_requests() -> Outcome {
     let lm = gatefold::generate::plan(model.shape, 2);
     let sizes = Sizes { rows: 2, time: 4 };
     let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
-    let mut generator = Generator::new(lm, executor);
+    let mut generator = Generator::new(lm, executor)?;
     let options = Options::default();
     let good = Request { prompt: vec![1], sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
     let mut refused = |request: Request, what: &str| -> Result<(), String> {

@@ -67,7 +67,7 @@ fn check_window(recorded: &Recorded<Case>, on: On) -> Outcome {
         if section == model.logits {
             check_close("log_probs", &output, &log_probs, LOG_PROB_TOLERANCE)?;
         }
-        recorded.check_states(shape.cell, &states, on.tolerance())?;
+        recorded.check_states(shape.cell.form().kind, &states, on.tolerance())?;
     }
     DONE
 }
@@ -79,7 +79,7 @@ fn check_greedy(recorded: &Recorded<Case>, on: On) -> Outcome {
     let sizes = Sizes { rows: prompts.len(), time: PREFILL_WINDOW };
     let mut executor = on.executor(&model.plan, sizes, &generate::sections(&model));
     recorded.weights().load_into(&mut *executor)?;
-    let mut generator = Generator::new(model, executor);
+    let mut generator = Generator::new(model, executor)?;
     let requests = prompts.iter().zip(greedy).enumerate().map(|(i, (prompt, tokens))| Request {
         prompt: prompt.clone(),
         sequence: i as u64,

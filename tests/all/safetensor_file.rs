@@ -11,8 +11,8 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run};
 use gatefold::model::Weights;
 use gatefold::ops::Buffer;
-use gatefold::plan::network::{Cell, Layer};
-use gatefold::plan::{Plan, SectionId, Sizes, TensorId};
+use gatefold::plan::network::{Kind, Layer};
+use gatefold::plan::{Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
@@ -44,12 +44,24 @@ impl<C> Recorded<C> {
         Weights::from_tensors(weights.collect::<BTreeMap<_, _>>())
     }
 
-    /// Compares the states after a window with `out.hn` and `out.cn`.
-    pub fn check_states(&self, cell: Cell, states: &States, tolerance: f64) -> Result<(), Failed> {
-        check_close("hn", &states.h, self.tensor("out.hn")?, tolerance)?;
-        match cell {
-            Cell::Lstm => check_close("cn", &states.c, self.tensor("out.cn")?, tolerance),
-            Cell::Gru => Ok(()),
+    /// The case's weights for a plan; zeros for biases that it has none for.
+    pub fn weights_or_zeros(&self, plan: &Plan) -> Weights {
+        let of_plan = plan.ids().map(|id| plan.tensor(id)).filter(|tensor| tensor.role == Role::Weight);
+        let weights = of_plan.map(|tensor| {
+            let values = self.tensor(&format!("param.{}", tensor.name)).map(<[f32]>::to_vec);
+            let zeros =
+                vec![0.0; if tensor.name.contains("bias") { tensor.len(Sizes { rows: 1, time: 1 }) } else { 0 }];
+            (tensor.name.clone(), values.unwrap_or(zeros))
+        });
+        Weights::from_tensors(weights.collect::<BTreeMap<_, _>>())
+    }
+
+    /// Compares the states after a window with `out.hn` and `out.cn`; gives the largest difference.
+    pub fn check_states(&self, kind: Kind, states: &States, tolerance: f64) -> Result<f64, Failed> {
+        let h = check_close("hn", &states.h, self.tensor("out.hn")?, tolerance)?;
+        match kind {
+            Kind::Lstm => Ok(h.max(check_close("cn", &states.c, self.tensor("out.cn")?, tolerance)?)),
+            Kind::Gru | Kind::Rnn => Ok(h),
         }
     }
 }
@@ -65,9 +77,23 @@ pub fn trials_per_case<C>(
 where
     C: DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    let wanted_cases = read::<C>(file).and_then(|mut cases| {
+    trials_of_files(group, &file.with_extension("json"), &file.with_extension("safetensors"), wanted, check)
+}
+
+/// The same for records and tensors in files of different names.
+pub fn trials_of_files<C>(
+    group: &str,
+    records: &Path,
+    tensors: &Path,
+    wanted: fn(&C) -> bool,
+    check: fn(&Recorded<C>, On) -> Outcome,
+) -> Vec<Trial>
+where
+    C: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let wanted_cases = read::<C>(records, tensors).and_then(|mut cases| {
         cases.retain(|recorded| wanted(&recorded.case));
-        if cases.is_empty() { Err(format!("{}: no case that could be checked", file.display())) } else { Ok(cases) }
+        if cases.is_empty() { Err(format!("{}: no case that could be checked", records.display())) } else { Ok(cases) }
     });
     match wanted_cases {
         Ok(cases) => cases.into_iter().flat_map(|recorded| trials_of(group, recorded, check)).collect(),
@@ -80,23 +106,14 @@ where
     C: Clone + Send + Sync + 'static,
 {
     let name = format!("{group}: {}", recorded.name);
-    let run = move |on| check(&recorded, on);
-    let on_cpu = [("references", On::References), ("fast functions", On::Fast)].map(|(functions, on)| {
-        let run = run.clone();
-        trial(format!("{name} on the CPU with {functions}"), move || run(on))
-    });
-    let on_adapters = trials_per_adapter(&name, move |adapter| run(On::Adapter(adapter)));
-    on_cpu.into_iter().chain(on_adapters).collect()
+    trials_on_all(&name, move |on| check(&recorded, on))
 }
 
-fn read<C: DeserializeOwned>(file: &Path) -> Result<Vec<Recorded<C>>, String> {
-    let bytes_of = |extension: &str| {
-        let path = file.with_extension(extension);
-        std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))
-    };
-    let wrong = |what: String| format!("{}: {what}", file.display());
-    let cases: BTreeMap<String, C> = serde_json::from_slice(&bytes_of("json")?).map_err(|e| wrong(e.to_string()))?;
-    let bytes = bytes_of("safetensors")?;
+fn read<C: DeserializeOwned>(records: &Path, tensors: &Path) -> Result<Vec<Recorded<C>>, String> {
+    let bytes_of = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+    let wrong = |what: String| format!("{}: {what}", records.display());
+    let cases: BTreeMap<String, C> = serde_json::from_slice(&bytes_of(records)?).map_err(|e| wrong(e.to_string()))?;
+    let bytes = bytes_of(tensors)?;
     let parsed = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
     let floats = parsed.iter().filter(|(_, view)| view.dtype() == Dtype::F32);
     let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("chunks of four"));
@@ -133,6 +150,18 @@ impl On {
     }
 }
 
+/// On the CPU with references and with fast functions, and on each adapter: trials of one check.
+pub fn trials_on_all<F>(name: &str, check: F) -> Vec<Trial>
+where
+    F: Fn(On) -> Outcome + Clone + Send + 'static,
+{
+    let on_cpu = [("references", On::References), ("fast functions", On::Fast)].map(|(functions, on)| {
+        let check = check.clone();
+        trial(format!("{name} on the CPU with {functions}"), move || check(on))
+    });
+    on_cpu.into_iter().chain(trials_per_adapter(name, move |adapter| check(On::Adapter(adapter)))).collect()
+}
+
 /// The states of all layers, [L, B, H]; c is empty for a cell without.
 pub struct States {
     pub h: Vec<f32>,
@@ -159,8 +188,17 @@ pub fn run_window(
     Ok((results[0].real().to_vec(), States { h, c }))
 }
 
-/// Fails where two tensors are further apart than `tolerance`, and says where most.
-pub fn check_close<T>(what: &str, found: &[f32], expected: &[T], tolerance: f64) -> Result<(), Failed>
+/// Writes a case's largest difference to the file that `GATEFOLD_ERRORS` names, if it does: a line of the table in
+/// docs/FORMATS.md.
+pub fn note_error(group: &str, name: &str, on: On, error: f64) {
+    use std::io::Write;
+    let Some(path) = std::env::var_os("GATEFOLD_ERRORS") else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let _ = file.and_then(|mut file| writeln!(file, "{group}\t{name}\t{on:?}\t{error:.1e}"));
+}
+
+/// Fails where two tensors are further apart than `tolerance`, and says where most; gives the largest difference.
+pub fn check_close<T>(what: &str, found: &[f32], expected: &[T], tolerance: f64) -> Result<f64, Failed>
 where
     T: Into<f64> + Copy,
 {
@@ -168,8 +206,8 @@ where
     ensure!(left == right, "{what} has {left} elements, expected {right}");
     let apart = |i: &usize| (f64::from(found[*i]) - expected[*i].into()).abs();
     // In the total order NaN is larger than any distance.
-    let Some(worst) = (0..left).max_by(|i, j| apart(i).total_cmp(&apart(j))) else { return Ok(()) };
+    let Some(worst) = (0..left).max_by(|i, j| apart(i).total_cmp(&apart(j))) else { return Ok(0.0) };
     let (found, expected, apart) = (found[worst], expected[worst].into(), apart(&worst));
     ensure!(apart <= tolerance, "{what}[{worst}] is {found}, expected {expected}: {apart:.2e} over {tolerance:e}");
-    Ok(())
+    Ok(apart)
 }

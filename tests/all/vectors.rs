@@ -1,21 +1,21 @@
-//! PyTorch's cells: a stack over time gives the outputs and final states that `torch.nn.LSTM` and `torch.nn.GRU`
-//! gave in float64, from the same inputs, initial states and weights.
+//! PyTorch's cells: a stack over time gives the outputs and final states that `torch.nn.LSTM`, `torch.nn.GRU` and
+//! `torch.nn.RNN` gave in float64, from the same inputs, initial states, lengths and weights.
 //!
 //! The vectors are cells.json and cells.safetensors in the folder that `GATEFOLD_VECTORS` names, else in
 //! `../shared/vectors/pytorch`; without either the trials are skipped. Tensors are batch first: `x` [B, S, K], `h0` and
-//! `c0` [L, B, H], `param.weight_ih_l0` and so on, `out.y` [B, S, H], `out.hn`, `out.cn`. Cases that networks here
-//! cannot have (two directions, no bias, projections, ragged rows) are left out.
+//! `c0` [D L, B, H], `param.weight_ih_l0` and so on, `out.y` [B, S, D H], `out.hn`, `out.cn`.
+//! Plain cells run twice: as the stack that models have, and as a stack of forms.
 
 use std::path::PathBuf;
 
 use gatefold::executor::{Executor, Values};
 use gatefold::plan::Sizes;
-use gatefold::plan::network::{Cell, Layer, stack};
+use gatefold::plan::network::{Cell, Form, Kind, Layer, form_stack, stack};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 
 use crate::context::{DONE, Outcome, project, skipped, trial};
-use crate::safetensor_file::{On, Recorded, check_close, run_window, trials_per_case};
+use crate::safetensor_file::{On, Recorded, check_close, note_error, run_window, trials_per_case};
 
 const GROUP: &str = "PyTorch cell";
 pub const FOLDER: &str = "../shared/vectors/pytorch";
@@ -41,17 +41,26 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn cell(&self) -> Option<Cell> {
-        match self.cell.as_str() {
-            "LSTM" => Some(Cell::Lstm),
-            "GRU" => Some(Cell::Gru),
-            _ => None,
-        }
+    fn form(&self) -> Result<Form, String> {
+        let kind = match self.cell.as_str() {
+            "LSTM" => Kind::Lstm,
+            "GRU" => Kind::Gru,
+            "RNN" => Kind::Rnn,
+            other => return Err(format!("no such cell: {other}")),
+        };
+        let projection = Some(self.proj_size).filter(|p| *p > 0);
+        Ok(Form { projection, bidirectional: self.bidirectional, ..Form::plain(kind) })
     }
 
+    /// The plain cell, where it is one and rows have one length.
+    pub fn cell(&self) -> Option<Cell> {
+        let cell = self.form().ok()?.into_cell();
+        (!matches!(cell, Cell::Other(_)) && self.lengths.is_none()).then_some(cell)
+    }
+
+    /// Whether a stack that can be trained has such layers: they have biases.
     pub fn is_plain(&self) -> bool {
-        let plain = !self.bidirectional && self.bias && self.proj_size == 0 && self.lengths.is_none();
-        plain && self.cell().is_some()
+        self.bias && self.cell().is_some()
     }
 }
 
@@ -63,17 +72,42 @@ pub fn folder() -> Option<PathBuf> {
 
 pub fn trials() -> Vec<Trial> {
     match folder() {
-        Some(folder) => trials_per_case(GROUP, &folder.join("cells"), Case::is_plain, check),
+        Some(folder) => trials_per_case(GROUP, &folder.join("cells"), |_| true, check),
         None => vec![trial(format!("{GROUP}: cases"), || skipped(FOLDER))],
     }
 }
 
 fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
+    if let Some(cell) = recorded.case.cell() {
+        check_plain(recorded, cell, on)?;
+    }
     let Case { rows, time, n_in, hidden, layers, .. } = recorded.case;
-    let cell = recorded.case.cell().expect("only supported cases are checked");
+    let form = recorded.case.form()?;
+    let stack = form_stack(form, n_in, hidden, layers, recorded.case.lengths.is_some());
+    let mut executor = on.executor(&stack.plan, Sizes { rows, time }, &[stack.forward]);
+    recorded.weights_or_zeros(&stack.plan).load_into(&mut *executor)?;
+    let x = swap_axes(recorded.tensor("x")?, [rows, time, n_in]);
+    executor.write(stack.x, 0, Values::F32(&x))?;
+    if let Some(lengths) = &recorded.case.lengths {
+        let lengths: Vec<u32> = lengths.iter().map(|n| *n as u32).collect();
+        executor.write(stack.lengths, 0, Values::U32(&lengths))?;
+    }
+    write_initial_states(recorded, &stack.layers, &mut *executor)?;
+    let (y, states) = run_window(&mut *executor, stack.forward, &stack.layers, stack.y)?;
+    let y = swap_axes(&y, [time, rows, form.outputs(hidden)]);
+    let worst = [
+        check_close("y", &y, recorded.tensor("out.y")?, on.tolerance())?,
+        recorded.check_states(form.kind, &states, on.tolerance())?,
+    ];
+    note_error(GROUP, &recorded.name, on, worst.into_iter().fold(0.0, f64::max));
+    DONE
+}
+
+fn check_plain(recorded: &Recorded<Case>, cell: Cell, on: On) -> Result<(), libtest_mimic::Failed> {
+    let Case { rows, time, n_in, hidden, layers, .. } = recorded.case;
     let stack = stack(cell, n_in, hidden, layers);
     let mut executor = on.executor(&stack.plan, Sizes { rows, time }, &[stack.forward]);
-    recorded.weights().load_into(&mut *executor)?;
+    recorded.weights_or_zeros(&stack.plan).load_into(&mut *executor)?;
     let x = swap_axes(recorded.tensor("x")?, [rows, time, n_in]);
     executor.write(stack.x, 0, Values::F32(&x))?;
     write_initial_states(recorded, &stack.layers, &mut *executor)?;
@@ -82,8 +116,8 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
     // y is every state but the first.
     let y = swap_axes(&slots[rows * hidden..], [time, rows, hidden]);
     check_close("y", &y, recorded.tensor("out.y")?, on.tolerance())?;
-    recorded.check_states(cell, &states, on.tolerance())?;
-    DONE
+    recorded.check_states(cell.form().kind, &states, on.tolerance())?;
+    Ok(())
 }
 
 /// Writes h0 to the first slot of each layer's h, and c0.
@@ -92,15 +126,16 @@ pub fn write_initial_states(
     layers: &[Layer],
     executor: &mut dyn Executor,
 ) -> Result<(), libtest_mimic::Failed> {
-    if !recorded.case.state {
+    let Case { rows, hidden, proj_size, state, .. } = recorded.case;
+    if !state {
         return Ok(());
     }
-    let of_layer = recorded.case.rows * recorded.case.hidden;
+    let of_layer = rows * if proj_size > 0 { proj_size } else { hidden };
     for (layer, h0) in layers.iter().zip(recorded.tensor("h0")?.chunks(of_layer)) {
         executor.write(layer.h, 0, Values::F32(h0))?;
     }
     for (i, c) in layers.iter().enumerate().filter_map(|(i, layer)| Some((i, layer.c?))) {
-        executor.write(c, 0, Values::F32(&recorded.tensor("c0")?[i * of_layer..][..of_layer]))?;
+        executor.write(c, 0, Values::F32(&recorded.tensor("c0")?[i * rows * hidden..][..rows * hidden]))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
 use crate::model::{Config, Model, Weights};
 use crate::plan::bytes_in_words;
+use crate::plan::network::Cell;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
     Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
@@ -109,6 +110,12 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
 
 /// The engine, if its memory is there.
 fn engine(device: &Device, options: &Options, config: &Config) -> Result<Engine> {
+    if let Cell::Other(form) = config.cell {
+        return Err(Error::Model(format!(
+            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm and gru cells are trained",
+            form.kind.name()
+        )));
+    }
     let recipe = options.recipe(config);
     let need = Engine::memory_need(&recipe);
     let advice = "A smaller --batch-size, --sequence-length or --hidden needs less";

@@ -108,6 +108,7 @@ fn step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients
             let at = gru_step_backward::Offsets { gates: now, next, h_before: now, dy: now };
             gru_step_backward::record(b, op, Dim::ROWS, at);
         }
+        Cell::Other(_) => unreachable!("stack_scratch_kept has refused it"),
     }
 }
 

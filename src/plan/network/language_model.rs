@@ -1,8 +1,8 @@
 //! A language model: what generation and scoring run.
 
 use super::arrivals::{Arrivals, Shared, arrivals};
-use super::stack::{layer, read_slot};
-use super::{Cell, Layer, Rows, StackScratch, decode_stack, head, rnn_stack, stack_scratch};
+use super::stack::read_slot;
+use super::{Cell, Layer, Rows, StackScratch, decode_stack, head, layers, rnn_stack, stack_scratch};
 use crate::ops::rows::ROW_WORDS;
 use crate::ops::{count_token, embed, filter, gather_rows, logsumexp, sample, softmax, target_log_prob};
 use crate::plan::{Affine, Builder, Dim, Plan, Role, SectionId, TensorId};
@@ -55,6 +55,8 @@ pub struct LanguageModel {
     pub targets: TensorId,
     /// `[T, B]`: their log-probabilities.
     pub target_log_probs: TensorId,
+    /// `[T, B, 1, V]`: logits of a window, of `score` and `logits`.
+    pub window_logits: TensorId,
     /// `[T, B, 1, V]` log-probabilities, of `logits`.
     pub all_log_probs: TensorId,
     /// `[B, 32]` u32: the row table.
@@ -88,15 +90,14 @@ pub struct LanguageModel {
 /// Writes the plan of a language model.
 pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     let b = &mut Builder::new();
-    let Shape { cell, vocab, embedding, hidden, layers } = shape;
+    let Shape { cell, vocab, embedding, hidden, .. } = shape;
     let window = Dim::TIME * Dim::ROWS;
 
     let table_e = b.f32(Role::Weight, "embedding.weight", &[vocab.into(), embedding.into()]);
     let embedding_group = b.split_group();
     b.split(table_e, 0, embedding_group);
-    let layers: Vec<Layer> =
-        (0..layers).map(|i| layer(b, cell, "rnn.", i, if i == 0 { embedding } else { hidden }, hidden)).collect();
-    let head = head(b, vocab, hidden);
+    let layers = layers(b, cell, "rnn.", embedding, hidden, shape.layers);
+    let head = head(b, vocab, cell.form().outputs(hidden));
 
     let input = b.u32(Role::Io, "input", &[Dim::TIME, Dim::ROWS]);
     let targets = b.u32(Role::Io, "targets", &[Dim::TIME, Dim::ROWS]);
@@ -135,11 +136,14 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
         sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(room.ring));
     };
     let step = b.section("step", |b| {
+        if cell.is_bidirectional() {
+            return;
+        }
         let y = decode_stack(b, &layers, table_e, tokens);
         head.record(b, y, step_logits, Dim::ROWS);
         draw(b, sample::Marks::Unfiltered(no_marks));
     });
-    let step_filtered = marks.map(|marks| {
+    let step_filtered = marks.filter(|_| !cell.is_bidirectional()).map(|marks| {
         b.section("step_filtered", |b| {
             count_token::record(b, table, tokens, marks, Dim::ROWS);
             let y = decode_stack(b, &layers, table_e, tokens);
@@ -166,6 +170,7 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
         input,
         targets,
         target_log_probs,
+        window_logits,
         all_log_probs,
         table,
         tokens,
@@ -189,10 +194,11 @@ fn permute_section(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, so
         for (layer, over_time) in layers.iter().zip(&scratch.layers) {
             let slots = std::iter::once((layer.h, read_slot())).chain(layer.c.map(|c| (c, 0.into())));
             for (state, at) in slots {
-                let away = gather_rows::GatherRows { from: state, index: source, to: over_time.states };
+                let room = layer.parts.filter(|_| Some(state) == layer.c).map_or(over_time.states, |parts| parts.c);
+                let away = gather_rows::GatherRows { from: state, index: source, to: room };
                 let offsets = gather_rows::Offsets { from: at, to: 0.into(), gather: true };
                 gather_rows::record(b, away, Dim::ROWS, offsets);
-                let back = gather_rows::GatherRows { from: over_time.states, index: source, to: state };
+                let back = gather_rows::GatherRows { from: room, index: source, to: state };
                 let offsets = gather_rows::Offsets { from: 0.into(), to: at, gather: false };
                 gather_rows::record(b, back, Dim::ROWS, offsets);
             }

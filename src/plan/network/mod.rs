@@ -3,21 +3,25 @@
 
 mod arrivals;
 mod backward;
+mod form;
 mod head;
 mod language_model;
 mod optimiser;
 mod stack;
 mod trained_stack;
 mod training;
+mod variants;
 
 pub use arrivals::Arrivals;
 pub use backward::LayerGradients;
+pub use form::{Form, Kind, weight_name};
 pub use head::{Head, head};
 pub use language_model::{LanguageModel, Room, Shape, language_model};
 pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
 pub use trained_stack::{TrainedStack, trained_stack};
 pub use training::{Io, RING, Recipe, Training, training};
+pub use variants::{FormStack, Parts, form_stack, layers};
 
 /// The recurrent cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +30,32 @@ pub enum Cell {
     Lstm,
     /// Gated recurrent unit: gates r z n, state h.
     Gru,
+    /// A layer that differs from both; it runs, and is not trained.
+    Other(Form),
 }
 
 impl Cell {
+    /// All that the cell is.
+    pub fn form(self) -> Form {
+        match self {
+            Cell::Lstm => Form::plain(Kind::Lstm),
+            Cell::Gru => Form::plain(Kind::Gru),
+            Cell::Other(form) => form,
+        }
+    }
+
     /// Number of gates.
     pub fn gates(self) -> usize {
-        match self {
-            Cell::Lstm => 4,
-            Cell::Gru => 3,
-        }
+        self.form().kind.gates()
     }
 
     /// The name in config.json.
     pub fn name(self) -> &'static str {
-        match self {
-            Cell::Lstm => "lstm",
-            Cell::Gru => "gru",
-        }
+        self.form().kind.name()
+    }
+
+    /// Whether it reads from the end too, so that text cannot be written token by token.
+    pub fn is_bidirectional(self) -> bool {
+        self.form().bidirectional
     }
 }

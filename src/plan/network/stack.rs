@@ -1,6 +1,7 @@
 //! Recurrent layers: weights, states, a stack over time, and a decode step.
 
-use super::Cell;
+use super::variants::{self, Joined, Parts};
+use super::{Cell, layers as declare_layers};
 use crate::ops::lstm_decode::Input;
 use crate::ops::{gather_rows, gru_decode, gru_step, lstm_decode, lstm_step, matmul, reset_rows};
 use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
@@ -24,10 +25,12 @@ pub struct Layer {
     pub h: TensorId,
     /// `[1, B, H]`: the cell state, an LSTM's.
     pub c: Option<TensorId>,
+    /// What a layer of [`Cell::Other`] has besides.
+    pub parts: Option<Parts>,
 }
 
 /// Slots of a layer's `h`: the step of the section reads one and writes the other.
-const SLOTS: usize = 2;
+pub(super) const SLOTS: usize = 2;
 
 /// The slot that step t reads, as a row offset.
 pub(super) fn read_slot() -> Affine {
@@ -35,11 +38,11 @@ pub(super) fn read_slot() -> Affine {
 }
 
 /// The slot that step t writes, as a row offset.
-fn write_slot() -> Affine {
+pub(super) fn write_slot() -> Affine {
     Affine::STEP.plus(1).modulo(SLOTS).times(Dim::ROWS)
 }
 
-/// Declares a layer under PyTorch's names `{prefix}weight_ih_l{index}` and so on, and its states.
+/// Declares a plain layer under PyTorch's names `{prefix}weight_ih_l{index}` and so on, and its states.
 pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: usize, hidden: usize) -> Layer {
     let gates = cell.gates();
     let weight = |b: &mut Builder, name: &str, shape: &[usize]| {
@@ -56,7 +59,7 @@ pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: us
     let h = b.f32(Role::State, format!("h_l{index}"), &[SLOTS.into(), Dim::ROWS, hidden.into()]);
     let c =
         (cell == Cell::Lstm).then(|| b.f32(Role::State, format!("c_l{index}"), &[1.into(), Dim::ROWS, hidden.into()]));
-    Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c }
+    Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c, parts: None }
 }
 
 /// A run of rows of a tensor: where a sequence `[T, B, K]` starts.
@@ -88,6 +91,8 @@ pub(super) struct OverTime {
 #[derive(Clone, Debug)]
 pub struct StackScratch {
     pub(super) layers: Vec<OverTime>,
+    /// Of a stack of [`Cell::Other`].
+    pub(super) joined: Option<Joined>,
     /// `[B]` u32 for row copies in order.
     pub(super) order: TensorId,
 }
@@ -105,12 +110,13 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
             b.f32(Role::Scratch, format!("input_products_{}x{}", key.0, key.1), &shape)
         });
         products.push((key, gates));
-        let states = b.f32(Role::Scratch, format!("states_l{i}"), &[Dim::TIME.plus(1), Dim::ROWS, layer.hidden.into()]);
+        let states = variants::states_over_time(b, format!("states_l{i}"), layer.cell.form(), layer.hidden);
         let candidate = stand_in.filter(|_| layer.cell == Cell::Gru);
         OverTime { gates, states, cells: None, candidate, keep_gates: false }
     });
-    let layers = over_time.collect();
-    StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
+    let over_time = over_time.collect();
+    let joined = variants::joined(b, layers);
+    StackScratch { layers: over_time, joined, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
 }
 
 /// The same with all that backward sections need of each layer.
@@ -126,11 +132,12 @@ pub(super) fn stack_scratch_kept(b: &mut Builder, layers: &[Layer]) -> StackScra
                 let shape = [time, Dim::ROWS, 1.into(), hidden];
                 (None, Some(b.f32(Role::Saved, format!("candidate_l{i}"), &shape)))
             }
+            Cell::Other(_) => unreachable!("no way back through other cells: a run refuses them"),
         };
         OverTime { gates, states, cells, candidate, keep_gates: true }
     });
     let layers = over_time.collect();
-    StackScratch { layers, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
+    StackScratch { layers, joined: None, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
 }
 
 /// A stack of layers over T steps: from x `[T, B, K]` and the layers' states to y `[T, B, H]` and the new states.
@@ -138,6 +145,9 @@ pub(super) fn stack_scratch_kept(b: &mut Builder, layers: &[Layer]) -> StackScra
 /// Each layer takes one matrix product for all its inputs, then T steps. Counts as one step of the section's
 /// counter: the states are read from one slot and written to the other.
 pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: Rows) -> Rows {
+    if let Some(joined) = &scratch.joined {
+        return variants::over_time(b, layers, scratch, joined, x, false);
+    }
     let layers = layers.iter().zip(&scratch.layers);
     layers.fold(x, |x, (layer, over_time)| layer_over_time(b, layer, over_time, scratch.order, x, None))
 }
@@ -161,14 +171,10 @@ pub(super) fn layer_over_time(
     let OverTime { gates, states, cells, .. } = *over_time;
     let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gates };
     matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
-    let copy = |b: &mut Builder, from, to, at: [Affine; 2]| {
-        let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
-        gather_rows::record(b, gather_rows::GatherRows { from, index: order, to }, Dim::ROWS, at);
-    };
     let cells = layer.c.zip(cells);
-    copy(b, layer.h, states, [read_slot(), 0.into()]);
+    copy_rows(b, order, layer.h, states, [read_slot(), 0.into()]);
     if let Some((c, cells)) = cells {
-        copy(b, c, cells, [0.into(), 0.into()]);
+        copy_rows(b, order, c, cells, [0.into(), 0.into()]);
     }
     if let Some(Starts { flags, first }) = starts {
         let first_cells = cells.map(|(_, cells)| cells).or(layer.c);
@@ -177,11 +183,17 @@ pub(super) fn layer_over_time(
         }
     }
     b.repeat(Dim::TIME, Direction::Forward, |b| step(b, layer, over_time));
-    copy(b, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
+    copy_rows(b, order, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
     if let Some((c, cells)) = cells {
-        copy(b, cells, c, [(Dim::TIME * Dim::ROWS).into(), 0.into()]);
+        copy_rows(b, order, cells, c, [(Dim::TIME * Dim::ROWS).into(), 0.into()]);
     }
     Rows { tensor: states, first: Dim::ROWS.into() }
+}
+
+/// Copies B rows from one place to another.
+pub(super) fn copy_rows(b: &mut Builder, order: TensorId, from: TensorId, to: TensorId, at: [Affine; 2]) {
+    let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
+    gather_rows::record(b, gather_rows::GatherRows { from, index: order, to }, Dim::ROWS, at);
 }
 
 /// Step t of a layer over time, t being the innermost loop's index: from row block t of the input products and
@@ -208,6 +220,9 @@ fn step(b: &mut Builder, layer: &Layer, over_time: &OverTime) {
 
 /// One token through a stack: row `ids[m]` of `table` through all layers, one op each. Gives the last h.
 pub fn decode_stack(b: &mut Builder, layers: &[Layer], table: TensorId, ids: TensorId) -> Rows {
+    if layers.iter().any(|layer| layer.parts.is_some()) {
+        return variants::decode(b, layers, table, ids);
+    }
     let (mut source, mut x) = (table, Input::Gather);
     for layer in layers {
         let Layer { w_ih, w_hh, b_ih, b_hh, h, .. } = *layer;
@@ -245,8 +260,8 @@ pub struct Stack {
 /// Writes the plan of a recurrent stack alone. Weights have PyTorch's names without a prefix.
 pub fn stack(cell: Cell, inputs: usize, hidden: usize, layers: usize) -> Stack {
     let b = &mut Builder::new();
-    let layers: Vec<Layer> =
-        (0..layers).map(|i| layer(b, cell, "", i, if i == 0 { inputs } else { hidden }, hidden)).collect();
+    assert!(!matches!(cell, Cell::Other(_)), "form_stack is for other cells");
+    let layers = declare_layers(b, cell, "", inputs, hidden, layers);
     let x = b.f32(Role::Io, "x", &[Dim::TIME, Dim::ROWS, inputs.into()]);
     let scratch = stack_scratch(b, &layers);
     let y = scratch.layers.last().expect("a stack has a layer").states;

@@ -1,0 +1,27 @@
+// One step of a plain recurrent layer from its two products; an invocation computes one unit of one row.
+// import: index, math, activation
+
+struct Params {
+    rows: u32,
+    hidden: u32,
+    gx_row: u32,
+    h_write_row: u32,
+    activation: u32,
+}
+
+@group(0) @binding(0) var<storage, read> gx: array<f32>;
+@group(0) @binding(1) var<storage, read> u: array<f32>;
+@group(0) @binding(2) var<storage, read_write> h: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = fold(group) * 64u + lane;
+    let row = i / params.hidden;
+    let unit = i % params.hidden;
+    if row >= params.rows {
+        return;
+    }
+    let stride = quads(params.hidden) * 4u;
+    let sum = gx[(params.gx_row + row) * stride + unit] + u[row * stride + unit];
+    h[(params.h_write_row + row) * stride + unit] = activate(params.activation, sum);
+}

@@ -1,0 +1,175 @@
+//! Other people's models: their names, gate orders and files. Nothing else knows them.
+//!
+//! A file becomes tensors by name ([`Tensors`]), these become the parts of a language model ([`Parts`]) in PyTorch's
+//! form, and the parts a model. What PyTorch's cells have no form for is an option of the cell; what gatefold has no
+//! option for is an error that says so.
+
+mod archive;
+pub mod cell;
+pub mod keras;
+mod names;
+mod npz;
+pub mod onnx;
+mod onnx_graph;
+mod parts;
+mod pickle;
+mod protobuf;
+mod pytorch;
+mod tensorflow;
+mod tensors;
+mod verify;
+mod vocabulary;
+
+pub use parts::{Imported, Matrix, Parts};
+pub use tensors::{Element, Tensor, Tensors};
+pub use verify::{Agreement, verify};
+pub use vocabulary::Vocabulary;
+
+use crate::error::{Error, Result};
+use crate::model::{Bytes, Dtype, metadata_entry, read_header, short};
+use crate::ops::activation::Activation;
+
+/// A file to be imported, and the ones beside it.
+pub struct Source<'a> {
+    /// Its name in messages; the extension counts for nothing.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Bytes,
+    /// Opens a file beside it.
+    pub open: &'a dyn Fn(&str) -> Result<Bytes>,
+}
+
+/// What people say about their file.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names that are replaced before anything is guessed; an empty new name leaves the tensor out.
+    pub map: Vec<(String, String)>,
+    /// What TensorFlow adds to the forget gates of its BasicLSTMCell.
+    pub forget_bias: f32,
+    /// The function of plain RNN cells under PyTorch's names, which do not say it.
+    pub activation: Option<Activation>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { map: Vec::new(), forget_bias: 1.0, activation: None }
+    }
+}
+
+/// The formats that are known by how they begin.
+enum Format {
+    Safetensors,
+    Torch,
+    Npz,
+    Manifest,
+    Onnx,
+}
+
+/// Reads a model from a file of another program.
+///
+/// # Errors
+/// A file that cannot be read, and what it says that a model here cannot be: with the file, the tensor, layer or node,
+/// what was found and what was expected.
+pub fn import(source: &Source, options: &Options) -> Result<Imported> {
+    let name = &source.name;
+    parts(source, options).map_err(|what| Error::Model(format!("{name}: {what}")))?.into_model(name)
+}
+
+fn parts(source: &Source, options: &Options) -> std::result::Result<Parts, String> {
+    let bytes = &source.bytes;
+    let mut tensors = match format(bytes)? {
+        Format::Onnx => {
+            if !options.map.is_empty() {
+                return Err("--map is for files of named tensors; an ONNX graph says what its tensors are".into());
+            }
+            return onnx_graph::parts(&onnx::read(bytes)?, bytes.len());
+        }
+        Format::Safetensors => safetensors(&source.name, bytes)?,
+        Format::Torch => pytorch::read(bytes)?,
+        Format::Npz => npz::read(bytes)?,
+        Format::Manifest => tensorflow::read_manifest(bytes, source.open)?,
+    };
+    rename(&mut tensors, &options.map)?;
+    let any = |what: &str| tensors.tensors.keys().any(|name| name.ends_with(what));
+    if tensors.keras.is_some() || any("/recurrent_kernel") {
+        keras::parts(tensors)
+    } else if any("lstm_cell/kernel") || any("lstm_cell/weights") {
+        tensorflow::parts(tensors, options)
+    } else {
+        names::parts(tensors, options)
+    }
+}
+
+/// What a file is, by how it begins.
+fn format(bytes: &[u8]) -> std::result::Result<Format, String> {
+    let is_zip = bytes.starts_with(b"PK\x03\x04");
+    let has = |what: &[u8]| bytes.windows(what.len()).rev().take(1 << 20).any(|window| window == what);
+    let begins = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    match bytes {
+        [] => Err("an empty file".into()),
+        _ if is_zip && has(b"data.pkl") => Ok(Format::Torch),
+        _ if is_zip && has(b".npy") => Ok(Format::Npz),
+        _ if is_zip => {
+            Err("a zip archive of neither PyTorch nor NumPy; a .keras file goes through keras_export.py".into())
+        }
+        [0x80, version, ..] if (2..=5).contains(version) => Ok(Format::Torch),
+        [0x89, b'H', b'D', b'F', ..] => {
+            Err("an HDF5 file, as Keras saves; make a .safetensors of it with keras_export.py".into())
+        }
+        // A header of less than 2^40 bytes: no text and no protocol buffer has such zeros.
+        [_, _, _, _, _, 0, 0, 0, b'{', ..] => Ok(Format::Safetensors),
+        _ if begins == Some(&b'{') => Ok(Format::Manifest),
+        // A model begins with its version of the format, field 1, or with its producer's name.
+        [0x08 | 0x12 | 0x3a | 0x42, ..] => Ok(Format::Onnx),
+        _ => Err("not a file that is known here: expected safetensors, a .pt or .pth of PyTorch, .npz, ONNX or the \
+                  manifest of TensorFlow.js weights"
+            .into()),
+    }
+}
+
+fn safetensors(name: &str, bytes: &Bytes) -> std::result::Result<Tensors, String> {
+    let strip = |e: Error| {
+        let text = e.to_string();
+        text.strip_prefix(&format!("{name}: ")).map_or(text.clone(), str::to_string)
+    };
+    let mut tensors = Tensors::default();
+    for stored in read_header(name, bytes).map_err(strip)? {
+        let element = match &stored.dtype {
+            Dtype::F32 => Element::F32,
+            Dtype::F16 => Element::F16,
+            Dtype::Bf16 => Element::Bf16,
+            Dtype::Other(name) => match name.as_str() {
+                "F64" => Element::F64,
+                "I64" => Element::I64,
+                "I32" => Element::I32,
+                "U64" => Element::Other(8),
+                "U32" => Element::Other(4),
+                "I16" | "U16" => Element::Other(2),
+                "I8" | "U8" | "BOOL" => Element::Other(1),
+                _ => return Err(format!("tensor `{}` is {}; expected floats", short(&stored.name), stored.dtype)),
+            },
+        };
+        let sizes = stored.shape.iter().map(|n| usize::try_from(*n)).collect::<std::result::Result<Vec<_>, _>>();
+        let within = |what: String| format!("tensor `{}`: {what}", short(&stored.name));
+        let shape = sizes.map_err(|_| within("a size that is too large".into()))?;
+        let tensor = Tensor::new(shape, element, bytes.clone(), stored.place()).map_err(within)?;
+        tensors.tensors.insert(stored.name.clone(), tensor);
+    }
+    tensors.keras = metadata_entry(bytes, "keras");
+    Ok(tensors)
+}
+
+fn rename(tensors: &mut Tensors, map: &[(String, String)]) -> std::result::Result<(), String> {
+    for (old, new) in map {
+        let Some(tensor) = tensors.tensors.remove(old) else {
+            return Err(format!("--map: there is no tensor `{}`; the file has {}", short(old), tensors.listed()));
+        };
+        if new.is_empty() {
+            continue;
+        }
+        if tensors.tensors.insert(new.clone(), tensor).is_some() {
+            return Err(format!("--map: there is a tensor `{}` already", short(new)));
+        }
+    }
+    Ok(())
+}

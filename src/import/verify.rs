@@ -1,0 +1,94 @@
+//! Whether a model gives the numbers that another program recorded.
+
+use super::safetensors;
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Run, Values};
+use crate::model::{Bytes, Model, short};
+use crate::plan::network::LanguageModel;
+use crate::plan::{SectionId, Sizes};
+
+/// Logits at most that one recording may have.
+const MAX_LOGITS: usize = 1 << 24;
+
+/// How a model's logits compare with recorded ones.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// The name of the recording.
+    pub name: String,
+    /// Rows and time steps.
+    pub sizes: Sizes,
+    /// Largest difference of a logit.
+    pub largest: f64,
+    /// Positions at which the most likely token is another one.
+    pub other_best: usize,
+}
+
+/// What runs a plan: plan, sizes and sections to an executor.
+pub type Opens<'a> = &'a dyn Fn(&LanguageModel, Sizes, &[SectionId]) -> Result<Box<dyn Executor>>;
+
+/// Compares with every recording of a safetensors file: `NAMEids`, whole numbers `[B, T]` or `[T]`, and `NAMElogits`
+/// `[B, T, V]` or `[T, V]`.
+///
+/// # Errors
+/// A file without a recording, or of another vocabulary; an executor that fails.
+pub fn verify(model: &Model, file: &str, bytes: &Bytes, open: Opens) -> Result<Vec<Agreement>> {
+    let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+    let tensors = safetensors(file, bytes).map_err(wrong)?.tensors;
+    let mut agreements = Vec::new();
+    for (name, ids) in &tensors {
+        let Some(stem) = name.strip_suffix("ids") else { continue };
+        let Some(logits) = tensors.get(&format!("{stem}logits")) else { continue };
+        let within = |what: String| wrong(format!("`{}`: {what}", short(name)));
+        let vocab = model.shape.vocab;
+        let (rows, time) = match ids.shape[..] {
+            [time] => (1, time),
+            [rows, time] => (rows, time),
+            ref shape => return Err(within(format!("shape {shape:?}; expected [rows, time]"))),
+        };
+        if rows == 0 || time == 0 || logits.elements() > MAX_LOGITS {
+            return Err(within(format!(
+                "{rows} rows, {time} steps and {} logits; expected some, at most {MAX_LOGITS}",
+                logits.elements()
+            )));
+        }
+        if logits.elements() != rows * time * vocab || logits.shape.last() != Some(&vocab) {
+            return Err(within(format!("logits of shape {:?}; expected [{rows}, {time}, {vocab}]", logits.shape)));
+        }
+        let (ids, expected) = (ids.values().map_err(within)?, logits.values().map_err(within)?);
+        if let Some(id) = ids.iter().find(|id| !(**id >= 0.0 && **id < vocab as f32)) {
+            return Err(within(format!("id {id} in a vocabulary of {vocab}")));
+        }
+        let found = run(model, Sizes { rows, time }, &ids, open)?;
+        let stem = stem.trim_end_matches(['_', '.', '/']);
+        let recording = if stem.is_empty() { name } else { stem };
+        agreements.push(compare(recording, Sizes { rows, time }, &found, &expected, vocab));
+    }
+    if agreements.is_empty() {
+        return Err(wrong("no recording: expected tensors `ids` [B, T] and `logits` [B, T, V]".into()));
+    }
+    Ok(agreements)
+}
+
+/// Logits [B, T, V] of ids [B, T].
+fn run(model: &Model, sizes: Sizes, ids: &[f32], open: Opens) -> Result<Vec<f32>> {
+    let plan = crate::score::plan(model.shape);
+    let mut executor = open(&plan, sizes, &[plan.logits])?;
+    model.weights.load_into(&mut *executor)?;
+    let Sizes { rows, time } = sizes;
+    let input: Vec<u32> = (0..time * rows).map(|i| ids[i % rows * time + i / rows] as u32).collect();
+    executor.write(plan.input, 0, Values::U32(&input))?;
+    let ticket = executor.submit(&[Run::new(plan.logits, sizes, 0..1)], &[plan.window_logits])?;
+    let results = executor.wait(ticket)?;
+    let vocab = model.shape.vocab;
+    let place = |i: usize| i % time * rows + i / time;
+    Ok((0..rows * time).flat_map(|i| &results[0].real()[place(i) * vocab..][..vocab]).copied().collect())
+}
+
+fn compare(name: &str, sizes: Sizes, found: &[f32], expected: &[f32], vocab: usize) -> Agreement {
+    let apart = found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs()));
+    let largest = apart.fold(0.0, |most: f64, x| if x.is_nan() { f64::INFINITY } else { most.max(x) });
+    let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(i, _)| i);
+    let pairs = found.chunks(vocab).zip(expected.chunks(vocab));
+    let other_best = pairs.filter(|(a, b)| best(a) != best(b)).count();
+    Agreement { name: name.into(), sizes, largest, other_best }
+}
