@@ -1,0 +1,133 @@
+//! What a device must get right before it is trusted: run on every adapter when it is opened.
+//!
+//! ```text
+//! words[i] = parameter i                      i < 16
+//! rest[i]  = a[i] a[i] + b[i], rounded once   i < 16: with b[i] = -round(a[i]^2) what rounding the square lost
+//! tanhs[i] = tanh(x[i])                       i < 16
+//! sigmoids[i] = 1 / (1 + e^-x[i])             i < 16
+//! a, b, x, rest, tanhs, sigmoids [16], words [16] u32
+//! ```
+//! `rest` is 0 where a multiply-add rounds the product first, so its bits tell whether `fma` is one.
+
+use super::case::{Case, Fill};
+use super::variant::{OrderClass, Requires, Variant, always};
+use super::{Args, Cost, OpRow, Operand, Real};
+use crate::plan::{Affine, Builder, PARAM_WORDS, Role, TensorId};
+
+/// Elements of each operand: as many as there are parameter words.
+const N: usize = PARAM_WORDS;
+
+/// Arguments of tanh and sigmoid: near zero, on both sides of where the kernels change their formula, and so large
+/// that the plain functions of a driver may give NaN.
+const ARGUMENTS: [f32; N] =
+    [0.0, 1e-6, -0.1, 0.249, -0.251, 1.0, -3.0, 9.0, -19.0, 21.0, 45.0, -89.0, 100.0, -1e4, 1e30, -1e30];
+
+/// Operands of [`record`], all of 16 elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Factors of the products.
+    pub a: TensorId,
+    /// What is added to them.
+    pub b: TensorId,
+    /// Arguments of the functions.
+    pub x: TensorId,
+    /// The parameters as they arrived, u32.
+    pub words: TensorId,
+    /// The products and sums.
+    pub rest: TensorId,
+    /// tanh of x.
+    pub tanhs: TensorId,
+    /// Sigmoid of x.
+    pub sigmoids: TensorId,
+}
+
+/// The parameters that are sent: no two bytes of a word alike, no two words alike.
+pub fn sent() -> [u32; N] {
+    std::array::from_fn(|i| 0x9e37_79b9_u32.wrapping_mul(i as u32 + 1))
+}
+
+/// Records the op.
+pub fn record(b: &mut Builder, op: Probe) {
+    let operands = [op.a, op.b, op.x, op.words, op.rest, op.tanhs, op.sigmoids];
+    for id in operands {
+        b.expect_shape("probe", id, &[N.into()]);
+    }
+    b.push(&ROW, &operands, &sent().map(|word| Affine::constant(word as usize)));
+}
+
+/// The table row.
+pub static ROW: OpRow = OpRow {
+    name: "probe",
+    operands: &[
+        Operand::read("a"),
+        Operand::read("b"),
+        Operand::read("x"),
+        Operand::write_u32("words"),
+        Operand::write("rest"),
+        Operand::write("tanhs"),
+        Operand::write("sigmoids"),
+    ],
+    params: &["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "w10", "w11", "w12", "w13", "w14", "w15"],
+    cuts: &[],
+    carry_words: 0,
+    reference_f32: reference::<f32>,
+    reference_f64: reference::<f64>,
+    fast: None,
+    variants: &[Variant {
+        name: "probe",
+        source: crate::wgsl!("probe"),
+        overrides: &[],
+        requires: Requires::invocations(16),
+        layouts: &[],
+        class: OrderClass::None,
+        suits: always,
+        needs_gpu: false,
+        groups: |_| [1, 1, 1],
+    }],
+    cases: || vec![case()],
+    cost: |_| Cost { flops: 0.0, bytes: 7.0 * 4.0 * N as f64 },
+};
+
+fn reference<F: Real>(args: &mut Args<F>) {
+    let sent = args.words;
+    let [a, b, x, words, rest, tanhs, sigmoids] = args.all();
+    words.word_mut().copy_from_slice(&sent);
+    for i in 0..N {
+        rest.real_mut()[i] = a.real()[i].mul_add(a.real()[i], b.real()[i]);
+        tanhs.real_mut()[i] = x.real()[i].tanh();
+        sigmoids.real_mut()[i] = x.real()[i].sigmoid();
+    }
+}
+
+/// The one case, which is what a device is asked when it is opened.
+pub fn case() -> Case {
+    let a: [f32; N] = std::array::from_fn(|i| 1.0 + (2 * i + 1) as f32 / 4096.0 + 1.0 / 1_048_576.0);
+    Case::new(
+        "when a device is opened",
+        |builder, fills| {
+            let mut floats = |name: &str| builder.f32(Role::Io, name, &[N.into()]);
+            let [a_id, b_id, x] = ["a", "b", "x"].map(&mut floats);
+            let [rest, tanhs, sigmoids] = ["rest", "tanhs", "sigmoids"].map(floats);
+            let words = builder.u32(Role::Io, "words", &[N.into()]);
+            fills.push((a_id, Fill::Floats(a.to_vec())));
+            fills.push((b_id, Fill::Floats(a.map(|a| -(a * a)).to_vec())));
+            fills.push((x, Fill::Floats(ARGUMENTS.to_vec())));
+            Probe { a: a_id, b: b_id, x, words, rest, tanhs, sigmoids }
+        },
+        record,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_fma_that_rounds_twice_shows_in_every_element() {
+        let case = case();
+        let [a, b] = ["a", "b"].map(|name| case.floats(case.plan.find(name).expect("declared")));
+        for (a, b) in a.iter().zip(b) {
+            assert!(a.mul_add(*a, b) != 0.0 && a * a + b == 0.0, "{a} does not tell one from the other");
+        }
+    }
+}
