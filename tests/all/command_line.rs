@@ -135,7 +135,7 @@ fn inspect() -> Outcome {
     for (argument, shows) in [
         ("builtin:shakespeare", "  parameters    876,929\n"),
         (folder, "  start text    \"\\n\"\n"),
-        (&format!("{folder}/model.safetensors"), "rnn.weight_hh_l1  [1536, 384]\n"),
+        (&format!("{folder}/model.safetensors"), "rnn.weight_hh_l1  [1024, 256]\n"),
     ] {
         let output = gatefold(&["inspect", argument]);
         let shown = text(&output.stdout);
