@@ -63,7 +63,7 @@ fn text(report: &Report) -> String {
             "job", "workload", "batch", "tokens/s", "+-", "calls", "host us", "GFLOP/s", "memory"
         );
         report.runs.iter().for_each(|line| text += &run_text(line));
-        text += "calls: dispatches of a step (generate) or window; host us: the host's time a step\n";
+        text += "calls: dispatches of a step (generate) or window; host us: host time of a step\n";
     }
     for warning in &report.warnings {
         text += &format!("warning: {warning}\n");

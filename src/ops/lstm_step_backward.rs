@@ -138,7 +138,7 @@ fn reference<F: Real>(args: &mut Args<F>) {
     }
 }
 
-/// sum_q d[q] w[q, j]: what gradients of gates, or of some of them, ask of unit j of h. w `[Q, H]`.
+/// `sum_q d[q] w[q, j]`: what gradients of gates, or of some of them, ask of unit j of h. w `[Q, H]`.
 pub(crate) fn through<F: Real>(d: &[F], w: &[F], hidden: usize, j: usize) -> F {
     d.iter().enumerate().fold(F::ZERO, |sum, (q, &d)| d.mul_add(w[q * hidden + j], sum))
 }

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::model::Weights;
 use crate::ops::cross_entropy::IGNORED;
-use crate::plan::network::{Layer, Parameter, RING, Recipe, Training, training};
+use crate::ops::{embed_gradient, schedule};
+use crate::plan::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
 use crate::plan::{MemoryNeed, SectionId, Sizes, TensorId};
 
 /// A window of B streams: what one step learns from.
@@ -211,7 +212,7 @@ impl Engine {
         }
         let tokens = window.targets.iter().filter(|target| **target != IGNORED).count() as u32;
         let step = self.step;
-        let row = schedule_row(&self.training.recipe, step, learning_rate, 1.0 / f64::from(tokens.max(1)));
+        let row = schedule::row(learning_rate.into(), betas(&self.training.recipe), step + 1, tokens as usize);
         self.write_window(step, window, row)?;
         let Training { forward, backward, optimise, .. } = self.training;
         let mut tickets = Vec::new();
@@ -240,7 +241,7 @@ impl Engine {
         let row = slot * recipe.time;
         self.executor.write(io.input, row, Values::U32(&window.input))?;
         self.executor.write(io.targets, row, Values::U32(&window.targets))?;
-        self.executor.write(io.order, row, Values::U32(&order_by_token(&window.input, recipe.shape.vocab)))?;
+        self.executor.write(io.order, row, Values::U32(&embed_gradient::order(&window.input)))?;
         let starts: Vec<u32> = window.starts.iter().map(|starts| u32::from(*starts)).collect();
         self.executor.write(io.starts, slot, Values::U32(&starts))?;
         self.executor.write(io.schedule, slot, Values::F32(&schedule))
@@ -337,40 +338,10 @@ impl Engine {
     }
 }
 
-/// The schedule's row of a step: see [`crate::ops::schedule`]. `token_weight` is what a target's loss counts.
-fn schedule_row(recipe: &Recipe, step: u32, learning_rate: f32, token_weight: f64) -> [f32; 4] {
-    use crate::plan::network::Optimizer;
-    let t = step as i32 + 1;
-    let (one, two) = match recipe.optimizer {
-        Optimizer::Sgd { .. } => (1.0, 1.0),
-        Optimizer::Adam { beta1, beta2, .. } => (1.0 / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt()),
-    };
-    [learning_rate, one as f32, two as f32, token_weight as f32]
-}
-
-/// Positions sorted by their token, and by themselves where it is the same.
-fn order_by_token(ids: &[u32], vocab: usize) -> Vec<u32> {
-    let mut next = vec![0u32; vocab + 1];
-    ids.iter().for_each(|id| next[*id as usize + 1] += 1);
-    for token in 1..next.len() {
-        next[token] += next[token - 1];
-    }
-    let mut order = vec![0; ids.len()];
-    for (position, id) in ids.iter().enumerate() {
-        let place = &mut next[*id as usize];
-        order[*place as usize] = position as u32;
-        *place += 1;
-    }
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_sorted_by_token_and_then_by_themselves() {
-        assert_eq!(order_by_token(&[3, 1, 3, 0, 1], 5), [3, 1, 4, 0, 2]);
-        assert_eq!(order_by_token(&[], 2), [0u32; 0]);
+/// Decays of the moments that the schedule corrects for; none for gradient descent.
+fn betas(recipe: &Recipe) -> [f64; 2] {
+    match recipe.optimizer {
+        Optimizer::Sgd { .. } => [0.0; 2],
+        Optimizer::Adam { beta1, beta2, .. } => [beta1, beta2],
     }
 }

@@ -132,7 +132,7 @@ fn wrong_calls() -> Outcome {
         (&["generate", "--kernel", "matmul=x"], "it has matmul_skinny"),
         (&["generate", "--kernel", "matmul=matmul_4x4", "--device", "cpu"], "one function an op"),
         (&["kernels", "--filter", "zzz", "--device", "cpu"], "matches no op"),
-        (&["kernels", "--seconds", "-1"], "expected seconds"),
+        (&["kernels", "--seconds=-1"], "expected seconds"),
         (&["tune", "--device", "cpu"], "nothing is to be chosen"),
     ] {
         let output = gatefold(&[&["bench"], call].concat());

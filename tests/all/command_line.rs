@@ -133,16 +133,16 @@ fn inspect() -> Outcome {
     let folder = project("assets/shakespeare");
     let folder = folder.to_str().expect("a path in UTF-8");
     for (argument, shows) in [
-        ("builtin:shakespeare", "  parameters    1,903,105\n"),
+        ("builtin:shakespeare", "  parameters    876,929\n"),
         (folder, "  start text    \"\\n\"\n"),
-        (&format!("{folder}/model.safetensors"), "rnn.weight_hh_l1  [1536, 384]\n"),
+        (&format!("{folder}/model.safetensors"), "rnn.weight_hh_l1  [1024, 256]\n"),
     ] {
         let output = gatefold(&["inspect", argument]);
         let shown = text(&output.stdout);
         ensure!(output.status.success() && shown.contains(shows), "{shown}{}", text(&output.stderr));
         ensure!(shown.lines().all(|line| line.chars().count() <= 80), "wider than 80 columns:\n{shown}");
         let json: serde_json::Value = serde_json::from_slice(&gatefold(&["inspect", "--json", argument]).stdout)?;
-        ensure!(json["parameters"] == 1_903_105, "{json}");
+        ensure!(json["parameters"] == 876_929, "{json}");
     }
     for (argument, message) in [("/no/where", "there is no such folder"), ("builtin:x", "builtin:shakespeare")] {
         let output = gatefold(&["inspect", argument]);

@@ -55,6 +55,8 @@ which --resume goes on. Ctrl-C writes a checkpoint first.
 #[derive(Args)]
 #[command(next_help_heading = "Data")]
 #[group(id = "data_args", multiple = true, conflicts_with = "resume")]
+// The help shows these comments as they stand, `<bos>` without quotes.
+#[allow(rustdoc::invalid_html_tags)]
 pub(in crate::cli) struct DataArgs {
     /// The text to learn from; .gz files are unpacked
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
