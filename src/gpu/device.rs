@@ -86,7 +86,7 @@ impl Gpu {
     /// The driver refuses, the adapter is below WebGPU's floor, or its arithmetic is wrong.
     pub async fn open(adapter: &Adapter, options: DeviceOptions) -> Result<Arc<Gpu>> {
         let name = &adapter.info.name;
-        let gpu = Arc::new(Gpu::request(adapter, options).await?);
+        let gpu = Arc::new(Gpu::request(adapter, &options).await?);
         let findings = adapter.findings(&gpu)?;
         let mut gpu = match findings.verdict(gpu.params_by) {
             Verdict::Trusted => gpu,
@@ -111,7 +111,7 @@ impl Gpu {
         Ok(gpu)
     }
 
-    async fn request(adapter: &Adapter, options: DeviceOptions) -> Result<Gpu> {
+    async fn request(adapter: &Adapter, options: &DeviceOptions) -> Result<Gpu> {
         let name = &adapter.info.name;
         let has = adapter.raw.features();
         let available = adapter.raw.limits();
@@ -148,7 +148,7 @@ impl Gpu {
         let gpu = Gpu {
             info: adapter.info.clone(),
             params_by,
-            choices: options.choices,
+            choices: options.choices.clone(),
             timestamps,
             max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             default_kernels: options.floor,

@@ -39,7 +39,7 @@ pub fn trials() -> Vec<Trial> {
     }
     trials.extend(trials_per_adapter(
         "generation: the same for any batch, parameters by uniform",
-        on(Opened::Uniform, |make| any_batch(make, Cell::Lstm)),
+        on(Opened::Floor, |make| any_batch(make, Cell::Lstm)),
     ));
     trials
 }
