@@ -48,21 +48,31 @@ fn begin(wanted: u32, m: u32, lane: u32, round: u32) {
     }
 }
 
-/// Takes the tokens of this part in.
-fn look(row: Row, m: u32, lane: u32, round: u32) {
+/// Takes four neighbouring tokens in.
+fn look_at(row: Row, m: u32, i: u32, round: u32) {
+    let left = params.n_len - i * 4u;
+    let four = logits[m * quads(params.n_len) + i];
+    let mark = four_marks(row.filters, m * params.n_len + i * 4u, left);
+    let low = ~(params.n_first + i * 4u);
+    take(vec2(low, key_high(row, four.x, mark.x)), round);
+    if left > 1u { take(vec2(low - 1u, key_high(row, four.y, mark.y)), round); }
+    if left > 2u { take(vec2(low - 2u, key_high(row, four.z, mark.z)), round); }
+    if left > 3u { take(vec2(low - 3u, key_high(row, four.w, mark.w)), round); }
+}
+
+/// Takes the tokens of this part in, if there is work. The loop is as long for a row without any: FXC allows no barrier
+/// in a loop around one whose length hangs on a buffer or a lane.
+fn look(works: bool, row: Row, m: u32, lane: u32, round: u32) {
     let width = quads(params.n_len);
-    for (var i = lane; i < width; i += 256u) {
-        let four = logits[m * width + i];
-        let left = params.n_len - i * 4u;
-        let mark = four_marks(row.filters, m * params.n_len + i * 4u, left);
-        let low = ~(params.n_first + i * 4u);
-        take(vec2(low, key_high(row, four.x, mark.x)), round);
-        if left > 1u { take(vec2(low - 1u, key_high(row, four.y, mark.y)), round); }
-        if left > 2u { take(vec2(low - 2u, key_high(row, four.z, mark.z)), round); }
-        if left > 3u { take(vec2(low - 3u, key_high(row, four.w, mark.w)), round); }
+    for (var first = 0u; first < width; first += 256u) {
+        if works && first + lane < width {
+            look_at(row, m, first + lane, round);
+        }
     }
-    give_up_pending();
-    atomicMax(&most, largest);
+    if works {
+        give_up_pending();
+        atomicMax(&most, largest);
+    }
 }
 
 /// The limit, once the last digits are known.
@@ -103,9 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             begin(wanted, m, lane, round);
         }
         workgroupBarrier();
-        if works {
-            look(row, m, lane, round);
-        }
+        look(works, row, m, lane, round);
         workgroupBarrier();
         if works && lane == 0u {
             search.most = atomicLoad(&most);

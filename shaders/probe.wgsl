@@ -24,7 +24,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> words: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> rest: array<f32>;
+@group(0) @binding(4) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(5) var<storage, read_write> tanhs: array<f32>;
 @group(0) @binding(6) var<storage, read_write> sigmoids: array<f32>;
 
@@ -36,7 +36,7 @@ fn main(@builtin(local_invocation_index) i: u32) {
         words[2] = vec4(params.w8, params.w9, params.w10, params.w11);
         words[3] = vec4(params.w12, params.w13, params.w14, params.w15);
     }
-    rest[i] = fma(a[i], a[i], b[i]);
+    sums[i] = fma(a[i], a[i], b[i]);
     tanhs[i] = safe_tanh(x[i]);
     sigmoids[i] = sigmoid(x[i]);
 }

@@ -146,8 +146,9 @@ fn settle(works: bool, lane: u32, round: u32, top_k: u32, top_p: u32) {
     }
     let block = lane / BLOCK;
     var higher = sum_of_blocks(block + 1u);
-    for (var bin = lane + 1u; bin < (block + 1u) * BLOCK; bin++) {
-        higher = wide_add(higher, bins[bin]);
+    for (var i = 0u; i < BLOCK; i++) {
+        let bin = block * BLOCK + i;
+        higher = wide_add(higher, select(vec2(0u), bins[bin], bin > lane));
     }
     if at_least(wide_add(higher, bins[lane]), rest) && !at_least(higher, rest) {
         let digit = lane << shift_of(level);
@@ -159,8 +160,8 @@ fn settle(works: bool, lane: u32, round: u32, top_k: u32, top_p: u32) {
 /// What lies in a block and all above it.
 fn sum_of_blocks(first: u32) -> vec2<u32> {
     var sum = vec2(0u);
-    for (var block = first; block < BLOCKS; block++) {
-        sum = wide_add(sum, blocks[block]);
+    for (var block = 0u; block < BLOCKS; block++) {
+        sum = wide_add(sum, select(vec2(0u), blocks[block], block >= first));
     }
     return sum;
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::{Adapter, AdapterInfo, Kind};
 use super::choices::Choices;
-use super::self_test::Verdict;
+use super::self_test::{Fma, Verdict};
 use super::shader::assemble;
 use super::timer::Timestamps;
 use crate::error::{Error, Result};
@@ -102,10 +102,8 @@ impl Gpu {
                 )));
             }
         };
-        if !findings.exact_fma {
-            log::warn!(
-                "{name} rounds twice in a multiply-add, so only default kernels run: they keep one order of sums"
-            );
+        if findings.fma == Fma::Mixed {
+            log::warn!("{name} does not always round alike in a multiply-add; only default kernels run");
             Arc::get_mut(&mut gpu).expect("the self-test is over").default_kernels = true;
         }
         Ok(gpu)
@@ -131,7 +129,7 @@ impl Gpu {
         if immediates {
             features |= wgpu::Features::IMMEDIATES;
         }
-        let timestamps = Timestamps::of(has).filter(|_| options.timestamps);
+        let timestamps = Timestamps::of(has).filter(|_| options.timestamps && !options.floor);
         features |= timestamps.map_or(wgpu::Features::empty(), Timestamps::features);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gatefold"),

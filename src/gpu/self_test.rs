@@ -17,10 +17,36 @@ use crate::plan::SectionId;
 pub(super) struct Findings {
     /// The parameters as they were sent.
     params_arrive: bool,
-    /// `fma` rounds once.
-    pub exact_fma: bool,
+    /// How `fma` rounds.
+    pub fma: Fma,
     /// What is wrong with the shared functions: name, worst difference.
     wrong: Option<String>,
+}
+
+/// How a device rounds in `fma`. WGSL allows either; sums are the same in all kernels where it is always one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fma {
+    /// Once, behind the sum.
+    Once,
+    /// The product, then the sum.
+    Twice,
+    /// Now one, now the other, or neither.
+    Mixed,
+}
+
+impl Fma {
+    /// From sums of `a[i] a[i] + b[i]` for [`probe::squares`].
+    fn of(sums: &[f32]) -> Fma {
+        let [a, b] = probe::squares();
+        let once = a.iter().zip(b).map(|(a, b)| a.mul_add(*a, b));
+        if sums.iter().zip(once).all(|(found, once)| *found == once) {
+            Fma::Once
+        } else if sums.iter().all(|found| *found == 0.0) {
+            Fma::Twice
+        } else {
+            Fma::Mixed
+        }
+    }
 }
 
 /// What follows from the findings.
@@ -45,20 +71,22 @@ impl Findings {
         let options = GpuOptions::default();
         let mut executor = GpuExecutor::new(gpu.clone(), case.plan.clone(), case.sizes, &[section], &options)?;
         let tensor = |name: &str| case.plan.find(name).expect("the probe has it");
-        for id in ["a", "b", "x"].map(tensor) {
-            executor.write(id, 0, Values::F32(&case.floats(id)))?;
+        let [a, b] = probe::squares();
+        for (name, values) in [("a", &a[..]), ("b", &b), ("x", &case.floats(tensor("x")))] {
+            executor.write(tensor(name), 0, Values::F32(values))?;
         }
-        let written = ["words", "rest", "tanhs", "sigmoids"].map(tensor);
+        let written = ["words", "sums", "tanhs", "sigmoids"].map(tensor);
         let ticket = executor.submit(&[Run::new(section, case.sizes, 0..1)], &written)?;
         let found = executor.wait(ticket)?;
         let oracle = reference(&case);
-        let expected = written.map(|id| oracle.tensor(id));
-        Ok(Findings::judge(found[0].word(), [1, 2, 3].map(|i| found[i].real()), [1, 2, 3].map(|i| expected[i].real())))
+        let [_, _, tanhs, sigmoids] = written.map(|id| oracle.tensor(id));
+        let functions = [("tanh", found[2].real(), tanhs.real()), ("sigmoid", found[3].real(), sigmoids.real())];
+        Ok(Findings::judge(found[0].word(), found[1].real(), &functions))
     }
 
-    fn judge(words: &[u32], [rest, tanhs, sigmoids]: [&[f32]; 3], expected: [&[f64]; 3]) -> Findings {
-        let functions = [("tanh", tanhs, expected[1]), ("sigmoid", sigmoids, expected[2])];
-        let wrong = functions.into_iter().find_map(|(name, found, expected)| {
+    /// `functions` are names, values found, values expected.
+    fn judge(words: &[u32], sums: &[f32], functions: &[(&str, &[f32], &[f64])]) -> Findings {
+        let wrong = functions.iter().find_map(|(name, found, expected)| {
             let apart = |i: &usize| {
                 let apart = (f64::from(found[*i]) - expected[*i]).abs();
                 if apart.is_nan() { f64::INFINITY } else { apart }
@@ -67,8 +95,7 @@ impl Findings {
             let text = || format!("{name} is {} where it should be {}", found[worst], expected[worst]);
             (!Difference::of(found, expected).within(Caps::F32)).then(text)
         });
-        let exact_fma = rest.iter().zip(expected[0]).all(|(found, expected)| f64::from(*found) == *expected);
-        Findings { params_arrive: words == probe::sent(), exact_fma, wrong }
+        Findings { params_arrive: words == probe::sent(), fma: Fma::of(sums), wrong }
     }
 
     /// Whether the device may be used as it was opened.
@@ -88,14 +115,20 @@ mod tests {
 
     const EXPECTED: [f64; 16] = [0.5; 16];
 
-    fn findings(words: &[u32], rest: &[f32], tanhs: &[f32]) -> Findings {
-        Findings::judge(words, [rest, tanhs, &[0.5; 16]], [&EXPECTED; 3])
+    /// What a right device gives.
+    fn once() -> Vec<f32> {
+        let [a, b] = probe::squares();
+        a.iter().zip(b).map(|(a, b)| a.mul_add(*a, b)).collect()
+    }
+
+    fn findings(words: &[u32], sums: &[f32], tanhs: &[f32]) -> Findings {
+        Findings::judge(words, sums, &[("tanh", tanhs, &EXPECTED), ("sigmoid", &[0.5; 16], &EXPECTED)])
     }
 
     #[test]
     fn a_right_device_is_trusted() {
-        let findings = findings(&probe::sent(), &[0.5; 16], &[0.5; 16]);
-        assert!(findings.exact_fma);
+        let findings = findings(&probe::sent(), &once(), &[0.5; 16]);
+        assert_eq!(findings.fma, Fma::Once);
         for by in [ParamsBy::Immediates, ParamsBy::Uniform] {
             assert_eq!(findings.verdict(by), Verdict::Trusted);
         }
@@ -105,17 +138,18 @@ mod tests {
     fn lost_parameters_go_another_way_or_end_it() {
         let mut words = probe::sent();
         words[15] = 0;
-        let findings = findings(&words, &[0.5; 16], &[0.5; 16]);
+        let findings = findings(&words, &once(), &[0.5; 16]);
         assert_eq!(findings.verdict(ParamsBy::Immediates), Verdict::ByUniform);
         assert!(matches!(findings.verdict(ParamsBy::Uniform), Verdict::Refused(_)));
     }
 
     #[test]
-    fn a_product_that_was_rounded_is_found() {
-        let mut rest = [0.5; 16];
-        rest[7] = 0.0;
-        let findings = findings(&probe::sent(), &rest, &[0.5; 16]);
-        assert!(!findings.exact_fma);
+    fn rounding_that_is_now_one_now_the_other_is_found() {
+        assert_eq!(findings(&probe::sent(), &[0.0; 16], &[0.5; 16]).fma, Fma::Twice);
+        let mut sums = once();
+        sums[7] = 0.0;
+        let findings = findings(&probe::sent(), &sums, &[0.5; 16]);
+        assert_eq!(findings.fma, Fma::Mixed);
         assert_eq!(findings.verdict(ParamsBy::Immediates), Verdict::Trusted);
     }
 
@@ -123,7 +157,7 @@ mod tests {
     fn wrong_functions_are_refused_by_name() {
         let mut tanhs = [0.5; 16];
         tanhs[14] = f32::NAN;
-        let verdict = findings(&probe::sent(), &[0.5; 16], &tanhs).verdict(ParamsBy::Uniform);
+        let verdict = findings(&probe::sent(), &once(), &tanhs).verdict(ParamsBy::Uniform);
         let why = "its arithmetic is wrong: tanh is NaN where it should be 0.5";
         assert_eq!(verdict, Verdict::Refused(why.into()));
     }
