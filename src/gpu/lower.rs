@@ -89,7 +89,7 @@ pub(super) fn choose(
         return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
     }
     let words = complete_words(plan, node, capacity, node.words(capacity, Index::default()));
-    let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && !(v.needs_gpu && gpu.is_software());
+    let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && v.adapters.include(gpu.is_software());
     let preferred = op.variants.iter().find(fits).ok_or_else(|| unsupported(op.name))?;
     // What was measured here may be another kernel, but never another order of sums.
     let measured = gpu.choices.variant(op, &words).filter(|v| gpu.supports(v) && v.class == preferred.class);
