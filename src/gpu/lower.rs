@@ -93,7 +93,7 @@ pub(super) fn choose(
         return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
     }
     let words = complete_words(plan, node, capacity, node.words(capacity, Index::default()));
-    let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && !(v.needs_gpu && gpu.is_software());
+    let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && v.adapters.include(gpu.is_software());
     let first = if gpu.default_kernels { op.variants.len() - 1 } else { 0 };
     let preferred = op.variants[first..].iter().find(fits).ok_or_else(|| unsupported(op.name))?;
     // What was measured here may be another kernel, but never another order of sums.

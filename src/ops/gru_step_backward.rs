@@ -16,7 +16,7 @@
 
 use super::case::{Case, Fill};
 use super::lstm_step_backward::through;
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -90,7 +90,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 4,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(32), w[0], 1],
         },
         Variant {
@@ -101,7 +101,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(64), w[0].div_ceil(4), 1],
         },
     ],

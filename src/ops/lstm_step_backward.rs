@@ -13,7 +13,7 @@
 //! blocks of 64 (g, n), g ascending. Flops: 8 M H^2 + 40 M H, say. Bytes: 4 (4 H^2 + 12 M H + 7 M H).
 
 use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -88,7 +88,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 4,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(32), w[0], 1],
         },
         Variant {
@@ -99,7 +99,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(64), w[0].div_ceil(4), 1],
         },
     ],

@@ -52,7 +52,7 @@ pub mod target_log_prob;
 mod variant;
 
 pub use args::{Args, Buffer, Real};
-pub use variant::{Dispatch, OrderClass, Requires, Variant, folded};
+pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, folded};
 
 use crate::cpu::Fast;
 use crate::plan::{Element, PARAM_WORDS};

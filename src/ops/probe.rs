@@ -11,7 +11,7 @@
 //! the product first, as WGSL allows. The case has other b, so that either passes; [`squares`] are for who wants to know.
 
 use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, PARAM_WORDS, Role, TensorId};
 
@@ -82,7 +82,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |_| [1, 1, 1],
     }],
     cases: || vec![case()],
