@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fast::pack_into;
 use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
-use super::{FastArgs, Pool};
+use super::{FastArgs, Lines, Pool};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::{Buffer, OrderClass};
@@ -26,12 +26,12 @@ pub struct CpuExecutor {
     functions: Functions,
     pool: Arc<dyn Pool>,
     /// Weights in the layouts that fast functions want. Their row-major form is dropped when no op reads it.
-    packed: HashMap<(TensorId, Layout), Vec<f32>>,
+    packed: HashMap<(TensorId, Layout), Lines>,
     row_major: Vec<bool>,
     /// Which tensors its sections use.
     used: Vec<bool>,
     sections: Vec<Vec<OpNode>>,
-    scratch: Vec<f32>,
+    scratch: Lines,
     results: HashMap<Ticket, Vec<Buffer<f32>>>,
     tickets: u64,
 }
@@ -58,7 +58,7 @@ impl CpuExecutor {
                         row_major[id.index()] = true;
                         plan.tensor(*id).members.iter().for_each(|member| row_major[member.index()] = true);
                     }
-                    layout => drop(packed.insert((*id, layout), Vec::new())),
+                    layout => drop(packed.insert((*id, layout), Lines::default())),
                 }
             }
         }
@@ -76,7 +76,7 @@ impl CpuExecutor {
             row_major,
             used,
             sections,
-            scratch: Vec::new(),
+            scratch: Lines::default(),
             results: HashMap::new(),
             tickets: 0,
         }
