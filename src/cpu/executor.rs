@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::fast::pack_into;
+use super::fuse::{Fused, fused, is_worth_it};
 use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
 use super::{FastArgs, Lines, Pool};
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ pub struct CpuExecutor {
     /// Which tensors its sections use.
     used: Vec<bool>,
     sections: Vec<Vec<OpNode>>,
+    /// What becomes of each section's nodes where steps take their input products along.
+    fused: Vec<Vec<Option<Fused>>>,
     scratch: Lines,
     results: HashMap<Ticket, Vec<Buffer<f32>>>,
     tickets: u64,
@@ -49,6 +52,7 @@ impl CpuExecutor {
         let used = plan.used_by(in_use);
         let sections: Vec<Vec<OpNode>> =
             (0..plan.sections.len()).map(|i| plan.ops(SectionId(i)).into_iter().cloned().collect()).collect();
+        let fused = (0..plan.sections.len()).map(|i| fused(&plan, SectionId(i))).collect();
         let mut packed = HashMap::new();
         let mut row_major = vec![false; plan.tensors.len()];
         for node in in_use.iter().flat_map(|section| &sections[section.0]) {
@@ -76,6 +80,7 @@ impl CpuExecutor {
             row_major,
             used,
             sections,
+            fused,
             scratch: Lines::default(),
             results: HashMap::new(),
             tickets: 0,
@@ -86,8 +91,14 @@ impl CpuExecutor {
         for step in run.steps.clone() {
             let instances = self.memory.plan().instances(run.section, run.sizes, step);
             let end = run.ops.end.min(instances.len());
+            let whole = run.ops.start == 0 && end == instances.len();
+            let fuse = whole && self.functions == Functions::Fast && is_worth_it(run.sizes.rows);
             for instance in &instances[run.ops.start.min(end)..end] {
-                let node = &self.sections[run.section.0][instance.node];
+                let node = match &self.fused[run.section.0][instance.node] {
+                    Some(Fused::LeftOut) if fuse => continue,
+                    Some(Fused::Step(node)) if fuse => node,
+                    _ => &self.sections[run.section.0][instance.node],
+                };
                 let words = node.words(run.sizes, instance.index);
                 let words = complete_words(self.memory.plan(), node, run.sizes, words);
                 let (functions, pool, scratch) = (self.functions, &*self.pool, &mut self.scratch);

@@ -2,6 +2,7 @@
 
 mod executor;
 pub mod fast;
+mod fuse;
 mod interpreter;
 mod lines;
 mod pool;

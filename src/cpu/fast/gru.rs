@@ -67,7 +67,7 @@ pub(super) fn gru_decode_at(level: Level, args: &mut FastArgs<'_>) {
         before,
         after: Shared::new(after),
     };
-    let step = Step::new(level, args.pool, rows, inputs + hidden, [GATES, hidden]);
+    let step = Step::new(level, args.pool, rows, inputs.max(hidden), [GATES, hidden]);
     step.run(args.scratch, 2, |part, sums| {
         let (gx, sums) = sums.split_at_mut(part.floats());
         for (m, g) in part.rows_and_gates(GATES) {

@@ -55,7 +55,7 @@ pub(super) fn lstm_decode_at(level: Level, args: &mut FastArgs<'_>) {
     let (w_ih, w_hh) = (Panels::new(args.packed[2], inputs), Panels::new(args.packed[3], hidden));
     let (b_ih, b_hh) = (b_ih.real(), b_hh.real());
     let state = State::new(after, c.real_mut(), [rows, hidden, c_row, c_row]);
-    let step = Step::new(level, args.pool, rows, inputs + hidden, [GATES, hidden]);
+    let step = Step::new(level, args.pool, rows, inputs.max(hidden), [GATES, hidden]);
     step.run(args.scratch, 1, |part, sums| {
         for (m, g) in part.rows_and_gates(GATES) {
             sums[part.gate(m, g)].copy_from_slice(part.of_gate(b_ih, g, hidden));

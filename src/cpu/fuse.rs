@@ -1,0 +1,92 @@
+//! Layers over time whose steps take their input products along.
+//!
+//! A plan has the input products of a window computed at once, and then goes through the window step by step. With few
+//! rows that reads w_ih once instead of once a step. With many rows the products are what costs: a hundred megabytes a
+//! layer that are written and read again. There each step computes its own with the decode op, which has the same bits.
+
+use crate::ops::{OpRow, gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, Plan, Role, SectionId, Sizes, TensorId};
+
+/// What becomes of a node where steps take their products along.
+#[derive(Clone, Debug)]
+pub enum Fused {
+    /// The product of a window: its steps compute it.
+    LeftOut,
+    /// A step with its product.
+    Step(OpNode),
+}
+
+/// Rows from which on it is faster.
+const ROWS: usize = 24;
+
+/// Whether steps of so many rows should take their products along.
+pub fn is_worth_it(rows: usize) -> bool {
+    rows >= ROWS
+}
+
+/// For each node of a section what becomes of it, if anything does.
+pub fn fused(plan: &Plan, section: SectionId) -> Vec<Option<Fused>> {
+    let ops = plan.ops(section);
+    let mut fused = vec![None; ops.len()];
+    let words = ops.iter().flat_map(|node| &node.operands).find(|id| plan.tensor(**id).element == Element::U32);
+    let Some(&ids) = words else { return fused };
+    // A product whose input nothing has changed since.
+    let mut product: Option<(usize, &OpNode)> = None;
+    let mut at = 0;
+    for item in &plan.sections[section.0].nodes {
+        match item {
+            Node::Op(node) if is(node, &matmul::ROW) => product = Some((at, node)),
+            Node::Op(node) => {
+                product = product.filter(|(_, p)| !p.operands.iter().any(|id| node.operands.contains(id)))
+            }
+            Node::Repeat { body, .. } => {
+                if let (Some((first, product)), [Node::Op(step)]) = (product, &body[..])
+                    && let Some(step) = with_product(plan, product, step, ids)
+                {
+                    fused[first] = Some(Fused::LeftOut);
+                    fused[at] = Some(Fused::Step(step));
+                }
+                product = None;
+            }
+        }
+        at += item.ops();
+    }
+    // The products of a window must have no other reader.
+    let window = |i: usize| if is(ops[i], &matmul::ROW) { ops[i].operands[3] } else { ops[i].operands[0] };
+    let products: Vec<TensorId> = (0..ops.len()).filter(|i| fused[*i].is_some()).map(window).collect();
+    let other = |(node, fused): (&&OpNode, &Option<Fused>)| {
+        fused.is_none() && node.operands.iter().any(|id| products.contains(id))
+    };
+    if ops.iter().zip(&fused).any(other) { vec![None; ops.len()] } else { fused }
+}
+
+fn is(node: &OpNode, row: &'static OpRow) -> bool {
+    std::ptr::eq(node.op, row)
+}
+
+/// The decode op that does what a step does after a product, with the rows of the product that it reads.
+fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> Option<OpNode> {
+    let ([x, w_ih, b_ih, y], [gates, w_hh, b_hh, h, last]) =
+        (product.operands[..].try_into().ok()?, step.operands[..].try_into().ok()?);
+    let ([_, inputs, _, _, x_row, y_row], [rows, hidden, gx_row, h_read, h_write]) =
+        (product.params[..].try_into().ok()?, step.params[..5].try_into().ok()?);
+    let zero = Affine::constant(0);
+    let head = [rows, inputs, hidden, x_row.plus_repeats(Dim::ROWS), zero, h_read, h_write];
+    let (op, operands, params) = if is(step, &lstm_step::ROW) {
+        let [c_read, c_write, keep] = step.params[5..].try_into().ok()?;
+        let in_place = c_read == c_write && keep == zero;
+        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h, last];
+        in_place.then(|| (&lstm_decode::ROW, operands, [&head[..], &[c_read]].concat()))?
+    } else if is(step, &gru_step::ROW) {
+        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h];
+        (step.params[5] == zero).then(|| (&gru_decode::ROW, operands, head.to_vec()))?
+    } else {
+        return None;
+    };
+    // What the rows of x are must not depend on a loop, and those of the products must follow it.
+    let fixed = |repeat| x_row.at(Sizes { rows: 1, time: 1 }, Index { step: 0, repeat });
+    let same_rows = y_row == zero && gx_row == Affine::REPEAT.times(Dim::ROWS) && fixed(0) == fixed(1);
+    let own_window = y == gates && plan.tensor(y).role == Role::Scratch;
+    let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
+    (own_window && same_rows && apart).then_some(OpNode { op, operands, params })
+}
