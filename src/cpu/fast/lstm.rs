@@ -115,8 +115,13 @@ impl Kernel for Cells<'_> {
                 // SAFETY: rows and units of this part, which no other part reads or writes.
                 let c = unsafe { state.c.part((state.c_read + m) * state.hidden + unit, len) };
                 let c = V::load_padded(c, 0.0);
-                let [i, f, g, o] = gates.map(|gate| V::load_padded(&sums[gate + j..][..LANES], 0.0));
-                let [i, f, g, o] = [sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)];
+                // A loop: `map` is compiled without this level's instructions, and would go through memory.
+                let mut loaded = [c; GATES];
+                for (x, gate) in loaded.iter_mut().zip(gates) {
+                    *x = V::load_padded(&sums[gate + j..][..LANES], 0.0);
+                }
+                let [i, f, g, o] = loaded;
+                let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
                 let c = f.mul_add(c, i.mul(g));
                 let h = o.mul(tanh(c));
                 // SAFETY: as above.
