@@ -90,3 +90,66 @@ fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> 
     let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
     (own_window && same_rows && apart).then_some(OpNode { op, operands, params })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::{CpuExecutor, Functions, Serial};
+    use crate::executor::{Executor, Run, Values};
+    use crate::ops::noise::philox;
+    use crate::plan::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+
+    const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
+
+    fn steps(plan: &Plan, section: SectionId) -> usize {
+        fused(plan, section).iter().filter(|node| matches!(node, Some(Fused::Step(_)))).count()
+    }
+
+    #[test]
+    fn windows_are_fused_where_nothing_else_reads_the_products() {
+        for cell in [Cell::Lstm, Cell::Gru] {
+            let shape = Shape { cell, ..SHAPE };
+            let lm = language_model(shape, Room { ring: 2, queue: 2, forced: 1, filters: false });
+            assert_eq!([lm.score, lm.logits, lm.arrivals.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
+            assert_eq!(steps(&lm.plan, lm.step), 0);
+            let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 };
+            let recipe = Recipe { shape, tied: false, rows: 30, time: 4, dropout: 0.0, seed: 1, optimizer, clip: None };
+            let run = training(recipe);
+            assert_eq!(steps(&run.plan, run.forward), 0, "its steps keep their gates");
+        }
+    }
+
+    /// All bits that a stack leaves behind after two windows; in pieces its nodes run as the plan has them.
+    fn bits(cell: Cell, in_pieces: bool) -> Vec<u32> {
+        let Stack { plan, forward, x, y, layers } = stack(cell, 5, 17, 2);
+        let sizes = Sizes { rows: ROWS, time: 3 };
+        let ops = plan.instances(forward, sizes, 0).len();
+        assert_eq!(steps(&plan, forward), 2);
+        let weights: Vec<_> = plan.ids().filter(|id| plan.tensor(*id).role == Role::Weight).chain([x]).collect();
+        let mut run = CpuExecutor::new(plan, sizes, &[forward], Functions::Fast, std::sync::Arc::new(Serial));
+        for id in weights {
+            let number = |i| philox([i, id.index() as u32, 0, 0], [1, 2])[0] as i32 as f32 / 2_147_483_648.0;
+            let values: Vec<f32> = (0..run.plan().tensor(id).len(sizes) as u32).map(number).collect();
+            run.write(id, 0, Values::F32(&values)).unwrap();
+        }
+        let order: Vec<u32> = (0..ROWS as u32).collect();
+        let ids = run.plan().ids().find(|id| run.plan().tensor(*id).name == "row_order").unwrap();
+        run.write(ids, 0, Values::U32(&order)).unwrap();
+        let read: Vec<_> = layers.iter().flat_map(|layer| [Some(layer.h), layer.c]).flatten().chain([y]).collect();
+        let cuts = if in_pieces { vec![0..ops / 2, ops / 2..ops] } else { vec![0..ops] };
+        let runs = (0..2).flat_map(|step| cuts.iter().map(move |ops| (step..step + 1, ops.clone())));
+        let runs: Vec<_> = runs.map(|(steps, ops)| Run { ops, ..Run::new(forward, sizes, steps) }).collect();
+        let ticket = run.submit(&runs, &read).unwrap();
+        let results = run.wait(ticket).unwrap();
+        results.iter().flat_map(|buffer| buffer.real()).map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn the_bits_are_those_of_products_and_steps() {
+        for cell in [Cell::Lstm, Cell::Gru] {
+            let whole = bits(cell, false);
+            assert!(whole.iter().any(|x| *x != 0));
+            assert!(whole == bits(cell, true), "{cell:?}");
+        }
+    }
+}
