@@ -188,9 +188,8 @@ impl Executor for CpuExecutor {
             check_sizes(run, self.memory.capacity())?;
         }
         check_reads(self.memory.plan(), &self.used, read)?;
-        for run in runs {
-            self.run(run);
-        }
+        let pool = self.pool.clone();
+        pool.within(&mut || runs.iter().for_each(|run| self.run(run)));
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
         self.results.insert(ticket, read.iter().map(|id| self.memory.tensor(*id).clone()).collect());
