@@ -9,6 +9,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("backward", crate::wgsl!("lib/backward")),
     ("backward_row", crate::wgsl!("lib/backward_row")),
     ("backward_rows", crate::wgsl!("lib/backward_rows")),
+    ("backward_tile", crate::wgsl!("lib/backward_tile")),
     ("decode_source", crate::wgsl!("lib/decode_source")),
     ("decode_tile", crate::wgsl!("lib/decode_tile")),
     ("digits", crate::wgsl!("lib/digits")),
