@@ -56,7 +56,7 @@ pub fn order(ids: &[u32]) -> Vec<u32> {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "embed_gradient",
-    operands: &[Operand::read_u32("ids"), Operand::read_u32("order"), Operand::read("dx"), Operand::write("dtable")],
+    operands: &[Operand::read_u32("ids"), Operand::read_u32("order"), Operand::read("d_x"), Operand::write("dtable")],
     params: &["rows", "width", "vocab", "ids_row", "order_row", "accumulate"],
     cuts: &[Cut { name: "v", axes: &[(3, 1)], multiple: 1 }],
     carry_words: 0,

@@ -58,7 +58,7 @@ pub static ROW: OpRow = OpRow {
         name: "filter",
         source: crate::wgsl!("filter"),
         overrides: &[],
-        requires: Requires::invocations(256).with_memory(4136),
+        requires: Requires::invocations(256).with_memory(4260),
         layouts: &[],
         class: OrderClass::None,
         suits: always,

@@ -82,7 +82,7 @@ pub(crate) const PARAMS: &[&str] =
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "matmul_input_gradient",
-    operands: &[Operand::read("dy"), Operand::read("w"), Operand::write("dx")],
+    operands: &[Operand::read("dy"), Operand::read("w"), Operand::write("d_x")],
     params: PARAMS,
     // Whole blocks of the order class, so that a cut does not change them.
     cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 64 }],
