@@ -1,4 +1,4 @@
-// dtable[v] = the sum of the rows of dx whose id is v. An invocation takes four columns of one v, and finds the run of
+// dtable[v] = the sum of the rows of d_x whose id is v. An invocation takes four columns of one v, and finds the run of
 // v in the order of positions by bisection. Rows of other parts have their own dispatches.
 // import: index
 
@@ -16,7 +16,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
-@group(0) @binding(2) var<storage, read> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> dtable: array<vec4<f32>>;
 
 /// The position at a place in the order.
@@ -56,14 +56,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let end = first_from(place, v + 1u);
     // Four at a time, so that loads do not wait for sums; the order of the sums is the positions'.
     for (; place + 4u <= end; place += 4u) {
-        let a = dx[position(place) * width + k];
-        let b = dx[position(place + 1u) * width + k];
-        let c = dx[position(place + 2u) * width + k];
-        let d = dx[position(place + 3u) * width + k];
+        let a = d_x[position(place) * width + k];
+        let b = d_x[position(place + 1u) * width + k];
+        let c = d_x[position(place + 2u) * width + k];
+        let d = d_x[position(place + 3u) * width + k];
         sum = (((sum + a) + b) + c) + d;
     }
     for (; place < end; place++) {
-        sum += dx[position(place) * width + k];
+        sum += d_x[position(place) * width + k];
     }
     dtable[i] = sum;
 }

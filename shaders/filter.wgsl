@@ -24,30 +24,55 @@ struct Carried {
 @group(0) @binding(2) var<storage, read> marks: array<u32>;
 @group(0) @binding(3) var<storage, read_write> carry: array<Carried>;
 
-/// The row's filters, for decisions that all lanes take together.
-var<workgroup> filters: u32;
-
 /// Whether a row with these filters has anything to do in a round.
-fn works(wanted: u32, round: u32) -> bool {
+fn has_work(wanted: u32, round: u32) -> bool {
     let needs = select(select(TOP_P, TOP_K, round < levels()), LIMITS, round == 0u);
     return (wanted & needs) != 0u;
 }
 
-/// Takes the tokens of this part in.
-fn look(row: Row, m: u32, lane: u32, round: u32) {
-    let width = quads(params.n_len);
-    for (var i = lane; i < width; i += 256u) {
-        let four = logits[m * width + i];
-        let left = params.n_len - i * 4u;
-        let mark = four_marks(row.filters, m * params.n_len + i * 4u, left);
-        let low = ~(params.n_first + i * 4u);
-        take(vec2(low, key_high(row, four.x, mark.x)), round);
-        if left > 1u { take(vec2(low - 1u, key_high(row, four.y, mark.y)), round); }
-        if left > 2u { take(vec2(low - 2u, key_high(row, four.z, mark.z)), round); }
-        if left > 3u { take(vec2(low - 3u, key_high(row, four.w, mark.w)), round); }
+/// Empties the bins, or takes them from the part before.
+fn begin(wanted: u32, m: u32, lane: u32, round: u32) {
+    let is_first = (params.flags & 1u) != 0u;
+    if is_first {
+        atomicStore(&bins_low[lane], 0u);
+        atomicStore(&bins_high[lane], 0u);
+    } else {
+        atomicStore(&bins_low[lane], carry[m].low[lane]);
+        atomicStore(&bins_high[lane], carry[m].high[lane]);
     }
-    give_up_pending();
-    atomicMax(&most, largest);
+    if lane == 0u {
+        atomicStore(&most, search.most);
+        if is_first && round % levels() == 0u {
+            begin_search(select(vec2(0u), search.found, round > 0u && (wanted & TOP_K) != 0u));
+        }
+    }
+}
+
+/// Takes four neighbouring tokens in.
+fn look_at(row: Row, m: u32, i: u32, round: u32) {
+    let left = params.n_len - i * 4u;
+    let four = logits[m * quads(params.n_len) + i];
+    let mark = four_marks(row.filters, m * params.n_len + i * 4u, left);
+    let low = ~(params.n_first + i * 4u);
+    take(vec2(low, key_high(row, four.x, mark.x)), round);
+    if left > 1u { take(vec2(low - 1u, key_high(row, four.y, mark.y)), round); }
+    if left > 2u { take(vec2(low - 2u, key_high(row, four.z, mark.z)), round); }
+    if left > 3u { take(vec2(low - 3u, key_high(row, four.w, mark.w)), round); }
+}
+
+/// Takes the tokens of this part in, if there is work. The loop is as long for a row without any: FXC allows no barrier
+/// in a loop around one whose length hangs on a buffer or a lane.
+fn look(works: bool, row: Row, m: u32, lane: u32, round: u32) {
+    let width = quads(params.n_len);
+    for (var first = 0u; first < width; first += 256u) {
+        if works && first + lane < width {
+            look_at(row, m, first + lane, round);
+        }
+    }
+    if works {
+        give_up_pending();
+        atomicMax(&most, largest);
+    }
 }
 
 /// The limit, once the last digits are known.
@@ -70,13 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let row = table[m];
-    if lane == 0u {
-        filters = select(0u, row.filters & LIMITS, row.running != 0u && !row_is_forced(row));
-    }
-    let wanted = workgroupUniformLoad(&filters);
-    if wanted == 0u {
-        return;
-    }
+    let wanted = select(0u, row.filters & LIMITS, row.running != 0u && !row_is_forced(row));
     let is_first = (params.flags & 1u) != 0u;
     let is_last = (params.flags & 2u) != 0u;
     let is_whole = is_first && is_last;
@@ -88,45 +107,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         search = carry[m].search;
     }
     for (var round = params.round; round < end; round++) {
-        if !works(wanted, round) {
-            continue;
+        let works = has_work(wanted, round);
+        workgroupBarrier();
+        if works {
+            begin(wanted, m, lane, round);
         }
         workgroupBarrier();
-        if is_first {
-            atomicStore(&bins_low[lane], 0u);
-            atomicStore(&bins_high[lane], 0u);
-        } else {
-            atomicStore(&bins_low[lane], carry[m].low[lane]);
-            atomicStore(&bins_high[lane], carry[m].high[lane]);
-        }
-        if lane == 0u {
-            atomicStore(&most, search.most);
-            if is_first && round % levels() == 0u {
-                begin_search(select(vec2(0u), search.found, round > 0u && (wanted & TOP_K) != 0u));
-            }
-        }
+        look(works, row, m, lane, round);
         workgroupBarrier();
-        look(row, m, lane, round);
-        workgroupBarrier();
-        if lane == 0u {
+        if works && lane == 0u {
             search.most = atomicLoad(&most);
         }
         if is_last {
-            settle(lane, round, row.top_k, row.top_p);
-        } else {
+            settle(works, lane, round, row.top_k, row.top_p);
+        } else if works {
             carry[m].low[lane] = atomicLoad(&bins_low[lane]);
             carry[m].high[lane] = atomicLoad(&bins_high[lane]);
         }
     }
     workgroupBarrier();
-    if lane == 0u {
-        if end == rounds && is_last {
-            let limit = limit_of(row);
-            table[m].limit_low = limit.x;
-            table[m].limit_high = limit.y;
-        }
-        if !is_whole {
-            carry[m].search = search;
-        }
+    if wanted == 0u || lane != 0u {
+        return;
+    }
+    if end == rounds && is_last {
+        let limit = limit_of(row);
+        table[m].limit_low = limit.x;
+        table[m].limit_high = limit.y;
+    }
+    if !is_whole {
+        carry[m].search = search;
     }
 }

@@ -1,6 +1,6 @@
 // One GRU step with its input product. A workgroup computes 64 units of four rows, an invocation one unit.
 // Rows whose input row lies in another part of the source are computed and not written.
-// import: index, math, product, gru, gru_recurrent, state_rows
+// import: index, math, product, decode_source, gru, gru_recurrent, state_rows
 
 struct Params {
     rows: u32,
@@ -24,25 +24,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> b_ih: array<f32>;
 @group(0) @binding(5) var<storage, read> b_hh: array<f32>;
 @group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
-
-/// The row of the source that is a row's input.
-fn source_row(row: u32) -> u32 {
-    if params.gather == 1u {
-        return ids[row];
-    }
-    return params.x_row + row;
-}
-
-/// Whether this dispatch writes a row's state: its input row lies in this part of the source.
-fn writes(row: u32) -> bool {
-    return row < params.rows && (params.gather == 0u || ids[row] - params.source_first < params.source_len);
-}
-
-/// Where the input row begins in this part, in vec4s. Rows of other parts read the part's first row instead.
-fn input_at(row: u32) -> u32 {
-    let local = select(source_row(row) - params.source_first, 0u, !writes(row));
-    return local * quads(params.inputs);
-}
 
 /// b_ih + W_ih x of one unit, for the input rows that start at x_at, in vec4s.
 fn input_gates(x_at: vec4<u32>, local: u32) -> Gates {

@@ -1,6 +1,6 @@
 // One LSTM step with its input product for few rows: a workgroup computes 16 units of one row in 16 slices.
 // A row whose input row lies in another part of the source is computed and not written.
-// import: index, math, product, lstm, slices, lstm_slices, state_row
+// import: index, math, product, decode_source, lstm, slices, lstm_slices, state_row
 
 struct Params {
     rows: u32,
@@ -26,25 +26,6 @@ struct Params {
 @group(0) @binding(5) var<storage, read> b_hh: array<f32>;
 @group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> c: array<f32>;
-
-/// The row of the source that is a row's input.
-fn source_row(row: u32) -> u32 {
-    if params.gather == 1u {
-        return ids[row];
-    }
-    return params.x_row + row;
-}
-
-/// Whether this dispatch writes a row's state: its input row lies in this part of the source.
-fn writes(row: u32) -> bool {
-    return row < params.rows && (params.gather == 0u || ids[row] - params.source_first < params.source_len);
-}
-
-/// Where the input row begins in this part, in vec4s. Rows of other parts read the part's first row instead.
-fn input_at(row: u32) -> u32 {
-    let local = select(source_row(row) - params.source_first, 0u, !writes(row));
-    return local * quads(params.inputs);
-}
 
 fn input_bias(unit: u32) -> vec4<f32> {
     let stride = quads(params.hidden) * 4u;

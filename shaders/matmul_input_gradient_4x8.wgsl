@@ -1,4 +1,4 @@
-// dx (+)= dy w, in registers only: an invocation computes four rows of two vec4s of k, eight vec4s apart.
+// d_x (+)= dy w, in registers only: an invocation computes four rows of two vec4s of k, eight vec4s apart.
 // A workgroup covers 32 rows and 64 k.
 // import: index, product, output_gradient, input_gradient
 
@@ -20,7 +20,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> d_x: array<vec4<f32>>;
 
 /// Rows n of w as far as there are any, at one vec4 of k. Terms beyond the last n are zeros times its weights.
 fn weights(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {

@@ -1,4 +1,4 @@
-// dx (+)= dy w through workgroup memory: a workgroup of 64 computes 64 rows of 64 k, an invocation eight rows of two
+// d_x (+)= dy w through workgroup memory: a workgroup of 64 computes 64 rows of 64 k, an invocation eight rows of two
 // vec4s of k, eight vec4s apart. Sixteen n at a time lie in workgroup memory.
 // import: index, product, output_gradient, input_gradient
 
@@ -20,7 +20,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> d_x: array<vec4<f32>>;
 
 /// vec4s of n that lie in workgroup memory.
 const DEPTH: u32 = 4u;

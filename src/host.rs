@@ -149,9 +149,9 @@ impl Device {
     /// # Errors
     /// More than the device can hold.
     pub fn executor(&self, plan: &Plan, capacity: Sizes, sections: &[SectionId]) -> Result<Box<dyn Executor>> {
+        check_memory(plan, capacity, sections, self.available_memory())?;
         Ok(match self {
             Device::Cpu(threads) => {
-                check_memory(plan, capacity, sections, available_memory())?;
                 Box::new(CpuExecutor::new(plan.clone(), capacity, sections, Functions::Fast, threads.clone()))
             }
             Device::Gpu(gpu) => {
@@ -174,7 +174,8 @@ pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> 
 }
 
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise
-/// grant it all, and end the process when it is used. GPUs answer for themselves when buffers are made.
+/// grant it all, and end the process when it is used, and software adapters take what the system grants. GPUs answer for themselves when
+/// buffers are made.
 fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available: Option<u64>) -> Result<()> {
     let need = plan.memory(sections, capacity);
     match available {

@@ -1,5 +1,6 @@
 //! Parses, runs, prints the error.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -7,6 +8,7 @@ fn main() -> ExitCode {
     // Mesa's layer that reorders them would print that a headless machine has no display.
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,gatefold=warn,wgpu_hal=off"))
+        .format(|to, record| writeln!(to, "gatefold: {}: {}", record.level().as_str().to_lowercase(), record.args()))
         .init();
     // A device that is lost is an error, which is printed below; wgpu's panic on the way to it is not news.
     let hook = std::panic::take_hook();

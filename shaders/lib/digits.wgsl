@@ -19,7 +19,12 @@ var<workgroup> search: Search;
 var<workgroup> most: atomic<u32>;
 var<workgroup> bins_low: array<atomic<u32>, 256>;
 var<workgroup> bins_high: array<atomic<u32>, 256>;
-var<workgroup> from_bin_up: array<vec2<u32>, 256>;
+var<workgroup> bins: array<vec2<u32>, 256>;
+/// Sums of 16 neighbouring bins each.
+var<workgroup> blocks: array<vec2<u32>, 16>;
+
+const BLOCKS: u32 = 16u;
+const BLOCK: u32 = 16u;
 
 /// What a lane has for one bin and has not given up yet: neighbours often fall into one, and atomics take turns.
 var<private> pending_bin: u32;
@@ -112,34 +117,51 @@ fn begin_search(kept: vec2<u32>) {
     search.found = vec2(select(0xffffffffu << (id_bits & 31u), 0u, id_bits == 32u), 0u);
 }
 
-/// Finds the digit of a round: all lanes call it. `top_k` and `top_p` say what a search has to reach.
-fn settle(lane: u32, round: u32, top_k: u32, top_p: u32) {
+/// Finds the digit of a round: all lanes call it. `top_k` and `top_p` say what a search has to reach. Without `works`
+/// a lane only keeps step: FXC takes what is read from a buffer as different from lane to lane, and wants every
+/// barrier outside of such branches.
+fn settle(works: bool, lane: u32, round: u32, top_k: u32, top_p: u32) {
     let level = round % levels();
     var rest = search.rest;
-    from_bin_up[lane] = vec2(atomicLoad(&bins_low[lane]), atomicLoad(&bins_high[lane]));
+    if works {
+        bins[lane] = vec2(atomicLoad(&bins_low[lane]), atomicLoad(&bins_high[lane]));
+    }
     workgroupBarrier();
-    for (var step = 1u; step < 256u; step *= 2u) {
-        var more = vec2(0u);
-        if lane + step < 256u {
-            more = from_bin_up[lane + step];
+    if works && lane < BLOCKS {
+        var sum = vec2(0u);
+        for (var i = 0u; i < BLOCK; i++) {
+            sum = wide_add(sum, bins[lane * BLOCK + i]);
         }
-        workgroupBarrier();
-        from_bin_up[lane] = wide_add(from_bin_up[lane], more);
-        workgroupBarrier();
+        blocks[lane] = sum;
+    }
+    workgroupBarrier();
+    if !works {
+        return;
     }
     if level == 0u {
         rest = vec2(top_k, 0u);
         if round >= levels() {
-            rest = share(from_bin_up[0], top_p);
+            rest = share(sum_of_blocks(0u), top_p);
         }
     }
-    var higher = vec2(0u);
-    if lane < 255u {
-        higher = from_bin_up[lane + 1u];
+    let block = lane / BLOCK;
+    var higher = sum_of_blocks(block + 1u);
+    for (var i = 0u; i < BLOCK; i++) {
+        let bin = block * BLOCK + i;
+        higher = wide_add(higher, select(vec2(0u), bins[bin], bin > lane));
     }
-    if at_least(from_bin_up[lane], rest) && !at_least(higher, rest) {
+    if at_least(wide_add(higher, bins[lane]), rest) && !at_least(higher, rest) {
         let digit = lane << shift_of(level);
         search.rest = wide_sub(rest, higher);
         search.found |= select(vec2(0u, digit), vec2(digit, 0u), level >= 4u);
     }
+}
+
+/// What lies in a block and all above it.
+fn sum_of_blocks(first: u32) -> vec2<u32> {
+    var sum = vec2(0u);
+    for (var block = 0u; block < BLOCKS; block++) {
+        sum = wide_add(sum, select(vec2(0u), blocks[block], block >= first));
+    }
+    return sum;
 }

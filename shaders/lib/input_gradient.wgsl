@@ -1,4 +1,4 @@
-// What the kernels of matmul_input_gradient share. They declare w and dx: array<vec4<f32>> and the op's parameters.
+// What the kernels of matmul_input_gradient share. They declare w and d_x: array<vec4<f32>> and the op's parameters.
 
 /// The first row of the part of w that belongs to a group.
 fn w_row(g: u32) -> u32 {
@@ -10,13 +10,13 @@ fn w_row(g: u32) -> u32 {
 fn start(row: u32, k: u32) -> vec4<f32> {
     let adds = params.accumulate != 0u || (params.flags & 1u) == 0u;
     if adds && row < params.rows && k < quads(params.inputs) {
-        return dx[(params.x_row + row) * quads(params.inputs) + k];
+        return d_x[(params.x_row + row) * quads(params.inputs) + k];
     }
     return vec4(0.0);
 }
 
 fn store(row: u32, k: u32, sums: vec4<f32>) {
     if row < params.rows && k < quads(params.inputs) {
-        dx[(params.x_row + row) * quads(params.inputs) + k] = sums;
+        d_x[(params.x_row + row) * quads(params.inputs) + k] = sums;
     }
 }

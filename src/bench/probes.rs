@@ -4,7 +4,7 @@
 //! [`crate::ops::TABLE`]. Their kernels are in `shaders/limits`.
 
 use crate::cpu::{Fast, fast};
-use crate::ops::{Args, Cost, OpRow, Operand, OrderClass, Real, Requires, Variant, folded};
+use crate::ops::{Adapters, Args, Cost, OpRow, Operand, OrderClass, Real, Requires, Variant, folded};
 
 /// `y = x`; x and y `[4 N]`, N = quads.
 pub static COPY: OpRow = OpRow {
@@ -77,7 +77,7 @@ const PROBE: Variant = Variant {
     layouts: &[],
     class: OrderClass::None,
     suits: |_| true,
-    needs_gpu: false,
+    adapters: Adapters::Any,
     groups: |_| [1, 1, 1],
 };
 

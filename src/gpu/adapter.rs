@@ -1,5 +1,9 @@
 //! The adapters of this machine, and which of them a `--device` means.
 
+use std::sync::{Arc, OnceLock};
+
+use super::device::{Gpu, ParamsBy};
+use super::self_test::Findings;
 use crate::error::{Error, Result};
 
 /// What kind of device an adapter is.
@@ -51,6 +55,22 @@ pub struct Adapter {
     pub(super) raw: wgpu::Adapter,
     /// What is listed.
     pub info: AdapterInfo,
+    /// How its self-test went, with parameters by immediates and by uniform.
+    tested: Arc<[OnceLock<Findings>; 2]>,
+}
+
+impl Adapter {
+    /// How the self-test goes on a device of this adapter: it runs once for each way of parameters.
+    pub(super) fn findings(&self, gpu: &Arc<Gpu>) -> Result<Findings> {
+        let tested = &self.tested[usize::from(gpu.params_by == ParamsBy::Uniform)];
+        match tested.get() {
+            Some(findings) => Ok(findings.clone()),
+            None => {
+                let findings = Findings::of(gpu)?;
+                Ok(tested.get_or_init(|| findings).clone())
+            }
+        }
+    }
 }
 
 /// What the user asked for.
@@ -84,9 +104,18 @@ impl std::str::FromStr for Choice {
 /// Lists the adapters of Vulkan, Metal and DX12.
 pub async fn adapters() -> Vec<Adapter> {
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    let descriptor = wgpu::InstanceDescriptor {
+        backends,
+        // Beyond this share of the memory that a driver grants, a buffer is an error, where the driver might end the
+        // device or the system the process.
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+            for_resource_creation: Some(95),
+            for_device_loss: None,
+        },
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    };
     let found = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
-    found.into_iter().map(|raw| Adapter { info: describe(&raw), raw }).collect()
+    found.into_iter().map(|raw| Adapter { info: describe(&raw), raw, tested: Arc::default() }).collect()
 }
 
 fn describe(raw: &wgpu::Adapter) -> AdapterInfo {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::{Adapter, AdapterInfo, Kind};
 use super::choices::Choices;
+use super::self_test::{Fma, Verdict};
 use super::shader::assemble;
 use super::timer::Timestamps;
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ pub struct DeviceOptions {
     pub timestamps: bool,
     /// Which variants to take at which sizes, where that was measured on this device.
     pub choices: Choices,
+    /// As on the least device that WebGPU allows: no optional feature, limits at their defaults, default kernels.
+    pub floor: bool,
 }
 
 /// Bytes of parameters.
@@ -56,6 +59,8 @@ pub struct Gpu {
     pub(super) choices: Choices,
     /// How submissions are timed, if they are.
     pub(super) timestamps: Option<Timestamps>,
+    /// Only the last variant of each op is chosen.
+    pub(super) default_kernels: bool,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) uniform_alignment: u32,
@@ -75,22 +80,48 @@ struct Failure {
 }
 
 impl Gpu {
-    /// Opens an adapter.
+    /// Opens an adapter, and has it prove itself: what it gets wrong is not used, with one warning.
     ///
     /// # Errors
-    /// The driver refuses, or the adapter is below WebGPU's floor.
+    /// The driver refuses, the adapter is below WebGPU's floor, or its arithmetic is wrong.
     pub async fn open(adapter: &Adapter, options: DeviceOptions) -> Result<Arc<Gpu>> {
+        let name = &adapter.info.name;
+        let gpu = Arc::new(Gpu::request(adapter, &options).await?);
+        let findings = adapter.findings(&gpu)?;
+        let mut gpu = match findings.verdict(gpu.params_by) {
+            Verdict::Trusted => gpu,
+            Verdict::ByUniform if !options.uniform_params => {
+                log::warn!("{name} loses parameters that are part of its commands; they go through a buffer instead");
+                let options = DeviceOptions { uniform_params: true, ..options };
+                return Box::pin(Gpu::open(adapter, options)).await;
+            }
+            Verdict::ByUniform => unreachable!("they came by uniform"),
+            Verdict::Refused(why) => {
+                return Err(Error::Device(format!(
+                    "{name} cannot be used: {why}; try a newer driver, or --device cpu"
+                )));
+            }
+        };
+        if findings.fma == Fma::Mixed {
+            log::warn!("{name} does not always round alike in a multiply-add; only default kernels run");
+            Arc::get_mut(&mut gpu).expect("the self-test is over").default_kernels = true;
+        }
+        Ok(gpu)
+    }
+
+    async fn request(adapter: &Adapter, options: &DeviceOptions) -> Result<Gpu> {
         let name = &adapter.info.name;
         let has = adapter.raw.features();
         let available = adapter.raw.limits();
-        let immediates = !options.uniform_params && has.contains(wgpu::Features::IMMEDIATES);
-        let binding_bytes =
-            options.max_binding_bytes.unwrap_or(u64::MAX).min(available.max_storage_buffer_binding_size);
+        let immediates = !options.uniform_params && !options.floor && has.contains(wgpu::Features::IMMEDIATES);
+        let floor = wgpu::Limits::default();
+        let most = |floor: u64, available: u64| if options.floor { floor.min(available) } else { available };
+        let binding_bytes = most(floor.max_storage_buffer_binding_size, available.max_storage_buffer_binding_size);
         let mut limits = wgpu::Limits {
             max_immediate_size: if immediates { PARAM_BYTES } else { 0 },
-            max_storage_buffer_binding_size: binding_bytes,
-            max_buffer_size: available.max_buffer_size,
-            ..Default::default()
+            max_storage_buffer_binding_size: binding_bytes.min(options.max_binding_bytes.unwrap_or(u64::MAX)),
+            max_buffer_size: most(floor.max_buffer_size, available.max_buffer_size),
+            ..floor
         };
         // What kernels rely on; rendering limits may be lower than the defaults.
         limits = limits.or_worse_values_from(&available);
@@ -98,7 +129,7 @@ impl Gpu {
         if immediates {
             features |= wgpu::Features::IMMEDIATES;
         }
-        let timestamps = Timestamps::of(has).filter(|_| options.timestamps);
+        let timestamps = Timestamps::of(has).filter(|_| options.timestamps && !options.floor);
         features |= timestamps.map_or(wgpu::Features::empty(), Timestamps::features);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gatefold"),
@@ -115,9 +146,10 @@ impl Gpu {
         let gpu = Gpu {
             info: adapter.info.clone(),
             params_by,
-            choices: options.choices,
+            choices: options.choices.clone(),
             timestamps,
             max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            default_kernels: options.floor,
             params_layout: (params_by == ParamsBy::Uniform).then(|| params_layout(&device)),
             device,
             queue,
@@ -127,14 +159,14 @@ impl Gpu {
             failure: Arc::default(),
         };
         gpu.watch();
-        Ok(Arc::new(gpu))
+        Ok(gpu)
     }
 
     /// Keeps the first error, so that a call can return it, where wgpu would panic.
     fn watch(&self) {
         let failure = self.failure.clone();
         self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            failure.lock().expect("unpoisoned").first.get_or_insert_with(|| error.to_string());
+            failure.lock().expect("unpoisoned").first.get_or_insert_with(|| in_words(&error));
         }));
         let failure = self.failure.clone();
         self.device.set_device_lost_callback(move |reason, message| {
@@ -147,7 +179,12 @@ impl Gpu {
     /// Fails with the first thing that went wrong since the last call, or because the device was lost.
     pub(super) fn check(&self) -> Result<()> {
         let mut failure = self.failure.lock().expect("unpoisoned");
-        let lost = |why: &String| format!("the device was lost ({why}); try again, or another --device");
+        let lost = |why: &String| {
+            format!(
+                "the device was lost ({why}): its driver ended, or ended work that took too long; \
+             try again, or another --device"
+            )
+        };
         match failure.lost.as_ref().map(lost).or_else(|| failure.first.take()) {
             Some(what) => Err(Error::Device(format!("{}: {what}", self.info.name))),
             None => Ok(()),
@@ -252,6 +289,16 @@ impl Gpu {
             .collect();
         let label = Some(variant.name);
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries })
+    }
+}
+
+/// An error of wgpu with what can be done about it.
+fn in_words(error: &wgpu::Error) -> String {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => {
+            "out of device memory; fewer rows or shorter windows need less, or try --device cpu".into()
+        }
+        other => other.to_string(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The GPU executor: memory, submissions of many dispatches in one pass, and tickets for what is read back.
 
+mod recording;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::Buffer;
 use crate::plan::{Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
+
+pub use recording::{Place, RecordedDispatch, Recording};
 
 /// How an executor is made; the default is what users get.
 #[derive(Clone, Debug, Default)]

@@ -25,6 +25,8 @@ pub(super) struct Lowered {
 /// One dispatch of an op: the whole of it, or one combination of the parts of its cut operands.
 struct LoweredPart {
     bind_group: wgpu::BindGroup,
+    /// What the group binds, in order.
+    bound: Vec<Part>,
     /// `first` and `len` of each cut, then the flags.
     words: Vec<u32>,
 }
@@ -33,6 +35,7 @@ struct LoweredPart {
 pub(super) struct Pack {
     pub pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
+    bound: Vec<Part>,
     pub words: [u32; PARAM_WORDS],
     groups: [u32; 3],
 }
@@ -40,8 +43,8 @@ pub(super) struct Pack {
 impl Pack {
     /// As the encoder wants it.
     pub fn dispatch(&self) -> Dispatch<'_> {
-        let Pack { pipeline, bind_group, words, groups } = self;
-        Dispatch { pipeline, bind_group, words: *words, groups: *groups }
+        let Pack { pipeline, bind_group, bound, words, groups } = self;
+        Dispatch { pipeline, bind_group, bound, words: *words, groups: *groups }
     }
 }
 
@@ -49,6 +52,7 @@ impl Pack {
 pub(super) struct Dispatch<'a> {
     pub pipeline: &'a Arc<Pipeline>,
     pub bind_group: &'a wgpu::BindGroup,
+    pub bound: &'a [Part],
     pub words: [u32; PARAM_WORDS],
     pub groups: [u32; 3],
 }
@@ -62,8 +66,8 @@ impl Lowered {
             let mut words = words;
             words[first_word..first_word + part.words.len()].copy_from_slice(&part.words);
             let groups = (self.variant.groups)(&words);
-            let (pipeline, bind_group) = (&self.pipeline, &part.bind_group);
-            (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, words, groups })
+            let (pipeline, bind_group, bound) = (&self.pipeline, &part.bind_group, &part.bound[..]);
+            (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, bound, words, groups })
         });
         parts.chain(self.packs.iter().map(Pack::dispatch))
     }
@@ -89,11 +93,12 @@ pub(super) fn choose(
         return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
     }
     let words = complete_words(plan, node, capacity, node.words(capacity, Index::default()));
-    let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && !(v.needs_gpu && gpu.is_software());
-    let preferred = op.variants.iter().find(fits).ok_or_else(|| unsupported(op.name))?;
+    let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && v.adapters.include(gpu.is_software());
+    let first = if gpu.default_kernels { op.variants.len() - 1 } else { 0 };
+    let preferred = op.variants[first..].iter().find(fits).ok_or_else(|| unsupported(op.name))?;
     // What was measured here may be another kernel, but never another order of sums.
     let measured = gpu.choices.variant(op, &words).filter(|v| gpu.supports(v) && v.class == preferred.class);
-    Ok(measured.unwrap_or(preferred))
+    Ok(measured.filter(|_| !gpu.default_kernels).unwrap_or(preferred))
 }
 
 /// The sections' ops with their variants, and what memory they want.
@@ -210,7 +215,8 @@ pub(super) fn lower(
                 })
                 .chain(carry.as_ref())
                 .collect();
-            LoweredPart { bind_group: bind(gpu, variant.name, &pipeline.bindings, &bound), words }
+            let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
+            LoweredPart { bind_group, bound: bound.into_iter().cloned().collect(), words }
         })
         .collect();
     let packs = repack(gpu, plan, memory, node, checked)?;
@@ -257,8 +263,9 @@ pub(super) fn lower_pack(
         let pipeline = gpu.pipeline(node.op, variant, checked);
         let bound = [&row_major[i], &memory.parts(stored)[i]];
         let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
+        let bound = bound.map(Part::clone).to_vec();
         let words = node.words(sizes, Index::default());
-        Ok(Pack { pipeline, bind_group, words, groups: (variant.groups)(&words) })
+        Ok(Pack { pipeline, bind_group, bound, words, groups: (variant.groups)(&words) })
     };
     memory.ranges(stored.tensor).into_iter().enumerate().map(pack).collect()
 }

@@ -84,6 +84,7 @@ impl PartRows {
 }
 
 /// Where a part, or the whole, of a tensor lies.
+#[derive(Clone)]
 pub(super) struct Part {
     pub buffer: wgpu::Buffer,
     /// Byte at which it begins: 0, but for members of an arena.

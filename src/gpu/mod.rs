@@ -7,11 +7,12 @@ mod executor;
 mod lower;
 mod memory;
 mod readback;
+mod self_test;
 mod shader;
 mod timer;
 
 pub use adapter::{Adapter, AdapterInfo, Choice, Kind, adapters, choose};
 pub use choices::Choices;
 pub use device::{DeviceOptions, Gpu, POLL_PANIC, ParamsBy};
-pub use executor::{GpuExecutor, GpuOptions};
+pub use executor::{GpuExecutor, GpuOptions, Place, RecordedDispatch, Recording};
 pub use shader::assemble;

@@ -13,7 +13,7 @@
 
 use super::case::{Case, Fill, flat};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Role, TensorId};
@@ -99,7 +99,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[9].div_ceil(256)),
     }],
     cases,

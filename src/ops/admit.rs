@@ -15,7 +15,7 @@
 use super::case::{Caps, Case, Fill};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Role, TensorId};
 
@@ -75,7 +75,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |_| [1, 1, 1],
     }],
     cases,

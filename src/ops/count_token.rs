@@ -10,7 +10,7 @@
 use super::case::{Caps, Case, Fill};
 use super::filters::BANNED;
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Role, TensorId};
 
@@ -41,7 +41,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[0].div_ceil(64)),
     }],
     cases,

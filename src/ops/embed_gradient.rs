@@ -9,7 +9,7 @@
 //! Bytes: 4 (V E + M E + 2 M). An id outside [0, V) must have been refused before.
 
 use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -56,7 +56,7 @@ pub fn order(ids: &[u32]) -> Vec<u32> {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "embed_gradient",
-    operands: &[Operand::read_u32("ids"), Operand::read_u32("order"), Operand::read("dx"), Operand::write("dtable")],
+    operands: &[Operand::read_u32("ids"), Operand::read_u32("order"), Operand::read("d_x"), Operand::write("dtable")],
     params: &["rows", "width", "vocab", "ids_row", "order_row", "accumulate"],
     cuts: &[Cut { name: "v", axes: &[(3, 1)], multiple: 1 }],
     carry_words: 0,
@@ -71,7 +71,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded((w[7] * w[1].div_ceil(4)).div_ceil(64)),
     }],
     cases,

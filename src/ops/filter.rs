@@ -22,7 +22,7 @@
 use super::case::{Caps, Case, Fill};
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, FIRST_PART, LAST_PART, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Direction, Role, TensorId};
@@ -58,11 +58,11 @@ pub static ROW: OpRow = OpRow {
         name: "filter",
         source: crate::wgsl!("filter"),
         overrides: &[],
-        requires: Requires::invocations(256).with_memory(4136),
+        requires: Requires::invocations(256).with_memory(4260),
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| {
             let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
             folded(if is_whole && w[2] > 0 { 0 } else { w[0] })

@@ -8,7 +8,7 @@
 //! Bytes: 8 M W. No arithmetic. An index outside the tensor must have been refused before.
 
 use super::case::{Caps, Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -60,7 +60,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)),
     }],
     cases,

@@ -15,7 +15,7 @@
 
 use super::case::{Case, Fill};
 use super::matmul::dot;
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -81,6 +81,28 @@ pub static ROW: OpRow = OpRow {
     fast: Some(Fast { run: fast::gru_step, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant {
+            name: "gru_step_1x4",
+            source: crate::wgsl!("gru_step_1x4"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] == 1,
+            adapters: Adapters::Software,
+            groups: |w| [w[7].div_ceil(32), w[0], 1],
+        },
+        Variant {
+            name: "gru_step_8x4",
+            source: crate::wgsl!("gru_step_8x4"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] > 4,
+            adapters: Adapters::Software,
+            groups: |w| [w[7].div_ceil(32), w[0].div_ceil(8), 1],
+        },
+        Variant {
             name: "gru_step_skinny",
             source: crate::wgsl!("gru_step_skinny"),
             overrides: &[],
@@ -88,7 +110,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(1, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 4,
-            needs_gpu: false,
+            adapters: Adapters::Hardware,
             groups: |w| [w[7].div_ceil(16), w[0], 1],
         },
         Variant {
@@ -99,7 +121,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(1, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[7].div_ceil(64), w[0].div_ceil(4), 1],
         },
     ],

@@ -16,7 +16,7 @@
 
 use super::case::{Case, Fill};
 use super::lstm_step_backward::through;
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -83,6 +83,17 @@ pub static ROW: OpRow = OpRow {
     fast: Some(Fast { run: fast::gru_step_backward, layouts: &[(2, Layout::Panel16T)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant {
+            name: "gru_step_backward_8x16",
+            source: crate::wgsl!("gru_step_backward_8x16"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] > 4 && w[1] >= 64,
+            adapters: Adapters::Software,
+            groups: |w| [w[1].div_ceil(128), w[0].div_ceil(8), 1],
+        },
+        Variant {
             name: "gru_step_backward_skinny",
             source: crate::wgsl!("gru_step_backward_skinny"),
             overrides: &[],
@@ -90,7 +101,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 4,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(32), w[0], 1],
         },
         Variant {
@@ -101,7 +112,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(64), w[0].div_ceil(4), 1],
         },
     ],

@@ -6,7 +6,7 @@
 //! A row of minus infinities gives minus infinity. Flops: 3 M V. Bytes: 4 M V + 4 M.
 
 use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Builder, Dim, Role, TensorId};
@@ -35,7 +35,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::Lanes256,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[0]),
     }],
     cases,

@@ -12,7 +12,7 @@
 use super::case::{Case, Fill};
 use super::lstm_step::cell;
 use super::matmul::dot;
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -114,6 +114,28 @@ pub static ROW: OpRow = OpRow {
     }),
     variants: &[
         Variant {
+            name: "lstm_decode_1x4",
+            source: crate::wgsl!("lstm_decode_1x4"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(2, Layout::K4), (3, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] == 1,
+            adapters: Adapters::Software,
+            groups: |w| [w[9].div_ceil(32), w[0], 1],
+        },
+        Variant {
+            name: "lstm_decode_8x4",
+            source: crate::wgsl!("lstm_decode_8x4"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(2, Layout::K4), (3, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] > 4,
+            adapters: Adapters::Software,
+            groups: |w| [w[9].div_ceil(32), w[0].div_ceil(8), 1],
+        },
+        Variant {
             name: "lstm_decode_skinny",
             source: crate::wgsl!("lstm_decode_skinny"),
             overrides: &[],
@@ -121,7 +143,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(2, Layout::K4), (3, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 4,
-            needs_gpu: false,
+            adapters: Adapters::Hardware,
             groups: |w| [w[9].div_ceil(16), w[0], 1],
         },
         Variant {
@@ -132,7 +154,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(2, Layout::K4), (3, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[9].div_ceil(64), w[0].div_ceil(4), 1],
         },
     ],

@@ -13,7 +13,7 @@
 
 use super::case::{Case, Fill};
 use super::matmul::dot;
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -82,6 +82,28 @@ pub static ROW: OpRow = OpRow {
     fast: Some(Fast { run: fast::lstm_step, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant {
+            name: "lstm_step_1x4",
+            source: crate::wgsl!("lstm_step_1x4"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] == 1,
+            adapters: Adapters::Software,
+            groups: |w| [w[9].div_ceil(32), w[0], 1],
+        },
+        Variant {
+            name: "lstm_step_8x4",
+            source: crate::wgsl!("lstm_step_8x4"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] > 4,
+            adapters: Adapters::Software,
+            groups: |w| [w[9].div_ceil(32), w[0].div_ceil(8), 1],
+        },
+        Variant {
             name: "lstm_step_skinny",
             source: crate::wgsl!("lstm_step_skinny"),
             overrides: &[],
@@ -89,7 +111,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(1, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 4,
-            needs_gpu: false,
+            adapters: Adapters::Hardware,
             groups: |w| [w[9].div_ceil(16), w[0], 1],
         },
         Variant {
@@ -100,7 +122,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(1, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[9].div_ceil(64), w[0].div_ceil(4), 1],
         },
     ],

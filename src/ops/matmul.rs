@@ -7,7 +7,7 @@
 //! Flops: 2 M G N K. Bytes: 4 (M K + G N K + G N + M G N).
 
 use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -47,6 +47,28 @@ pub static ROW: OpRow = OpRow {
     fast: Some(Fast { run: fast::matmul, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant {
+            name: "matmul_1x8",
+            source: crate::wgsl!("matmul_1x8"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] == 1,
+            adapters: Adapters::Software,
+            groups: |w| [columns(w).div_ceil(64), w[0], 1],
+        },
+        Variant {
+            name: "matmul_8x16",
+            source: crate::wgsl!("matmul_8x16"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[(1, Layout::K4)],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] > 4,
+            adapters: Adapters::Software,
+            groups: |w| [columns(w).div_ceil(128), w[0].div_ceil(8), 1],
+        },
+        Variant {
             name: "matmul_skinny",
             source: crate::wgsl!("matmul_skinny"),
             overrides: &[],
@@ -54,7 +76,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(1, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: |w| w[0] <= 2,
-            needs_gpu: false,
+            adapters: Adapters::Hardware,
             groups: |w| [columns(w).div_ceil(16), w[0], 1],
         },
         Variant {
@@ -65,7 +87,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(1, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: |w| w[0] >= 64 && columns(w) >= 64,
-            needs_gpu: true,
+            adapters: Adapters::Hardware,
             groups: |w| [columns(w).div_ceil(64), w[0].div_ceil(64), 1],
         },
         Variant {
@@ -76,7 +98,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[(1, Layout::K4)],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [columns(w).div_ceil(64), w[0].div_ceil(16), 1],
         },
     ],

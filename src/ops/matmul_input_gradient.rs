@@ -9,7 +9,7 @@
 //! next part does. Flops: 2 M G N K. Bytes: 4 (M G N + G N K + M K).
 
 use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -82,7 +82,7 @@ pub(crate) const PARAMS: &[&str] =
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "matmul_input_gradient",
-    operands: &[Operand::read("dy"), Operand::read("w"), Operand::write("dx")],
+    operands: &[Operand::read("dy"), Operand::read("w"), Operand::write("d_x")],
     params: PARAMS,
     // Whole blocks of the order class, so that a cut does not change them.
     cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 64 }],
@@ -92,6 +92,17 @@ pub static ROW: OpRow = OpRow {
     fast: Some(Fast { run: fast::matmul_input_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
         Variant {
+            name: "matmul_input_gradient_8x16",
+            source: crate::wgsl!("matmul_input_gradient_8x16"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] > 4 && w[1] >= 64,
+            adapters: Adapters::Software,
+            groups: |w| [w[1].div_ceil(128), w[0].div_ceil(8), 1],
+        },
+        Variant {
             name: "matmul_input_gradient_8x8",
             source: crate::wgsl!("matmul_input_gradient_8x8"),
             overrides: &[],
@@ -99,7 +110,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: |w| w[0] >= 64 && w[1] >= 64,
-            needs_gpu: true,
+            adapters: Adapters::Hardware,
             groups: |w| [w[1].div_ceil(64), w[0].div_ceil(64), 1],
         },
         Variant {
@@ -110,7 +121,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(64), w[0].div_ceil(32), 1],
         },
     ],

@@ -9,7 +9,7 @@
 
 use super::case::{Case, Fill};
 use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, expect_groups, shapes};
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Builder, Dim, Role, TensorId};
@@ -64,6 +64,17 @@ pub static ROW: OpRow = OpRow {
     fast: Some(Fast { run: fast::matmul_weight_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
         Variant {
+            name: "matmul_weight_gradient_8x16",
+            source: crate::wgsl!("matmul_weight_gradient_8x16"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[],
+            class: OrderClass::Blocks64,
+            suits: |w| w[1] >= 64,
+            adapters: Adapters::Software,
+            groups: |w| [w[1].div_ceil(128), w[11].div_ceil(8), w[3]],
+        },
+        Variant {
             name: "matmul_weight_gradient_slices",
             source: crate::wgsl!("matmul_weight_gradient_slices"),
             overrides: &[],
@@ -72,7 +83,7 @@ pub static ROW: OpRow = OpRow {
             class: OrderClass::Blocks64,
             // Few tiles and many rows: else most of a GPU would have nothing to do.
             suits: |w| w[0] >= 256 && tiles(w, 64) <= 32,
-            needs_gpu: true,
+            adapters: Adapters::Hardware,
             groups: |w| [w[1].div_ceil(16), w[11].div_ceil(16), w[3]],
         },
         Variant {
@@ -83,7 +94,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: |w| w[1] >= 64 && w[11] >= 64,
-            needs_gpu: true,
+            adapters: Adapters::Hardware,
             groups: |w| [w[1].div_ceil(64), w[11].div_ceil(64), w[3]],
         },
         Variant {
@@ -94,7 +105,7 @@ pub static ROW: OpRow = OpRow {
             layouts: &[],
             class: OrderClass::Blocks64,
             suits: always,
-            needs_gpu: false,
+            adapters: Adapters::Any,
             groups: |w| [w[1].div_ceil(64), w[11].div_ceil(32), w[3]],
         },
     ],

@@ -8,7 +8,7 @@
 
 use super::case::{Case, Fill};
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -49,7 +49,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::Lanes256,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |_| [1, 1, 1],
     }],
     cases,

@@ -36,6 +36,7 @@ pub mod mean_loss;
 pub mod noise;
 pub mod pack_weight;
 pub mod place_rows;
+pub mod probe;
 pub mod reset_rows;
 pub mod rnn_gates;
 pub mod rows;
@@ -51,7 +52,7 @@ pub mod target_log_prob;
 mod variant;
 
 pub use args::{Args, Buffer, Real};
-pub use variant::{Dispatch, OrderClass, Requires, Variant, folded};
+pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, folded};
 
 use crate::cpu::Fast;
 use crate::plan::{Element, PARAM_WORDS};
@@ -95,6 +96,7 @@ pub static TABLE: &[&OpRow] = &[
     &clip_scale::ROW,
     &adam::ROW,
     &sgd::ROW,
+    &probe::ROW,
 ];
 
 /// How an op uses an operand.

@@ -6,7 +6,7 @@
 //! Bytes: 8 G N K. No arithmetic. [`pack`] and [`unpack`] are the same on the host, for every layout.
 
 use super::case::{Caps, Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Layout, Role, TensorId};
 
@@ -36,7 +36,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded((w[0] * w[1]).div_ceil(64) * w[2].div_ceil(4)),
     }],
     cases,

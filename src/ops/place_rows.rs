@@ -9,7 +9,7 @@
 
 use super::case::{Caps, Case, Fill};
 use super::gather_rows::GatherRows;
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role};
 
@@ -66,7 +66,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)),
     }],
     cases,

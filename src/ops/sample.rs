@@ -21,7 +21,7 @@ use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -93,7 +93,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::Lanes256,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[0]),
     }],
     cases,

@@ -10,7 +10,7 @@
 //! Without `ragged` every row is within its sequence and `lengths` is not read. Bytes: 8 M W + 4 M.
 
 use super::case::{Caps, Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -86,7 +86,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded((w[0] * w[2]).div_ceil(64)),
     }],
     cases,

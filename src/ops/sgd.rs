@@ -11,7 +11,7 @@
 use super::adam::{expect_step_tensors, step_tensors};
 use super::case::{Case, Fill, flat};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, LEARNING_RATE};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, TensorId};
@@ -76,7 +76,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[4].div_ceil(256)),
     }],
     cases,

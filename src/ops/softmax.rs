@@ -8,7 +8,7 @@
 
 use super::case::{Case, Fill};
 use super::logsumexp::{of_row, rows_of_logits};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Builder, Dim, Role, TensorId};
@@ -47,7 +47,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[0] * w[4].div_ceil(256)),
     }],
     cases,

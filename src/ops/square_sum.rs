@@ -6,7 +6,7 @@
 //! Flops: 2 n. Bytes: 4 n. A block's sum does not depend on where x is cut; see [`super::clip_scale`] for the rest.
 
 use super::case::{Case, Fill, flat};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{ARENA_BLOCK, Builder, Role, TensorId};
@@ -52,7 +52,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::Lanes256,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[1].div_ceil(BLOCK as u32)),
     }],
     cases,

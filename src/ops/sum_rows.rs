@@ -9,7 +9,7 @@
 
 use super::case::{Case, Fill};
 use super::matmul_input_gradient::expect_groups;
-use super::variant::{OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -76,7 +76,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::Blocks64,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| [w[9].div_ceil(64), w[2], 1],
     }],
     cases,

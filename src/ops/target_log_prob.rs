@@ -6,7 +6,7 @@
 //! Flops: M. Bytes: 16 M. A target outside [0, V) must have been refused before; its y is not written.
 
 use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, always, folded};
+use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Role, TensorId};
 
@@ -47,7 +47,7 @@ pub static ROW: OpRow = OpRow {
         layouts: &[],
         class: OrderClass::None,
         suits: always,
-        needs_gpu: false,
+        adapters: Adapters::Any,
         groups: |w| folded(w[0].div_ceil(64)),
     }],
     cases,

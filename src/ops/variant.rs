@@ -51,6 +51,28 @@ impl Requires {
     }
 }
 
+/// Adapters on which a variant is the better choice. It runs on the others too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapters {
+    /// All.
+    Any,
+    /// GPUs: elsewhere workgroup memory would be a detour through the CPU's own, and barriers cost most.
+    Hardware,
+    /// Those that run shaders on the CPU. There a load costs as much as fifty multiply-adds, so each serves many.
+    Software,
+}
+
+impl Adapters {
+    /// Whether an adapter is one of them.
+    pub fn include(self, is_software: bool) -> bool {
+        match self {
+            Adapters::Any => true,
+            Adapters::Hardware => !is_software,
+            Adapters::Software => is_software,
+        }
+    }
+}
+
 /// Workgroups in x, y and z.
 pub type Dispatch = [u32; 3];
 
@@ -71,8 +93,8 @@ pub struct Variant {
     pub class: OrderClass,
     /// Whether it is the better choice for these parameters, than those that follow in the row.
     pub suits: fn(&[u32; PARAM_WORDS]) -> bool,
-    /// Not the better choice on software adapters: its workgroup memory would be a detour through the CPU's.
-    pub needs_gpu: bool,
+    /// Where it is the better choice.
+    pub adapters: Adapters,
     /// Workgroups that cover the part that the words describe.
     pub groups: fn(&[u32; PARAM_WORDS]) -> Dispatch,
 }

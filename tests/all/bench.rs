@@ -129,7 +129,7 @@ fn wrong_calls() -> Outcome {
     for (call, message) in [
         (&["generate", "--workload", "nowhere"][..], "there are char, chargru, seed"),
         (&["generate", "--batch", "8..4"], "the first size is the smaller one"),
-        (&["generate", "--kernel", "matmul=x"], "it has matmul_skinny"),
+        (&["generate", "--kernel", "matmul=x"], "it has matmul_1x8"),
         (&["generate", "--kernel", "matmul=matmul_4x4", "--device", "cpu"], "one function an op"),
         (&["kernels", "--filter", "zzz", "--device", "cpu"], "matches no op"),
         (&["kernels", "--seconds=-1"], "expected seconds"),

@@ -51,8 +51,8 @@ where
 pub enum Opened {
     /// With all that the adapter has.
     Fully,
-    /// Parameters by uniform buffer.
-    Uniform,
+    /// As on the least device that WebGPU allows: no optional feature, limits at their defaults, default kernels.
+    Floor,
     /// Storage bindings of 1 MiB at most: everything large is cut into parts.
     OneMiB,
 }
@@ -63,7 +63,7 @@ pub fn gpu(adapter: usize, opened: Opened) -> Arc<Gpu> {
     static DEVICES: OnceLock<Mutex<Devices>> = OnceLock::new();
     let options = match opened {
         Opened::Fully => DeviceOptions::default(),
-        Opened::Uniform => DeviceOptions { uniform_params: true, ..Default::default() },
+        Opened::Floor => DeviceOptions { floor: true, ..Default::default() },
         Opened::OneMiB => DeviceOptions { max_binding_bytes: Some(1 << 20), ..Default::default() },
     };
     let mut devices = DEVICES.get_or_init(Mutex::default).lock().unwrap();
@@ -103,6 +103,13 @@ macro_rules! ensure {
             return Err(format!($($message)+).into());
         }
     };
+}
+
+/// Writes a file for checks outside this program where `GATEFOLD_EXPORT` names a folder for them.
+pub fn export(name: &str, bytes: &[u8]) -> Result<(), String> {
+    let Some(folder) = std::env::var_os("GATEFOLD_EXPORT") else { return Ok(()) };
+    let file = std::path::Path::new(&folder).join(name);
+    std::fs::write(&file, bytes).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 /// Names what is absent: the folder with data beside the project, unless `GATEFOLD_VECTORS` and the like name it.

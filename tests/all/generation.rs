@@ -3,6 +3,8 @@
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::generate::{self, Completions, Event, Generator, Job, Options, Request, Sequence};
+use gatefold::gpu::DeviceOptions;
+use gatefold::host::{self, adapters};
 use gatefold::model::{Weights, initial_weights};
 use gatefold::ops::noise::philox;
 use gatefold::ops::rows::Finish;
@@ -38,9 +40,10 @@ pub fn trials() -> Vec<Trial> {
         trials.extend(trials_per_adapter(name, on(Opened::Fully, run)));
     }
     trials.extend(trials_per_adapter(
-        "generation: the same for any batch, parameters by uniform",
-        on(Opened::Uniform, |make| any_batch(make, Cell::Lstm)),
+        "generation: the same for any batch, at WebGPU's floor",
+        on(Opened::Floor, |make| any_batch(make, Cell::Lstm)),
     ));
+    trials.extend(trials_per_adapter("generation: what was written before the device is lost stays", lost_device));
     trials
 }
 
@@ -124,6 +127,44 @@ fn run(generator: &mut Generator, requests: &[Request]) -> Result<Vec<Vec<(u32, 
     })();
     outcome.map_err(|e: gatefold::Error| e.to_string())?;
     tokens_of(requests, &events)
+}
+
+/// The device goes while rows are under way: the tokens that came before are the right ones, then there is an error.
+fn lost_device(adapter: usize) -> Outcome {
+    let device = host::open(&adapters()[adapter], DeviceOptions::default())?;
+    let make: Make<'_> = &|lm, sizes, sections| gpu_executor(&device, &lm.plan, sizes, sections);
+    let requests: Vec<Request> = (0..3)
+        .map(|i| Request { max_tokens: 3000, stop: Vec::new(), options: Options::at(1.0), ..request(i, 4, TINY.vocab) })
+        .collect();
+    let expected = run(&mut generator(make, TINY, 3)?, &requests)?;
+    let mut generator = generator(make, TINY, 3)?;
+    for request in &requests {
+        generator.submit(request.clone())?;
+    }
+    let mut events = Vec::new();
+    while events.len() < 50 {
+        generator.wait(&|| 0, &mut events)?;
+    }
+    device.destroy();
+    let message = loop {
+        match generator.wait(&|| 0, &mut events) {
+            Err(e) => break e.to_string(),
+            Ok(()) => {
+                ensure!(!generator.is_idle(), "all three ended on a device that is no more");
+            }
+        }
+    };
+    ensure!(message.contains(&device.info.name) && message.contains("the device was lost"), "{message}");
+    for (i, expected) in expected.iter().enumerate() {
+        let mine = events.iter().filter(|event| event.id as usize == i);
+        let found: Vec<(u32, u32)> = mine.map(|event| (event.token, event.log_prob.to_bits())).collect();
+        ensure!(
+            !found.is_empty() && expected.starts_with(&found),
+            "request {i}: {} tokens, not the first ones",
+            found.len()
+        );
+    }
+    DONE
 }
 
 fn many_prompts(make: Make<'_>, count: usize) -> Outcome {

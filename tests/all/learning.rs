@@ -22,8 +22,10 @@ pub fn trials() -> Vec<Trial> {
         trials.extend(trials_per_adapter(name, move |adapter| run(On::Adapter(adapter))));
     };
     everywhere("learning: the textbook's model has PyTorch's losses", textbook);
+    let floor = |adapter| textbook(On::Floor(adapter));
     everywhere("learning: an lstm remembers a symbol for 30 steps", |on| remembers(Cell::Lstm, on));
     everywhere("learning: a gru remembers a symbol for 30 steps", |on| remembers(Cell::Gru, on));
+    trials.extend(trials_per_adapter("learning: the textbook's model at WebGPU's floor", floor));
     trials
 }
 

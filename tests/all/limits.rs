@@ -2,6 +2,7 @@
 
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
+use gatefold::host::Device;
 use gatefold::model::{Weights, weight_shapes};
 use gatefold::ops::noise::philox;
 use gatefold::plan::Sizes;
@@ -25,6 +26,10 @@ pub fn trials() -> Vec<Trial> {
         let shape = Shape { cell: Cell::Gru, vocab: 50_257, embedding: 1024, hidden: 1024, layers: 1 };
         agrees(adapter, Opened::Fully, shape, Sizes { rows: 2, time: 1 }, false)
     }));
+    trials.extend(trials_per_adapter(
+        "limits: more than the device's memory is an error, and the device goes on",
+        no_memory,
+    ));
     trials.extend(trials_per_adapter("limits: what cannot be cut is an error with the numbers", too_large));
     trials
 }
@@ -100,4 +105,20 @@ fn too_large(adapter: usize) -> Outcome {
     );
     ensure!(error.contains("1048576"), "{error}");
     DONE
+}
+
+/// A model of 1 TiB: refused before any of it is written, by the driver or by what the system has. Afterwards the device
+/// computes as before.
+fn no_memory(adapter: usize) -> Outcome {
+    let device = gpu(adapter, Opened::Fully);
+    let shape = Shape { cell: Cell::Gru, vocab: 1 << 25, embedding: 4096, hidden: 4096, layers: 1 };
+    let lm = gatefold::generate::plan(shape, 0);
+    let sizes = Sizes { rows: 1, time: 1 };
+    let made = Device::Gpu(device.clone()).executor(&lm.plan, sizes, &[lm.step]);
+    let message = made.err().ok_or("1 TiB was granted")?.to_string();
+    let driver = message.contains(&device.info.name) && message.contains("out of device memory");
+    ensure!(driver || message.contains("this machine has"), "{message}");
+    ensure!(message.contains("fewer rows"), "{message}");
+    let shape = Shape { cell: Cell::Gru, vocab: 31, embedding: 12, hidden: 20, layers: 1 };
+    agrees(adapter, Opened::Fully, shape, Sizes { rows: 2, time: 3 }, false)
 }

@@ -5,6 +5,7 @@
 mod batches;
 mod bench;
 mod bits;
+mod browser;
 mod cases;
 mod cell_gradients;
 mod command_line;
@@ -38,6 +39,7 @@ fn main() {
     trials.extend(structure::trials());
     trials.extend(translation::trials());
     trials.extend(cases::trials());
+    trials.extend(browser::trials());
     trials.extend(finite_differences::trials());
     trials.extend(gradients::trials());
     trials.extend(reference_values::trials());

@@ -132,6 +132,8 @@ pub enum On {
     Fast,
     /// An adapter, by its place in the list.
     Adapter(usize),
+    /// The same, as little as WebGPU allows.
+    Floor(usize),
 }
 
 impl On {
@@ -141,6 +143,7 @@ impl On {
             On::References => cpu_executor(plan, sizes, sections, Functions::Reference, 1),
             On::Fast => cpu_executor(plan, sizes, sections, Functions::Fast, 2),
             On::Adapter(adapter) => gpu_executor(&gpu(adapter, Opened::Fully), plan, sizes, sections),
+            On::Floor(adapter) => gpu_executor(&gpu(adapter, Opened::Floor), plan, sizes, sections),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use gatefold::gpu::ParamsBy;
-use gatefold::ops::{OpRow, TABLE};
+use gatefold::ops::{Adapters, OpRow, TABLE};
 use gatefold::plan::PARAM_WORDS;
 use libtest_mimic::Trial;
 
@@ -37,7 +37,10 @@ fn row(op: &OpRow) -> Outcome {
     ensure!(!(op.cases)().is_empty(), "no case");
     ensure!(op.word_names().len() <= PARAM_WORDS, "{} parameter words", op.word_names().len());
     let default = op.variants.last().ok_or("no variant")?;
-    ensure!((default.suits)(&[1; PARAM_WORDS]) && !default.needs_gpu, "the last variant suits everything");
+    ensure!(
+        (default.suits)(&[1; PARAM_WORDS]) && default.adapters == Adapters::Any,
+        "the last variant suits everything"
+    );
     for variant in op.variants {
         let carry = (op.carry_words > 0).then_some("carry");
         let operands: Vec<&str> = op.operands.iter().map(|o| o.name).chain(carry).collect();

@@ -1,0 +1,20 @@
+// Input rows and weights of a decode step for eight rows. The kernel declares source, w_ih: array<vec4<f32>>.
+// import: decode_source, tile
+
+fn input_weights(at: vec4<u32>) -> mat4x4<f32> {
+    return mat4x4<f32>(w_ih[at.x], w_ih[at.y], w_ih[at.z], w_ih[at.w]);
+}
+
+/// Where eight input rows begin.
+fn inputs_at(rows: Places) -> Places {
+    let low = vec4(input_at(rows.low.x), input_at(rows.low.y), input_at(rows.low.z), input_at(rows.low.w));
+    return Places(low, vec4(input_at(rows.high.x), input_at(rows.high.y), input_at(rows.high.z), input_at(rows.high.w)));
+}
+
+/// Four k of eight input rows.
+fn inputs(at: Places, k: u32) -> Tile {
+    return Tile(
+        by_k(source[at.low.x + k], source[at.low.y + k], source[at.low.z + k], source[at.low.w + k]),
+        by_k(source[at.high.x + k], source[at.high.y + k], source[at.high.z + k], source[at.high.w + k]),
+    );
+}

@@ -1,0 +1,27 @@
+// The recurrent products of a quad of units of one row. The kernel declares h and w_hh: array<vec4<f32>> and parameters
+// hidden and unit_len.
+// import: lstm_quads
+
+fn recurrent_weights(at: vec4<u32>) -> mat4x4<f32> {
+    return mat4x4<f32>(w_hh[at.x], w_hh[at.y], w_hh[at.z], w_hh[at.w]);
+}
+
+/// gates + W_hh h for the row of h that starts at h_at, in vec4s.
+fn add_recurrent(before: QuadGates, h_at: u32, units: vec4<u32>) -> QuadGates {
+    var gates = before;
+    let depth = quads(params.hidden);
+    let n = params.unit_len;
+    for (var block = 0u; block < depth; block += BLOCK) {
+        var s = QuadGates();
+        for (var k = block; k < min(block + BLOCK, depth); k++) {
+            let h4 = h[h_at + k];
+            let at = k * 4u * n + units;
+            s.i = fma_quad(recurrent_weights(at), h4, s.i);
+            s.f = fma_quad(recurrent_weights(at + n), h4, s.f);
+            s.g = fma_quad(recurrent_weights(at + 2u * n), h4, s.g);
+            s.o = fma_quad(recurrent_weights(at + 3u * n), h4, s.o);
+        }
+        gates = plus_quads(gates, s);
+    }
+    return gates;
+}

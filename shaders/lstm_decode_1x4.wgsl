@@ -1,0 +1,77 @@
+// One LSTM step with its input product, in registers alone: an invocation computes a quad of units of one row.
+// A row whose input row lies in another part of the source is left to the dispatch of that part.
+// import: index, math, product, decode_source, lstm_row
+
+struct Params {
+    rows: u32,
+    inputs: u32,
+    hidden: u32,
+    x_row: u32,
+    gather: u32,
+    h_read_row: u32,
+    h_write_row: u32,
+    c_row: u32,
+    unit_first: u32,
+    unit_len: u32,
+    source_first: u32,
+    source_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> w_ih: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> w_hh: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> b_ih: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> b_hh: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> c: array<vec4<f32>>;
+
+/// One bias' four gates of a quad.
+fn input_bias(quad: u32) -> QuadGates {
+    let depth = quads(params.hidden);
+    return QuadGates(b_ih[quad], b_ih[depth + quad], b_ih[2u * depth + quad], b_ih[3u * depth + quad]);
+}
+
+fn recurrent_bias(quad: u32) -> QuadGates {
+    let depth = quads(params.hidden);
+    return QuadGates(b_hh[quad], b_hh[depth + quad], b_hh[2u * depth + quad], b_hh[3u * depth + quad]);
+}
+
+fn input_weights(at: vec4<u32>) -> mat4x4<f32> {
+    return mat4x4<f32>(w_ih[at.x], w_ih[at.y], w_ih[at.z], w_ih[at.w]);
+}
+
+/// gates + W_ih x for the input row that starts at x_at, in vec4s.
+fn add_input(before: QuadGates, x_at: u32, units: vec4<u32>) -> QuadGates {
+    var gates = before;
+    let depth = quads(params.inputs);
+    let n = params.unit_len;
+    for (var block = 0u; block < depth; block += BLOCK) {
+        var s = QuadGates();
+        for (var k = block; k < min(block + BLOCK, depth); k++) {
+            let x4 = source[x_at + k];
+            let at = k * 4u * n + units;
+            s.i = fma_quad(input_weights(at), x4, s.i);
+            s.f = fma_quad(input_weights(at + n), x4, s.f);
+            s.g = fma_quad(input_weights(at + 2u * n), x4, s.g);
+            s.o = fma_quad(input_weights(at + 3u * n), x4, s.o);
+        }
+        gates = plus_quads(gates, s);
+    }
+    return gates;
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let first = (group.x * 8u + lane) * 4u;
+    let row = group.y;
+    if first >= params.unit_len || !writes(row) {
+        return;
+    }
+    let units = quad_units(first, params.unit_len);
+    let quad = (params.unit_first + first) / 4u;
+    let input = plus_quads(add_input(input_bias(quad), input_at(row), units), recurrent_bias(quad));
+    let gates = add_recurrent(input, (params.h_read_row + row) * quads(params.hidden), units);
+    write_states(activated(gates), row, first, params.c_row, params.c_row);
+}
