@@ -136,7 +136,7 @@ mod tests {
         let ids = run.plan().ids().find(|id| run.plan().tensor(*id).name == "row_order").unwrap();
         run.write(ids, 0, Values::U32(&order)).unwrap();
         let read: Vec<_> = layers.iter().flat_map(|layer| [Some(layer.h), layer.c]).flatten().chain([y]).collect();
-        let cuts = if in_pieces { vec![0..ops / 2, ops / 2..ops] } else { vec![0..ops] };
+        let cuts = if in_pieces { [0..ops / 2, ops / 2..ops] } else { [0..ops, ops..ops] };
         let runs = (0..2).flat_map(|step| cuts.iter().map(move |ops| (step..step + 1, ops.clone())));
         let runs: Vec<_> = runs.map(|(steps, ops)| Run { ops, ..Run::new(forward, sizes, steps) }).collect();
         let ticket = run.submit(&runs, &read).unwrap();
