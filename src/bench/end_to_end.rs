@@ -181,7 +181,7 @@ impl Prepared {
 }
 
 /// A training step as the peers take it: Adam, gradients clipped to norm 1, no dropout.
-fn recipe(workload: &Workload) -> Recipe {
+pub(super) fn recipe(workload: &Workload) -> Recipe {
     let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false };
     Recipe {
         shape: workload.shape,
@@ -223,7 +223,7 @@ fn requests(workload: &Workload) -> Vec<Request> {
 }
 
 /// Random token ids.
-fn ids(count: usize, vocab: usize) -> Vec<u32> {
+pub(super) fn ids(count: usize, vocab: usize) -> Vec<u32> {
     (0..count as u32).map(|i| philox([i, 0, 0, 0], [5, 6])[0] % vocab as u32).collect()
 }
 

@@ -35,7 +35,7 @@ pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
         if args.quick { (small(), small(), 4) } else { (presets(&["char", "chargru"]), presets(&PRESETS), 16) };
     let mut cases: Vec<KernelCase> = Vec::new();
     for case in of_kernels.iter().flat_map(|workload| of_workload(workload, window)) {
-        if !cases.iter().any(|c| c.op.name == case.op.name && c.shape == case.shape) {
+        if !cases.iter().any(|known| known.is_like(&case)) {
             cases.push(case);
         }
     }
