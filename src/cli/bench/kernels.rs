@@ -70,7 +70,8 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
     let cases = cases(args, &device)?;
     progress("limits");
     report.limits = Some(limits::measure(&device, args.common.budget(SECONDS))?);
-    let settings = Settings { budget: args.common.budget(SECONDS), cold: !args.hot, all_variants: !args.chosen };
+    let settings =
+        Settings { budget: args.common.budget(SECONDS), cold: !args.hot, all_variants: !args.chosen, spoiled: None };
     add_kernels(&mut report, &device, &cases, settings)?;
     report.add_warnings();
     args.common.output.write(&report)?;

@@ -20,6 +20,10 @@ pub(super) struct TourArgs {
     #[arg(long)]
     quick: bool,
 
+    /// Expect other results of this op than it has: for tests of the comparison
+    #[arg(long, value_name = "OP", hide = true, value_parser = op)]
+    spoil: Option<&'static str>,
+
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -40,7 +44,7 @@ pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
         }
     }
     let budget = args.common.budget(short);
-    let settings = kernels::Settings { budget, cold: !args.quick, all_variants: args.quick };
+    let settings = kernels::Settings { budget, cold: !args.quick, all_variants: args.quick, spoiled: args.spoil };
     add_kernels(&mut report, &device, &cases, settings)?;
     let budget = args.common.budget(if args.quick { 0.05 } else { 2.0 });
     let settings = Settings { budget, profile: false, forced: Vec::new() };
@@ -48,6 +52,10 @@ pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn op(name: &str) -> std::result::Result<&'static str, String> {
+    crate::ops::find(name).map(|op| op.name).ok_or_else(|| format!("no op is named `{name}`"))
 }
 
 fn presets(names: &[&str]) -> Vec<Workload> {
