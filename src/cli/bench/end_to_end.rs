@@ -19,6 +19,10 @@ pub(super) struct EndToEndArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
 
+    /// Another number of tokens of each sequence than the workload's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    steps: Option<u32>,
+
     /// Say which op takes which share of the time
     #[arg(long)]
     profile: bool,
@@ -41,7 +45,10 @@ pub(super) const PRESETS: [&str; 5] = ["seed", "char", "chargru", "smiles", "sin
 pub(super) const SECONDS: f64 = 3.0;
 
 pub(super) fn run(args: &EndToEndArgs, job: Job) -> Result<ExitCode> {
-    let workloads = args.workload.read(&PRESETS)?;
+    let mut workloads = args.workload.read(&PRESETS)?;
+    if let Some(steps) = args.steps {
+        workloads.iter_mut().for_each(|workload| workload.steps = steps as usize);
+    }
     let device = args.common.open()?;
     if !args.forced.is_empty() && matches!(device, Device::Cpu(_)) {
         return Err(Error::Usage("--kernel: the CPU has one function an op; variants are for GPUs".into()));

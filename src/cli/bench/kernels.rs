@@ -31,11 +31,11 @@ pub(super) struct KernelsArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
 
-    /// Other hidden sizes than the workload's
+    /// Other hidden sizes than the workload's: a list as for --batch
     #[arg(long, value_name = "LIST", value_parser = sizes)]
     hidden: Option<Sizes>,
 
-    /// Time steps of the windows that score and prefill read
+    /// Time steps of the windows that score, prefill and train read
     #[arg(long, value_name = "T", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     window: u16,
 

@@ -21,7 +21,7 @@ pub(super) struct TuneArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
 
-    /// Time steps of the windows that score and prefill read
+    /// Time steps of the windows that score, prefill and train read
     #[arg(long, value_name = "T", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     window: u16,
 
