@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::lists::WorkloadArgs;
-use super::{CommonArgs, output, progress};
+use super::{CommonArgs, Within, WithinArgs, output, progress};
 use crate::bench::end_to_end::{Job, Settings, measure};
 use crate::bench::report::Report;
 use crate::bench::{Workload, limits};
@@ -36,6 +36,9 @@ pub(super) struct EndToEndArgs {
     forced: Vec<(String, String)>,
 
     #[command(flatten)]
+    within: WithinArgs,
+
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -45,6 +48,7 @@ pub(super) const PRESETS: [&str; 5] = ["seed", "char", "chargru", "smiles", "sin
 pub(super) const SECONDS: f64 = 3.0;
 
 pub(super) fn run(args: &EndToEndArgs, job: Job) -> Result<ExitCode> {
+    let within = args.within.start();
     let mut workloads = args.workload.read(&PRESETS)?;
     if let Some(steps) = args.steps {
         workloads.iter_mut().for_each(|workload| workload.steps = steps as usize);
@@ -60,7 +64,7 @@ pub(super) fn run(args: &EndToEndArgs, job: Job) -> Result<ExitCode> {
     }
     let (budget, profile, forced) = (args.common.budget(SECONDS), args.profile, args.forced.clone());
     let settings = Settings { budget, profile, forced };
-    add_runs(&mut report, &device, &[job], &workloads, &settings)?;
+    add_runs(&mut report, &device, &[job], &workloads, &settings, within)?;
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(ExitCode::SUCCESS)
@@ -73,9 +77,15 @@ pub(super) fn add_runs(
     jobs: &[Job],
     workloads: &[Workload],
     settings: &Settings,
+    within: Within,
 ) -> Result<()> {
     for job in jobs {
         for workload in workloads {
+            if within.is_over() {
+                let what = format!("{} {} batch {}", job.name(), workload.name, workload.batch);
+                report.warnings.push(format!("{what}: not measured: the time was up"));
+                continue;
+            }
             progress(&format!("{} {} batch {}", job.name(), workload.name, workload.batch));
             let mut line = match measure(device, *job, workload, settings) {
                 Err(Error::Limit(why)) => {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::lists::{Sizes, WorkloadArgs, sizes};
-use super::{CommonArgs, output, progress};
+use super::{CommonArgs, Within, WithinArgs, output, progress};
 use crate::bench::cases::{KernelCase, of_workload};
 use crate::bench::kernels::{Settings, compare_with, measure};
 use crate::bench::report::Report;
@@ -48,6 +48,9 @@ pub(super) struct KernelsArgs {
     hot: bool,
 
     #[command(flatten)]
+    within: WithinArgs,
+
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -65,6 +68,7 @@ pub(super) fn run_limits(args: &LimitsArgs) -> Result<ExitCode> {
 }
 
 pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
+    let within = args.within.start();
     let device = args.common.open()?;
     let mut report = output::empty(&device);
     let cases = cases(args, &device)?;
@@ -72,7 +76,7 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
     report.limits = Some(limits::measure(&device, args.common.budget(SECONDS))?);
     let settings =
         Settings { budget: args.common.budget(SECONDS), cold: !args.hot, all_variants: !args.chosen, spoiled: None };
-    add_kernels(&mut report, &device, &cases, settings)?;
+    add_kernels(&mut report, &device, &cases, settings, within)?;
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -84,8 +88,14 @@ pub(super) fn add_kernels(
     device: &Device,
     cases: &[KernelCase],
     settings: Settings,
+    within: Within,
 ) -> Result<()> {
     for (i, case) in cases.iter().enumerate() {
+        if within.is_over() {
+            let (done, all) = (i, cases.len());
+            report.warnings.push(format!("the time was up after {done} of {all} ops; the others are not measured"));
+            break;
+        }
         progress(&format!("kernels: {} of {}, {} {}", i + 1, cases.len(), case.op.name, case.shape));
         for mut line in measure(device, case, settings)? {
             if let Some(limits) = &report.limits {

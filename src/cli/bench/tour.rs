@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::end_to_end::{PRESETS, add_runs};
 use super::kernels::add_kernels;
-use super::{CommonArgs, output, progress};
+use super::{CommonArgs, WithinArgs, output, progress};
 use crate::bench::cases::{KernelCase, of_workload};
 use crate::bench::end_to_end::{Job, Settings};
 use crate::bench::{Workload, kernels, limits};
@@ -25,11 +25,15 @@ pub(super) struct TourArgs {
     spoil: Option<&'static str>,
 
     #[command(flatten)]
+    within: WithinArgs,
+
+    #[command(flatten)]
     common: CommonArgs,
 }
 
 /// Limits, kernels and jobs on one device; status 1 where a result is wrong.
 pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
+    let within = args.within.start();
     let device = args.common.open()?;
     let mut report = output::empty(&device);
     let short = if args.quick { 0.02 } else { 0.3 };
@@ -45,10 +49,10 @@ pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
     }
     let budget = args.common.budget(short);
     let settings = kernels::Settings { budget, cold: !args.quick, all_variants: args.quick, spoiled: args.spoil };
-    add_kernels(&mut report, &device, &cases, settings)?;
+    add_kernels(&mut report, &device, &cases, settings, within)?;
     let budget = args.common.budget(if args.quick { 0.05 } else { 2.0 });
     let settings = Settings { budget, profile: false, forced: Vec::new() };
-    add_runs(&mut report, &device, &Job::ALL, &of_jobs, &settings)?;
+    add_runs(&mut report, &device, &Job::ALL, &of_jobs, &settings, within)?;
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
