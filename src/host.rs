@@ -61,6 +61,10 @@ impl Pool for Threads {
         }
     }
 
+    fn within(&self, body: &mut (dyn FnMut() + Send)) {
+        self.pool.install(body);
+    }
+
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
         use rayon::prelude::*;
         self.pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(task));

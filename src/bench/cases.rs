@@ -5,14 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use super::Workload;
+use super::{Workload, end_to_end};
 use crate::cpu::complete_words;
 use crate::generate;
 use crate::ops::case::{Case, Fill};
+use crate::ops::embed_gradient::order;
 use crate::ops::rows::Row;
-use crate::ops::{Access, Cost, OpRow};
+use crate::ops::{Access, Cost, OpRow, schedule};
+use crate::plan::network::{Optimizer, Recipe, training};
 use crate::plan::{
-    Affine, Builder, Dim, Element, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, Tensor, TensorId,
+    Affine, Builder, Dim, Element, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup,
+    Tensor, TensorId,
 };
 
 /// One op at one set of sizes.
@@ -39,7 +42,7 @@ struct Origin {
     plan: Plan,
     node: OpNode,
     sizes: Sizes,
-    vocab: u32,
+    vocab: usize,
 }
 
 /// Flops and bytes beyond which a reference takes seconds.
@@ -48,6 +51,11 @@ const LARGE: f64 = 2e8;
 const SMALL: Sizes = Sizes { rows: 3, time: 2 };
 
 impl KernelCase {
+    /// Whether the other case is the same op at the same sizes.
+    pub fn is_like(&self, other: &KernelCase) -> bool {
+        self.op.name == other.op.name && self.shape == other.shape
+    }
+
     /// The op several times, each time with other copies of what it only reads, so that nothing is in a cache when
     /// the next turn begins. What it writes is written by all: they run one after the other.
     pub fn cold(&self, bytes: f64) -> (Case, usize) {
@@ -57,12 +65,22 @@ impl KernelCase {
     }
 }
 
-/// The distinct ops of all sections of a workload's network, with windows of `time` steps.
+/// The distinct ops of all sections of a workload's network, and of its training with either optimiser, with windows of
+/// `time` steps.
 pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
     let lm = generate::plan_with_filters(workload.shape, 0);
-    let sections: Vec<SectionId> = (0..lm.plan.sections.len()).map(SectionId).collect();
+    let adam = Recipe { time, dropout: 0.25, ..end_to_end::recipe(workload) };
+    let sgd = Recipe { optimizer: Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0 }, ..adam };
+    let (adam, sgd) = (training(adam), training(sgd));
+    let all = |plan: &Plan| (0..plan.sections.len()).map(SectionId).collect::<Vec<_>>();
     let sizes = Sizes { rows: workload.batch, time };
-    of_plan(&lm.plan, &sections, sizes, workload.shape.vocab)
+    let mut cases: Vec<KernelCase> = Vec::new();
+    for (plan, sections) in [(&lm.plan, all(&lm.plan)), (&adam.plan, all(&adam.plan)), (&sgd.plan, vec![sgd.optimise])]
+    {
+        let more = of_plan(plan, &sections, sizes, workload.shape.vocab);
+        cases.extend(more.into_iter().filter(|new| !cases.iter().any(|old| old.is_like(new))).collect::<Vec<_>>());
+    }
+    cases
 }
 
 /// The distinct ops of some sections of a plan.
@@ -74,7 +92,7 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
         if cases.iter().any(|c| c.op.name == node.op.name && c.shape == shape) {
             continue;
         }
-        let origin = Origin { plan: plan.clone(), node: node.clone(), sizes, vocab: vocab as u32 };
+        let origin = Origin { plan: plan.clone(), node: node.clone(), sizes, vocab };
         let cost = (node.op.cost)(&words);
         let case = origin.alone(sizes, 1);
         let least = Sizes { rows: sizes.rows.min(SMALL.rows), time: sizes.time.min(SMALL.time) };
@@ -87,7 +105,7 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
 
 /// The sizes of an op in words.
 pub fn shape_of(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
-    op.sizes(words).map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
+    op.sizes(words).iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
 }
 
 impl Origin {
@@ -95,8 +113,8 @@ impl Origin {
     fn alone(&self, sizes: Sizes, copies: usize) -> Case {
         let words = self.node.words(sizes, Index::default());
         let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
-            let (mut groups, mut written) = (BTreeMap::new(), BTreeMap::new());
-            let mut turns = Vec::new();
+            let mut declared = Declared { b, groups: BTreeMap::new(), arenas: None };
+            let (mut written, mut turns) = (BTreeMap::new(), Vec::new());
             for copy in 0..copies {
                 let operands = self.node.operands.iter().zip(self.node.op.operands);
                 let turn: Vec<TensorId> = operands
@@ -105,11 +123,7 @@ impl Origin {
                             return *known;
                         }
                         let tensor = self.plan.tensor(*id);
-                        let new = declare_like(b, tensor, sizes, copy);
-                        if let Some(split) = tensor.split {
-                            let group = *groups.entry(split.group).or_insert_with(|| b.split_group());
-                            b.split(new, split.axis, group);
-                        }
+                        let new = declared.like(tensor, sizes, copy);
                         fills.extend(self.fill(tensor, sizes).map(|fill| (new, fill)));
                         if operand.access == Access::Write {
                             written.insert(*id, new);
@@ -128,19 +142,32 @@ impl Origin {
                 b.push(self.node.op, &turn, &params);
             }
         };
-        Case::new(shape_of(self.node.op, &words), declare, write)
+        Case::new(shape_of(self.node.op, &complete_words(&self.plan, &self.node, sizes, words)), declare, write)
     }
 
     /// Inputs that the op may meet in the network.
     fn fill(&self, tensor: &Tensor, sizes: Sizes) -> Option<Fill> {
-        let rows = sizes.rows as u32;
+        let (rows, len) = (sizes.rows as u32, tensor.len(sizes));
+        let window = sizes.rows * sizes.time;
+        let repeated = |row: &[f32]| Some(Fill::Floats(row.iter().copied().cycle().take(len).collect()));
         match (tensor.element, tensor.role, &tensor.name[..]) {
             (Element::U32, _, "table") => Some(Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())),
-            (Element::U32, _, "input" | "targets" | "tokens") => Some(Fill::Ids(self.vocab)),
+            (Element::U32, _, "input" | "targets" | "tokens") => Some(Fill::Words(end_to_end::ids(len, self.vocab))),
+            // The first slot's window alone is read, by the order of its ids.
+            (Element::U32, _, "order") => {
+                let mut words = order(&end_to_end::ids(window, self.vocab));
+                words.resize(len, 0);
+                Some(Fill::Words(words))
+            }
             (Element::U32, _, "row_source") => Some(Fill::Words((0..rows).rev().collect())),
             (Element::U32, _, "row_order") => Some(Fill::Words((0..rows).collect())),
-            (Element::U32, _, "reset_flags") => Some(Fill::Ids(2)),
+            (Element::U32, _, "reset_flags" | "starts") => Some(Fill::Ids(2)),
+            (Element::U32, _, "always") => Some(Fill::Words(vec![1; len])),
             (Element::U32, ..) => None,
+            (Element::F32, _, "schedule") => repeated(&schedule::row(1e-3, [0.9, 0.999], 100, window)),
+            (Element::F32, _, "clips") => repeated(&[2.0, 0.5]),
+            // Squares of gradients of about a tenth.
+            (Element::F32, _, "second_moments") => Some(Fill::Floats(vec![0.01; len])),
             (Element::F32, Role::Weight, _) => Some(Fill::Normal(1.0 / (tensor.width(sizes) as f32).sqrt())),
             (Element::F32, ..) => Some(Fill::Normal(0.5)),
         }
@@ -161,18 +188,39 @@ impl Origin {
     }
 }
 
-/// A tensor of the same shape in numbers.
-fn declare_like(b: &mut Builder, tensor: &Tensor, sizes: Sizes, copy: usize) -> TensorId {
-    let shape: Vec<Dim> = tensor.shape(sizes).into_iter().map(Dim::fixed).collect();
-    let name = format!("{} {copy}", tensor.name);
-    let id = match tensor.element {
-        Element::F32 => b.f32(tensor.role, name, &shape),
-        Element::U32 => b.u32(tensor.role, name, &shape),
-    };
-    if tensor.layout != Layout::RowMajor {
-        b.layout(id, tensor.layout);
+/// Tensors of a case on their way into its plan.
+struct Declared<'a> {
+    b: &'a mut Builder,
+    /// Groups of the case by those of the network.
+    groups: BTreeMap<SplitGroup, SplitGroup>,
+    /// The group of all arenas.
+    arenas: Option<SplitGroup>,
+}
+
+impl Declared<'_> {
+    /// A tensor of the same shape in numbers. An arena is one flat tensor, which may be cut as it may be.
+    fn like(&mut self, tensor: &Tensor, sizes: Sizes, copy: usize) -> TensorId {
+        let b = &mut *self.b;
+        let shape: Vec<Dim> = tensor.shape(sizes).into_iter().map(Dim::fixed).collect();
+        let name = format!("{} {copy}", tensor.name);
+        // An arena of weights is written, not loaded and packed.
+        let role = if tensor.is_arena() { Role::State } else { tensor.role };
+        let id = match tensor.element {
+            Element::F32 => b.f32(role, name, &shape),
+            Element::U32 => b.u32(role, name, &shape),
+        };
+        if tensor.is_arena() {
+            let group = *self.arenas.get_or_insert_with(|| b.split_group());
+            b.split(id, 0, group);
+        } else if let Some(split) = tensor.split {
+            let group = *self.groups.entry(split.group).or_insert_with(|| b.split_group());
+            b.split(id, split.axis, group);
+        }
+        if tensor.layout != Layout::RowMajor {
+            b.layout(id, tensor.layout);
+        }
+        id
     }
-    id
 }
 
 /// A row in the middle of a sequence that never ends; its filters keep 40 tokens, where the op has filters.
@@ -210,9 +258,24 @@ mod tests {
                 let outcome = run_fast(&case.case, &reference(&case.case), std::sync::Arc::new(Serial)).unwrap();
                 assert!(outcome.passes(&case.case), "{} {}: {outcome:?}", case.op.name, case.shape);
             }
+            let of_training = [
+                "matmul_weight_gradient",
+                "matmul_input_gradient",
+                "sum_rows",
+                "cross_entropy",
+                "mean_loss",
+                "dropout",
+                "embed_gradient",
+                "square_sum",
+                "clip_scale",
+                "adam",
+                "sgd",
+            ];
             let has = |name: &str| cases.iter().any(|c| c.op.name == name);
             assert!(["embed", "matmul", "sample", "filter", "logsumexp", "target_log_prob"].into_iter().all(has));
-            assert!(has(if cell == Cell::Lstm { "lstm_decode" } else { "gru_decode" }));
+            assert!(of_training.into_iter().all(has));
+            let of_cell = [["lstm_decode", "lstm_step_backward"], ["gru_decode", "gru_step_backward"]];
+            assert!(of_cell[usize::from(cell == Cell::Gru)].into_iter().all(has));
         }
     }
 

@@ -94,8 +94,8 @@ fn judge(before: &Figure, after: &Figure, threshold: f64) -> Judgement {
 /// All figures of a report under names that another report has too.
 fn figures(report: &Report) -> Vec<(String, Figure)> {
     let kernels = report.kernels.iter().flat_map(|k| {
-        let hot = (format!("{} {}", k.kernel, k.shape), k.figure());
-        std::iter::once(hot).chain(k.cold.map(|cold| (format!("{} {} (cold)", k.kernel, k.shape), cold)))
+        let hot = (k.name(), k.figure());
+        std::iter::once(hot).chain(k.cold.map(|cold| (format!("{} (cold)", k.name()), cold)))
     });
     let runs =
         report.runs.iter().map(|r| (format!("{} {} batch={} steps={}", r.job, r.workload, r.batch, r.steps), r.wall));
@@ -152,9 +152,10 @@ mod tests {
             tokens_per_second: 0.0,
             dispatches: 0,
             submissions: 0,
-            host_us_per_step: None,
+            host_us_per_step: 0.0,
             device_us_per_step: None,
             memory_bytes: 0,
+            kernels: Vec::new(),
             flops: 0.0,
             gflops: 0.0,
             share_of_matrix_rate: None,

@@ -69,13 +69,23 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
         (prepared.run)()?;
         let wall_us = began.elapsed().as_secs_f64() * 1e6;
         last = prepared.executor.take_count();
-        Ok(Reading { wall_us, host_us: last.host_us, device_us: last.device_us })
+        // Where the CPU is the device, what it computes inside `submit` is not the host's.
+        let computed_us = if matches!(device, Device::Cpu(_)) { last.submit_us } else { 0.0 };
+        let host_us = (wall_us - last.wait_us - computed_us).max(0.0);
+        Ok(Reading { wall_us, host_us, device_us: last.device_us })
     })?;
     let Prepared { mut executor, memory_bytes, timed, sizes, times, .. } = prepared;
     let profile =
         if settings.profile { profile::measure(&mut executor, &timed, sizes, settings.budget)? } else { Vec::new() };
     let (wall, steps) = (readings.wall.figure(), workload.steps as f64);
     let plan = executor.plan();
+    let mut kernels: Vec<String> = Vec::new();
+    for kernel in timed.iter().flat_map(|section| executor.kernels(*section)) {
+        let kernel = format!("{}={}", kernel.op, kernel.name);
+        if !kernels.contains(&kernel) {
+            kernels.push(kernel);
+        }
+    }
     let flops = timed.iter().map(|section| profile::flops(plan, *section, sizes)).sum::<f64>() * times as f64;
     Ok(RunLine {
         job: job.name().into(),
@@ -86,9 +96,10 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
         tokens_per_second: (workload.batch * workload.steps) as f64 / wall.median_us * 1e6,
         dispatches: timed.iter().map(|section| executor.dispatches(*section, sizes)).sum(),
         submissions: last.submissions,
-        host_us_per_step: matches!(device, Device::Gpu(_)).then(|| readings.host.median_us() / steps),
+        host_us_per_step: readings.host.median_us() / steps,
         device_us_per_step: readings.device.as_ref().map(|sample| sample.median_us() / steps),
         memory_bytes,
+        kernels,
         flops,
         gflops: flops / wall.median_us / 1e3,
         share_of_matrix_rate: None,
@@ -181,7 +192,7 @@ impl Prepared {
 }
 
 /// A training step as the peers take it: Adam, gradients clipped to norm 1, no dropout.
-fn recipe(workload: &Workload) -> Recipe {
+pub(super) fn recipe(workload: &Workload) -> Recipe {
     let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false };
     Recipe {
         shape: workload.shape,
@@ -223,7 +234,7 @@ fn requests(workload: &Workload) -> Vec<Request> {
 }
 
 /// Random token ids.
-fn ids(count: usize, vocab: usize) -> Vec<u32> {
+pub(super) fn ids(count: usize, vocab: usize) -> Vec<u32> {
     (0..count as u32).map(|i| philox([i, 0, 0, 0], [5, 6])[0] % vocab as u32).collect()
 }
 

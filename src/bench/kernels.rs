@@ -4,7 +4,7 @@ use super::cases::KernelCase;
 use super::report::{Check, KernelLine, Limits};
 use super::sample::Figure;
 use super::{Budget, FAST, Reading, Sample, executor, implementations};
-use crate::check::{Outcome, reference, run_fast, run_kernel};
+use crate::check::{Outcome, reference, run_fast, run_kernel, written_tensors};
 use crate::cpu::{CpuExecutor, Functions, Interpreter, Serial};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Values};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub cold: bool,
     /// Kernels that the device would not choose, too.
     pub all_variants: bool,
+    /// An op whose results are expected to be others than they are: for tests of the comparison.
+    pub spoiled: Option<&'static str>,
 }
 
 /// All implementations of a case on a device; the one that the device takes by itself is marked.
@@ -47,16 +49,18 @@ pub fn measure(device: &Device, case: &KernelCase, settings: Settings) -> Result
             continue;
         }
         let forced = [(case.op.name.to_string(), name.to_string())];
-        let (check, outcome) = check(device, case, name)?;
+        let (check, correct) = check(device, case, name, settings.spoiled == Some(case.op.name))?;
         let hot = time(device, &case.case, 1, &forced, settings.budget)?;
         let is_bound = case.cost.flops < FEW_FLOPS_A_BYTE * case.cost.bytes && case.weight_bytes >= SMALL_WEIGHT;
         let cold = if settings.cold && is_bound {
             let (cold, copies) = case.cold(COLD_BYTES);
-            Some(time(device, &cold, copies, &forced, settings.budget)?.figure())
+            Some(time(device, &cold, copies, &forced, settings.budget)?)
         } else {
             None
         };
         let figure = hot.figure();
+        let of_cold = || Some(format!("cold: {}", cold.as_ref()?.judged().doubt()?));
+        let doubt = hot.judged().doubt().or_else(of_cold);
         let order = match name {
             FAST => case.op.fast.as_ref().map(|f| f.class),
             name => case.op.variants.iter().find(|v| v.name == name).map(|v| v.class),
@@ -68,13 +72,13 @@ pub fn measure(device: &Device, case: &KernelCase, settings: Settings) -> Result
             order: order.map_or(String::new(), |class| class.to_string()),
             chosen: Some(name) == chosen,
             check,
-            correct: outcome,
+            correct,
             flops: case.cost.flops,
             bytes: case.cost.bytes,
             wall: hot.wall.figure(),
             device: hot.device.as_ref().map(Sample::figure),
-            cold,
-            doubt: hot.judged().doubt(),
+            cold: cold.as_ref().map(Times::figure),
+            doubt,
             gflops: case.cost.flops / figure.median_us / 1e3,
             gigabytes: case.cost.bytes / figure.median_us / 1e3,
             roof: None,
@@ -155,8 +159,22 @@ fn submit(executor: &mut dyn Executor, case: &Case, steps: u32) -> Result<Readin
 }
 
 /// Compares an implementation's result with what it should be.
-fn check(device: &Device, case: &KernelCase, name: &str) -> Result<(Check, bool)> {
+fn check(device: &Device, case: &KernelCase, name: &str, spoiled: bool) -> Result<(Check, bool)> {
     let is_small = case.small.name == case.case.name;
+    let reference = |case: &Case| {
+        let mut oracle = reference(case);
+        if spoiled {
+            spoil(&mut oracle, case);
+        }
+        oracle
+    };
+    let fast_result = |case: &Case| -> Result<Interpreter<f64>> {
+        let mut oracle = fast_result(case)?;
+        if spoiled {
+            spoil(&mut oracle, case);
+        }
+        Ok(oracle)
+    };
     let (check, outcome) = match device {
         Device::Cpu(pool) => {
             let outcome = run_fast(&case.small, &reference(&case.small), pool.clone())?;
@@ -176,6 +194,15 @@ fn check(device: &Device, case: &KernelCase, name: &str) -> Result<(Check, bool)
         }
     };
     Ok((check, outcome.passes(&case.case)))
+}
+
+/// Makes the first number that a case writes another.
+fn spoil(oracle: &mut Interpreter<f64>, case: &Case) {
+    let written = written_tensors(&case.plan, SectionId(0))[0];
+    match oracle.tensor_mut(written) {
+        Buffer::Real(numbers) => numbers[0] += 1.0 + numbers[0].abs(),
+        Buffer::Word(words) => words[0] ^= 1,
+    }
 }
 
 /// What the CPU's fast function makes of a case.

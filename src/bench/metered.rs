@@ -13,7 +13,9 @@ use crate::plan::{Plan, SectionId, Sizes, TensorId};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
     /// Microseconds inside `submit` and `write`: encoding, and on the CPU the work itself.
-    pub host_us: f64,
+    pub submit_us: f64,
+    /// Microseconds inside `wait`.
+    pub wait_us: f64,
     /// Submissions.
     pub submissions: usize,
     /// Microseconds that the device worked, where it measures them.
@@ -39,12 +41,12 @@ impl Metered {
         std::mem::take(&mut self.shared.borrow_mut().1)
     }
 
-    /// Calls the executor, and counts its time as the host's.
+    /// Calls the executor, and counts its time.
     fn timed<R>(&self, call: impl FnOnce(&mut dyn Executor) -> R) -> R {
         let (executor, count) = &mut *self.shared.borrow_mut();
         let began = Instant::now();
         let result = call(&mut **executor);
-        count.host_us += began.elapsed().as_secs_f64() * 1e6;
+        count.submit_us += began.elapsed().as_secs_f64() * 1e6;
         result
     }
 
@@ -90,7 +92,10 @@ impl Executor for Metered {
     }
 
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
-        self.taking(|executor| executor.wait(ticket))
+        let began = Instant::now();
+        let result = self.taking(|executor| executor.wait(ticket));
+        self.shared.borrow_mut().1.wait_us += began.elapsed().as_secs_f64() * 1e6;
+        result
     }
 
     fn device_time_us(&mut self) -> Option<f64> {

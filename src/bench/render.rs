@@ -2,7 +2,7 @@
 
 use super::peers;
 use super::report::{Check, KernelLine, Limits, Machine, ProfileLine, Report, Roof, RunLine};
-use super::text::{grouped, three_digits, time};
+use super::text::{grouped, short, three_digits, time};
 use crate::plan::bytes_in_words;
 
 /// A report's form.
@@ -49,7 +49,7 @@ fn text(report: &Report) -> String {
     for line in &report.kernels {
         let what = format!("{} {}", line.op, line.shape);
         if what != last {
-            text += &format!("{what}\n");
+            text += &work_text(&what, line);
             last = what;
         }
         text += &kernel_text(line);
@@ -63,13 +63,20 @@ fn text(report: &Report) -> String {
             "job", "workload", "batch", "tokens/s", "+-", "calls", "host us", "GFLOP/s", "memory"
         );
         report.runs.iter().for_each(|line| text += &run_text(line));
-        text += "calls: dispatches of a step (generate) or window; host us: host time of a step\n";
+        text += "calls: dispatches of a token of all sequences (generate) or of a window; host us: time\n\
+                 of the host for a token of all sequences, waiting and computing not counted\n";
     }
-    for warning in &report.warnings {
+    for warning in report.warnings.iter().take(MOST_WARNINGS) {
         text += &format!("warning: {warning}\n");
+    }
+    if let Some(more @ 1..) = report.warnings.len().checked_sub(MOST_WARNINGS) {
+        text += &format!("and {more} more warnings; --format markdown and --json have all\n");
     }
     text
 }
+
+/// Warnings on a terminal; the other forms have all.
+const MOST_WARNINGS: usize = 12;
 
 fn header(report: &Report) -> String {
     let Machine { device, backend, driver, cpu, threads, system, .. } = &report.machine;
@@ -100,14 +107,23 @@ fn kernel_header() -> String {
     )
 }
 
+/// An op with its work, on one line if 80 columns hold it.
+fn work_text(what: &str, line: &KernelLine) -> String {
+    let work = format!("{}FLOP, {}B", short(line.flops), short(line.bytes));
+    let gap = if what.chars().count() + work.chars().count() + 2 <= 80 { "  " } else { "\n    " };
+    format!("{what}{gap}{work}\n")
+}
+
 fn kernel_text(line: &KernelLine) -> String {
     let figure = line.figure();
     let mark = if line.chosen { '*' } else { ' ' };
     let cold = line.cold.map_or(String::new(), |cold| time(cold.median_us));
     let wrong = if line.correct { "" } else { "    ITS RESULT IS WRONG\n" };
+    // A name that is too long has a line of its own.
+    let kernel = if line.kernel.len() <= 20 { line.kernel.clone() } else { format!("{}\n{:22}", line.kernel, "") };
     let text = format!(
         "{mark} {:<20}{:>9}{:>7}{:>8}{:>8}  {:<14}{cold:>9}",
-        line.kernel,
+        kernel,
         time(figure.median_us),
         percent(figure.uncertainty()),
         three_digits(line.gflops),
@@ -152,7 +168,7 @@ fn run_text(line: &RunLine) -> String {
         grouped(line.tokens_per_second),
         percent(line.wall.uncertainty()),
         line.dispatches,
-        line.host_us_per_step.map_or("-".into(), three_digits),
+        three_digits(line.host_us_per_step),
         three_digits(line.gflops),
         bytes_in_words(line.memory_bytes),
     );
@@ -188,18 +204,21 @@ fn markdown(report: &Report) -> String {
         named(limits).iter().for_each(|(what, figure)| text += &format!("| {what} | {figure} |\n"));
     }
     if !report.kernels.is_empty() {
-        text += "\n| op | sizes | kernel | time | +- | GFLOP/s | GB/s | of limit | cold | result |\n";
-        text += "|---|---|---|--:|--:|--:|--:|---|--:|---|\n";
+        text += "\n| op | sizes | flops | bytes | kernel | time | wall | +- | GFLOP/s | GB/s | of limit | cold | result |\n";
+        text += "|---|---|--:|--:|---|--:|--:|--:|--:|--:|---|--:|---|\n";
     }
     for line in &report.kernels {
         let figure = line.figure();
         let mark = if line.chosen { " *" } else { "" };
         text += &format!(
-            "| {} | {} | {}{mark} | {} | {} | {} | {} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {}{mark} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
             line.op,
             line.shape,
+            short(line.flops),
+            short(line.bytes),
             line.kernel,
             time(figure.median_us),
+            time(line.wall.median_us),
             percent(figure.uncertainty()),
             three_digits(line.gflops),
             three_digits(line.gigabytes),
@@ -225,7 +244,7 @@ fn markdown(report: &Report) -> String {
             grouped(line.tokens_per_second),
             percent(line.wall.uncertainty()),
             line.dispatches,
-            line.host_us_per_step.map_or(String::new(), three_digits),
+            three_digits(line.host_us_per_step),
             line.device_us_per_step.map_or(String::new(), three_digits),
             three_digits(line.gflops),
             line.share_of_matrix_rate.map_or(String::new(), percent),
@@ -256,11 +275,13 @@ fn markdown(report: &Report) -> String {
 }
 
 fn csv(report: &Report) -> String {
-    let mut text =
-        String::from("kind,name,sizes,kernel,median_us,low_us,high_us,runs,gflops,gigabytes,tokens_per_second\n");
-    let mut row = |cells: [String; 11]| text += &(cells.map(|cell| quoted(&cell)).join(",") + "\n");
+    let mut text = String::from(
+        "kind,name,sizes,kernel,median_us,low_us,high_us,runs,flops,bytes,gflops,gigabytes,tokens_per_second\n",
+    );
+    let mut row = |cells: [String; 13]| text += &(cells.map(|cell| quoted(&cell)).join(",") + "\n");
     for line in &report.kernels {
-        for (kind, figure) in [("kernel", Some(line.figure())), ("kernel-cold", line.cold)] {
+        let wall = line.device.map(|_| line.wall);
+        for (kind, figure) in [("kernel", Some(line.figure())), ("kernel-cold", line.cold), ("kernel-wall", wall)] {
             let Some(figure) = figure else { continue };
             let scale = line.figure().median_us / figure.median_us;
             row([
@@ -272,6 +293,8 @@ fn csv(report: &Report) -> String {
                 figure.low_us.to_string(),
                 figure.high_us.to_string(),
                 figure.runs.to_string(),
+                line.flops.to_string(),
+                line.bytes.to_string(),
                 (line.gflops * scale).to_string(),
                 (line.gigabytes * scale).to_string(),
                 String::new(),
@@ -288,6 +311,8 @@ fn csv(report: &Report) -> String {
             line.wall.low_us.to_string(),
             line.wall.high_us.to_string(),
             line.wall.runs.to_string(),
+            line.flops.to_string(),
+            String::new(),
             line.gflops.to_string(),
             String::new(),
             line.tokens_per_second.to_string(),

@@ -121,11 +121,18 @@ pub struct KernelLine {
     pub gigabytes: f64,
     /// The nearest limit, and which share of it was reached.
     pub roof: Option<(Roof, f64)>,
-    /// What makes one doubt the figure.
+    /// What makes one doubt the figures.
     pub doubt: Option<String>,
 }
 
 impl KernelLine {
+    /// Its kernel and sizes, which no other line of a report has.
+    pub fn name(&self) -> String {
+        // All fast functions have one name, and ops share sizes.
+        let kernel = if self.kernel.starts_with(&self.op) { self.kernel.clone() } else { self.op.clone() };
+        format!("{kernel} {}", self.shape)
+    }
+
     /// The time that it is judged by: the device's own where there is one.
     pub fn figure(&self) -> Figure {
         self.device.unwrap_or(self.wall)
@@ -151,12 +158,16 @@ pub struct RunLine {
     pub dispatches: usize,
     /// Submissions of a run.
     pub submissions: usize,
-    /// Microseconds of a run, over its steps, that the host encoded and submitted; none where it computes itself.
-    pub host_us_per_step: Option<f64>,
+    /// Microseconds of a run, over its steps, that the host was busy with scheduling, encoding and submitting: all that
+    /// it did not wait for the device. Where it is the device, its computing does not count.
+    pub host_us_per_step: f64,
     /// Microseconds of a run, over its steps, that the device worked, where it measures that.
     pub device_us_per_step: Option<f64>,
     /// Bytes of weights, states and everything between.
     pub memory_bytes: u64,
+    /// What ran the ops, each as `op=kernel`.
+    #[serde(default)]
+    pub kernels: Vec<String>,
     /// Flops of a run.
     pub flops: f64,
     /// Flops over time.
@@ -191,11 +202,12 @@ pub struct ProfileLine {
 impl Report {
     /// Collects what the lines doubt, and what was wrong.
     pub fn add_warnings(&mut self) {
-        let kernels = self.kernels.iter().filter_map(|k| Some((format!("{} {}", k.kernel, k.shape), k.doubt.clone()?)));
-        let runs = self.runs.iter().filter_map(|r| Some((format!("{} {}", r.job, r.workload), r.doubt.clone()?)));
+        let kernels = self.kernels.iter().filter_map(|k| Some((k.name(), k.doubt.clone()?)));
+        let of_run = |run: &RunLine| format!("{} {} batch {}", run.job, run.workload, run.batch);
+        let runs = self.runs.iter().filter_map(|run| Some((of_run(run), run.doubt.clone()?)));
         self.warnings.extend(kernels.chain(runs).map(|(what, doubt)| format!("{what}: {doubt}")));
         let wrong = self.kernels.iter().filter(|k| !k.correct);
-        self.warnings.extend(wrong.map(|k| format!("{} {}: its result is WRONG", k.kernel, k.shape)));
+        self.warnings.extend(wrong.map(|k| format!("{}: its result is WRONG", k.name())));
     }
 
     /// Whether every result that was compared agreed.

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::fast::pack_into;
+use super::fuse::{Fused, fused, is_worth_it};
 use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
-use super::{FastArgs, Pool};
+use super::{FastArgs, Lines, Pool};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::{Buffer, OrderClass};
@@ -26,12 +27,14 @@ pub struct CpuExecutor {
     functions: Functions,
     pool: Arc<dyn Pool>,
     /// Weights in the layouts that fast functions want. Their row-major form is dropped when no op reads it.
-    packed: HashMap<(TensorId, Layout), Vec<f32>>,
+    packed: HashMap<(TensorId, Layout), Lines>,
     row_major: Vec<bool>,
     /// Which tensors its sections use.
     used: Vec<bool>,
     sections: Vec<Vec<OpNode>>,
-    scratch: Vec<f32>,
+    /// What becomes of each section's nodes where steps take their input products along.
+    fused: Vec<Vec<Option<Fused>>>,
+    scratch: Lines,
     results: HashMap<Ticket, Vec<Buffer<f32>>>,
     tickets: u64,
 }
@@ -49,6 +52,7 @@ impl CpuExecutor {
         let used = plan.used_by(in_use);
         let sections: Vec<Vec<OpNode>> =
             (0..plan.sections.len()).map(|i| plan.ops(SectionId(i)).into_iter().cloned().collect()).collect();
+        let fused = (0..plan.sections.len()).map(|i| fused(&plan, SectionId(i))).collect();
         let mut packed = HashMap::new();
         let mut row_major = vec![false; plan.tensors.len()];
         for node in in_use.iter().flat_map(|section| &sections[section.0]) {
@@ -58,7 +62,7 @@ impl CpuExecutor {
                         row_major[id.index()] = true;
                         plan.tensor(*id).members.iter().for_each(|member| row_major[member.index()] = true);
                     }
-                    layout => drop(packed.insert((*id, layout), Vec::new())),
+                    layout => drop(packed.insert((*id, layout), Lines::default())),
                 }
             }
         }
@@ -76,7 +80,8 @@ impl CpuExecutor {
             row_major,
             used,
             sections,
-            scratch: Vec::new(),
+            fused,
+            scratch: Lines::default(),
             results: HashMap::new(),
             tickets: 0,
         }
@@ -86,8 +91,14 @@ impl CpuExecutor {
         for step in run.steps.clone() {
             let instances = self.memory.plan().instances(run.section, run.sizes, step);
             let end = run.ops.end.min(instances.len());
+            let whole = run.ops.start == 0 && end == instances.len();
+            let fuse = whole && self.functions == Functions::Fast && is_worth_it(run.sizes.rows);
             for instance in &instances[run.ops.start.min(end)..end] {
-                let node = &self.sections[run.section.0][instance.node];
+                let node = match &self.fused[run.section.0][instance.node] {
+                    Some(Fused::LeftOut) if fuse => continue,
+                    Some(Fused::Step(node)) if fuse => node,
+                    _ => &self.sections[run.section.0][instance.node],
+                };
                 let words = node.words(run.sizes, instance.index);
                 let words = complete_words(self.memory.plan(), node, run.sizes, words);
                 let (functions, pool, scratch) = (self.functions, &*self.pool, &mut self.scratch);
@@ -177,9 +188,8 @@ impl Executor for CpuExecutor {
             check_sizes(run, self.memory.capacity())?;
         }
         check_reads(self.memory.plan(), &self.used, read)?;
-        for run in runs {
-            self.run(run);
-        }
+        let pool = self.pool.clone();
+        pool.within(&mut || runs.iter().for_each(|run| self.run(run)));
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
         self.results.insert(ticket, read.iter().map(|id| self.memory.tensor(*id).clone()).collect());

@@ -2,12 +2,15 @@
 
 mod executor;
 pub mod fast;
+mod fuse;
 mod interpreter;
+mod lines;
 mod pool;
 
 pub use executor::{CpuExecutor, Functions};
 pub use interpreter::Interpreter;
 pub(crate) use interpreter::complete_words;
+pub use lines::Lines;
 pub use pool::{Pool, Serial};
 
 use crate::ops::{Buffer, OrderClass};
@@ -41,7 +44,7 @@ pub struct FastArgs<'a> {
     /// Where threads come from.
     pub pool: &'a dyn Pool,
     /// Memory that is kept from call to call; its contents mean nothing.
-    pub scratch: &'a mut Vec<f32>,
+    pub scratch: &'a mut Lines,
 }
 
 impl FastArgs<'_> {

@@ -11,6 +11,11 @@ pub trait Pool: Send + Sync {
         let _ = memory;
     }
 
+    /// Calls `body` where [`Pool::run`] costs least: on one of the threads, which then need not be woken for each run.
+    fn within(&self, body: &mut (dyn FnMut() + Send)) {
+        body();
+    }
+
     /// Calls `task` with 0, 1, ..., `count - 1`, in any order, and returns when all calls have.
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
 }

@@ -115,7 +115,10 @@ fn variant(op: &str, name: &str) -> Option<&'static Variant> {
 
 /// The op and its sizes, each rounded up to a power of two: what was measured at 64 rows serves 33 rows too.
 fn class_of_sizes(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
-    let sizes = op.sizes(words).map(|(name, n)| format!(" {name}={}", if n == 0 { 0 } else { n.next_power_of_two() }));
+    let sizes = op
+        .sizes(words)
+        .into_iter()
+        .map(|(name, n)| format!(" {name}={}", if n == 0 { 0 } else { n.next_power_of_two() }));
     op.name.to_string() + &sizes.collect::<String>()
 }
 

@@ -81,6 +81,17 @@ pub static ROW: OpRow = OpRow {
     fast: Some(Fast { run: fast::lstm_step_backward, layouts: &[(1, Layout::Panel16T)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant {
+            name: "lstm_step_backward_8x16",
+            source: crate::wgsl!("lstm_step_backward_8x16"),
+            overrides: &[],
+            requires: Requires::invocations(8),
+            layouts: &[],
+            class: OrderClass::Blocks64,
+            suits: |w| w[0] > 4 && w[1] >= 64,
+            adapters: Adapters::Software,
+            groups: |w| [w[1].div_ceil(128), w[0].div_ceil(8), 1],
+        },
+        Variant {
             name: "lstm_step_backward_skinny",
             source: crate::wgsl!("lstm_step_backward_skinny"),
             overrides: &[],

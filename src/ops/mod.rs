@@ -164,6 +164,27 @@ pub const OUTPUT_CUT: u32 = 4;
 /// Flag, shifted left by an operand's place: this operand is cut.
 pub const OPERAND_CUT: u32 = 8;
 
+/// Parameters that say where an op stands, or with which constants it computes, beside those named `*_row`.
+const NO_SIZES: [&str; 17] = [
+    "slot",
+    "round",
+    "step",
+    "site",
+    "seed_low",
+    "seed_high",
+    "threshold",
+    "scale",
+    "max_norm",
+    "mu",
+    "beta1",
+    "beta2",
+    "share1",
+    "share2",
+    "epsilon",
+    "decay",
+    "decoupled",
+];
+
 /// Work of one run of an op, for shares of a device's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
@@ -217,10 +238,15 @@ impl OpRow {
     }
 
     /// The sizes among parameter words: names and values of those that say how much is computed, and in which form,
-    /// but not where it stands.
-    pub fn sizes(&self, words: &[u32; PARAM_WORDS]) -> impl Iterator<Item = (&'static str, u32)> {
-        let is_place = |name: &str| name.ends_with("_row") || ["slot", "round", "step"].contains(&name);
-        self.params.iter().copied().zip(*words).filter(move |(name, _)| !is_place(name))
+    /// but not where it stands or with which constants. An op that goes along flat tensors has the length of its cut.
+    pub fn sizes(&self, words: &[u32; PARAM_WORDS]) -> Vec<(&'static str, u32)> {
+        let is_size = |name: &str| !name.ends_with("_row") && !NO_SIZES.contains(&name);
+        let of_params = self.params.iter().copied().zip(*words).filter(|(name, _)| is_size(name));
+        let sizes: Vec<_> = of_params.collect();
+        if !sizes.is_empty() {
+            return sizes;
+        }
+        self.cuts.iter().enumerate().map(|(i, cut)| (cut.name, words[self.cut_word(i) + 1])).collect()
     }
 
     /// The names of all words, as they stand in the WGSL struct `Params`.

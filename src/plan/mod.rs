@@ -66,6 +66,16 @@ pub enum Node {
     },
 }
 
+impl Node {
+    /// How many ops a walk finds in it that enters each loop body once.
+    pub fn ops(&self) -> usize {
+        match self {
+            Node::Op(_) => 1,
+            Node::Repeat { body, .. } => body.iter().map(Node::ops).sum(),
+        }
+    }
+}
+
 /// A named list of nodes that runs as a whole: prefill, step, score, ...
 #[derive(Clone, Debug)]
 pub struct Section {
@@ -199,19 +209,9 @@ fn unroll(nodes: &[Node], sizes: Sizes, index: Index, first: NodeIndex, runs: &m
                     };
                     unroll(body, sizes, Index { repeat, ..index }, node, runs);
                 }
-                node += ops_in(body);
+                node += item.ops();
             }
         }
     }
     node
-}
-
-fn ops_in(nodes: &[Node]) -> usize {
-    nodes
-        .iter()
-        .map(|n| match n {
-            Node::Op(_) => 1,
-            Node::Repeat { body, .. } => ops_in(body),
-        })
-        .sum()
 }

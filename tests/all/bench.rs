@@ -12,12 +12,15 @@ use crate::ensure;
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("bench: the quick tour on the CPU", || quick("cpu")),
+        trial("bench: a wrong result on the CPU is status 1", || wrong_result("cpu")),
         trial("bench: reports fit a terminal, and every form says the same", forms),
         trial("bench: compare judges, and its status says so", compare),
         trial("bench: wrong calls say what is wrong, with status 2", wrong_calls),
         trial("bench: peers that print lines are put into ratios", ratios),
     ];
     trials.extend(trials_per_adapter("bench: the quick tour", |adapter| quick(&adapter.to_string())));
+    trials
+        .extend(trials_per_adapter("bench: a wrong result is status 1", |adapter| wrong_result(&adapter.to_string())));
     trials.extend(trials_per_adapter("bench: tuned kernels write the same text, damaged choices are ignored", tuned));
     trials
 }
@@ -53,7 +56,9 @@ fn quick(device: &str) -> Outcome {
     ensure!(limits.values().all(|v| v.as_f64().is_some_and(f64::is_finite)), "{limits:?}");
     let kernels = report["kernels"].as_array().ok_or("no kernels")?;
     ensure!(kernels.iter().all(|k| k["correct"] == true && k["wall"]["median_us"].as_f64() > Some(0.0)), "{kernels:?}");
-    for op in ["matmul", "lstm_decode", "gru_decode", "lstm_step", "gru_step", "sample", "logsumexp", "softmax"] {
+    let forward = ["matmul", "lstm_decode", "gru_decode", "lstm_step", "gru_step", "sample", "logsumexp", "softmax"];
+    let backward = ["matmul_weight_gradient", "matmul_input_gradient", "lstm_step_backward", "gru_step_backward"];
+    for op in forward.into_iter().chain(backward).chain(["cross_entropy", "square_sum", "adam", "sgd"]) {
         ensure!(kernels.iter().any(|k| k["op"] == op && k["chosen"] == true), "{op} was not measured");
     }
     let runs = report["runs"].as_array().ok_or("no runs")?;
@@ -62,6 +67,20 @@ fn quick(device: &str) -> Outcome {
         ensure!(of_job.len() == 2, "{job}: {of_job:?}");
         ensure!(of_job.iter().all(|r| r["tokens_per_second"].as_f64() > Some(0.0)), "{of_job:?}");
     }
+    DONE
+}
+
+/// The tour expects of one op other numbers than it gives: that must be found, and nothing else.
+fn wrong_result(device: &str) -> Outcome {
+    let call = ["bench", "--quick", "--seconds", "0", "--spoil", "lstm_step", "--json", "--device", device];
+    let output = gatefold(&call);
+    ensure!(output.status.code() == Some(1), "status {:?}: {}", output.status.code(), text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    for kernel in report["kernels"].as_array().ok_or("no kernels")? {
+        ensure!((kernel["correct"] == false) == (kernel["op"] == "lstm_step"), "{kernel}");
+    }
+    let warnings = report["warnings"].as_array().ok_or("no warnings")?;
+    ensure!(warnings.iter().any(|w| w.as_str().is_some_and(|w| w.contains("its result is WRONG"))), "{warnings:?}");
     DONE
 }
 
@@ -86,6 +105,10 @@ fn forms() -> Outcome {
     let shown = show("text");
     ensure!(shown.lines().all(|line| line.chars().count() <= 80), "wider than 80 columns:\n{shown}");
     ensure!(shown.contains("generate small"), "{shown}");
+    let kernels = gatefold(&["bench", "kernels", "--workload", &workload, "--device", "cpu", "--seconds", "0"]);
+    let kernels = text(&kernels.stdout);
+    ensure!(kernels.contains("matmul_weight_gradient"), "{kernels}");
+    ensure!(kernels.lines().all(|line| line.chars().count() <= 80), "wider than 80 columns:\n{kernels}");
     ensure!(show("markdown").matches("| generate | small |").count() == 3, "{}", show("markdown"));
     ensure!(show("csv").lines().count() == 4, "{}", show("csv"));
     ensure!(show("lines").lines().count() == 3, "{}", show("lines"));
@@ -104,7 +127,7 @@ fn compare() -> Outcome {
         let wall = format!(r#"{{"median_us":{us},"low_us":{us},"high_us":{us},"spread":0,"runs":9}}"#);
         let run = format!(
             r#"{{"job":"score","workload":"{workload}","batch":1,"steps":1,"wall":{wall},"tokens_per_second":1,
-            "dispatches":1,"submissions":1,"host_us_per_step":null,"device_us_per_step":null,"memory_bytes":1,
+            "dispatches":1,"submissions":1,"host_us_per_step":0,"device_us_per_step":null,"memory_bytes":1,
             "flops":1,"gflops":1,"share_of_matrix_rate":null,"profile":[],"doubt":null}}"#
         );
         format!(r#"{{"gatefold":"0","runs":[{run}]}}"#)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::lists::WorkloadArgs;
-use super::{CommonArgs, output, progress};
+use super::{CommonArgs, Within, WithinArgs, output, progress};
 use crate::bench::end_to_end::{Job, Settings, measure};
 use crate::bench::report::Report;
 use crate::bench::{Workload, limits};
@@ -18,6 +18,10 @@ use crate::ops;
 pub(super) struct EndToEndArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
+
+    /// Another number of tokens of each sequence than the workload's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    steps: Option<u32>,
 
     /// Say which op takes which share of the time
     #[arg(long)]
@@ -32,6 +36,9 @@ pub(super) struct EndToEndArgs {
     forced: Vec<(String, String)>,
 
     #[command(flatten)]
+    within: WithinArgs,
+
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -41,7 +48,11 @@ pub(super) const PRESETS: [&str; 5] = ["seed", "char", "chargru", "smiles", "sin
 pub(super) const SECONDS: f64 = 3.0;
 
 pub(super) fn run(args: &EndToEndArgs, job: Job) -> Result<ExitCode> {
-    let workloads = args.workload.read(&PRESETS)?;
+    let within = args.within.start();
+    let mut workloads = args.workload.read(&PRESETS)?;
+    if let Some(steps) = args.steps {
+        workloads.iter_mut().for_each(|workload| workload.steps = steps as usize);
+    }
     let device = args.common.open()?;
     if !args.forced.is_empty() && matches!(device, Device::Cpu(_)) {
         return Err(Error::Usage("--kernel: the CPU has one function an op; variants are for GPUs".into()));
@@ -53,7 +64,7 @@ pub(super) fn run(args: &EndToEndArgs, job: Job) -> Result<ExitCode> {
     }
     let (budget, profile, forced) = (args.common.budget(SECONDS), args.profile, args.forced.clone());
     let settings = Settings { budget, profile, forced };
-    add_runs(&mut report, &device, &[job], &workloads, &settings)?;
+    add_runs(&mut report, &device, &[job], &workloads, &settings, within)?;
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(ExitCode::SUCCESS)
@@ -66,9 +77,15 @@ pub(super) fn add_runs(
     jobs: &[Job],
     workloads: &[Workload],
     settings: &Settings,
+    within: Within,
 ) -> Result<()> {
     for job in jobs {
         for workload in workloads {
+            if within.is_over() {
+                let what = format!("{} {} batch {}", job.name(), workload.name, workload.batch);
+                report.warnings.push(format!("{what}: not measured: the time was up"));
+                continue;
+            }
             progress(&format!("{} {} batch {}", job.name(), workload.name, workload.batch));
             let mut line = match measure(device, *job, workload, settings) {
                 Err(Error::Limit(why)) => {

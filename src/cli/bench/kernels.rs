@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::lists::{Sizes, WorkloadArgs, sizes};
-use super::{CommonArgs, output, progress};
+use super::{CommonArgs, Within, WithinArgs, output, progress};
 use crate::bench::cases::{KernelCase, of_workload};
 use crate::bench::kernels::{Settings, compare_with, measure};
 use crate::bench::report::Report;
@@ -31,11 +31,11 @@ pub(super) struct KernelsArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
 
-    /// Other hidden sizes than the workload's
+    /// Other hidden sizes than the workload's: a list as for --batch
     #[arg(long, value_name = "LIST", value_parser = sizes)]
     hidden: Option<Sizes>,
 
-    /// Time steps of the windows that score and prefill read
+    /// Time steps of the windows that score, prefill and train read
     #[arg(long, value_name = "T", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     window: u16,
 
@@ -46,6 +46,9 @@ pub(super) struct KernelsArgs {
     /// Only with all operands in the caches
     #[arg(long)]
     hot: bool,
+
+    #[command(flatten)]
+    within: WithinArgs,
 
     #[command(flatten)]
     common: CommonArgs,
@@ -65,13 +68,15 @@ pub(super) fn run_limits(args: &LimitsArgs) -> Result<ExitCode> {
 }
 
 pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
+    let within = args.within.start();
     let device = args.common.open()?;
     let mut report = output::empty(&device);
     let cases = cases(args, &device)?;
     progress("limits");
     report.limits = Some(limits::measure(&device, args.common.budget(SECONDS))?);
-    let settings = Settings { budget: args.common.budget(SECONDS), cold: !args.hot, all_variants: !args.chosen };
-    add_kernels(&mut report, &device, &cases, settings)?;
+    let settings =
+        Settings { budget: args.common.budget(SECONDS), cold: !args.hot, all_variants: !args.chosen, spoiled: None };
+    add_kernels(&mut report, &device, &cases, settings, within)?;
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -83,8 +88,14 @@ pub(super) fn add_kernels(
     device: &Device,
     cases: &[KernelCase],
     settings: Settings,
+    within: Within,
 ) -> Result<()> {
     for (i, case) in cases.iter().enumerate() {
+        if within.is_over() {
+            let (done, all) = (i, cases.len());
+            report.warnings.push(format!("the time was up after {done} of {all} ops; the others are not measured"));
+            break;
+        }
         progress(&format!("kernels: {} of {}, {} {}", i + 1, cases.len(), case.op.name, case.shape));
         for mut line in measure(device, case, settings)? {
             if let Some(limits) = &report.limits {

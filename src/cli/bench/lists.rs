@@ -40,17 +40,13 @@ pub(super) fn sizes(text: &str) -> std::result::Result<Sizes, String> {
 /// Which workloads.
 #[derive(Args)]
 pub(super) struct WorkloadArgs {
-    /// seed, char, chargru, smiles, single, or a JSON file in the form of benches/workloads.json; may be several
+    /// seed, char, chargru, smiles, single, or a JSON file in the form of benches/workloads.json; several with commas
     #[arg(long = "workload", short, value_name = "NAME|FILE", value_delimiter = ',')]
     workloads: Vec<String>,
 
-    /// Other numbers of sequences side by side than the workload's
+    /// Other numbers of sequences side by side than the workload's: 1,4,16, or 1..256 for each power of two
     #[arg(long, value_name = "LIST", value_parser = sizes)]
     batch: Option<Sizes>,
-
-    /// Another number of steps than the workload's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    steps: Option<u32>,
 }
 
 impl WorkloadArgs {
@@ -74,9 +70,8 @@ impl WorkloadArgs {
             }
         }
         let vary = |workload: Workload| {
-            let steps = self.steps.map_or(workload.steps, |n| n as usize);
             let batches = self.batch.as_ref().map_or(vec![workload.batch], |list| list.0.clone());
-            batches.into_iter().map(move |batch| Workload { batch, steps, ..workload.clone() })
+            batches.into_iter().map(move |batch| Workload { batch, ..workload.clone() })
         };
         Ok(found.into_iter().flat_map(vary).collect())
     }

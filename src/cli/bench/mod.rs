@@ -10,6 +10,7 @@ mod tour;
 mod tune;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 
@@ -95,6 +96,33 @@ impl CommonArgs {
 
     fn budget(&self, seconds: f64) -> Budget {
         Budget::seconds(self.seconds.unwrap_or(seconds))
+    }
+}
+
+/// A time for the whole call.
+#[derive(Args)]
+struct WithinArgs {
+    /// Begin nothing new after this many seconds, and say what is missing
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    within: Option<f64>,
+}
+
+impl WithinArgs {
+    /// The time counts from here.
+    fn start(&self) -> Within {
+        Within { until: self.within.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds)) }
+    }
+}
+
+/// When nothing new begins.
+#[derive(Clone, Copy)]
+struct Within {
+    until: Option<Instant>,
+}
+
+impl Within {
+    fn is_over(self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
     }
 }
 

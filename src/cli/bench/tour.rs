@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::end_to_end::{PRESETS, add_runs};
 use super::kernels::add_kernels;
-use super::{CommonArgs, output, progress};
+use super::{CommonArgs, WithinArgs, output, progress};
 use crate::bench::cases::{KernelCase, of_workload};
 use crate::bench::end_to_end::{Job, Settings};
 use crate::bench::{Workload, kernels, limits};
@@ -20,12 +20,20 @@ pub(super) struct TourArgs {
     #[arg(long)]
     quick: bool,
 
+    /// Expect other results of this op than it has: for tests of the comparison
+    #[arg(long, value_name = "OP", hide = true, value_parser = op)]
+    spoil: Option<&'static str>,
+
+    #[command(flatten)]
+    within: WithinArgs,
+
     #[command(flatten)]
     common: CommonArgs,
 }
 
 /// Limits, kernels and jobs on one device; status 1 where a result is wrong.
 pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
+    let within = args.within.start();
     let device = args.common.open()?;
     let mut report = output::empty(&device);
     let short = if args.quick { 0.02 } else { 0.3 };
@@ -35,19 +43,23 @@ pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
         if args.quick { (small(), small(), 4) } else { (presets(&["char", "chargru"]), presets(&PRESETS), 16) };
     let mut cases: Vec<KernelCase> = Vec::new();
     for case in of_kernels.iter().flat_map(|workload| of_workload(workload, window)) {
-        if !cases.iter().any(|c| c.op.name == case.op.name && c.shape == case.shape) {
+        if !cases.iter().any(|known| known.is_like(&case)) {
             cases.push(case);
         }
     }
     let budget = args.common.budget(short);
-    let settings = kernels::Settings { budget, cold: !args.quick, all_variants: args.quick };
-    add_kernels(&mut report, &device, &cases, settings)?;
+    let settings = kernels::Settings { budget, cold: !args.quick, all_variants: args.quick, spoiled: args.spoil };
+    add_kernels(&mut report, &device, &cases, settings, within)?;
     let budget = args.common.budget(if args.quick { 0.05 } else { 2.0 });
     let settings = Settings { budget, profile: false, forced: Vec::new() };
-    add_runs(&mut report, &device, &Job::ALL, &of_jobs, &settings)?;
+    add_runs(&mut report, &device, &Job::ALL, &of_jobs, &settings, within)?;
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn op(name: &str) -> std::result::Result<&'static str, String> {
+    crate::ops::find(name).map(|op| op.name).ok_or_else(|| format!("no op is named `{name}`"))
 }
 
 fn presets(names: &[&str]) -> Vec<Workload> {

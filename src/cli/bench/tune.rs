@@ -21,7 +21,7 @@ pub(super) struct TuneArgs {
     #[command(flatten)]
     workload: WorkloadArgs,
 
-    /// Time steps of the windows that score and prefill read
+    /// Time steps of the windows that score, prefill and train read
     #[arg(long, value_name = "T", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     window: u16,
 
@@ -47,6 +47,9 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
     };
     crate::cli::print(&format!("{}\n", device.name()))?;
     let mut tuner = Tuner::new(gpu.clone(), Budget::seconds(args.seconds.unwrap_or(SECONDS)));
+    // What other workloads were tuned for stays.
+    let mut choices = host::choices(&gpu.info);
+    let mut path = None;
     let mut known = std::collections::BTreeSet::new();
     for case in workloads.iter().flat_map(|workload| of_workload(workload, args.window.into())) {
         if case.op.variants.len() < 2 || !known.insert((case.op.name, case.shape.clone())) {
@@ -55,18 +58,19 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
         progress(&format!("{} {}", case.op.name, case.shape));
         let found = tuner.tune(&case)?;
         progress("");
-        if let Some(found) = found {
-            crate::cli::print(&text(&found))?;
+        let Some(found) = found else { continue };
+        crate::cli::print(&text(&found))?;
+        // Kept at once: who breaks off here keeps what was found.
+        if !args.dry_run {
+            choices.extend(tuner.choices.clone());
+            path = Some(host::save_choices(&gpu.info, &choices)?);
         }
     }
-    if args.dry_run {
-        return Ok(ExitCode::SUCCESS);
+    match path {
+        Some(path) => crate::cli::say(&format!("{} choices are in {}", choices.len(), path.display())),
+        None if args.dry_run => {}
+        None => crate::cli::say("no op of these workloads has kernels to choose from on this device"),
     }
-    // What other workloads were tuned for stays.
-    let mut choices = host::choices(&gpu.info);
-    choices.extend(tuner.choices);
-    let path = host::save_choices(&gpu.info, &choices)?;
-    crate::cli::say(&format!("{} choices are in {}", choices.len(), path.display()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,8 +6,9 @@
 //! For each output: a block of 64 k is summed from zero, k ascending, one fused multiply-add a term; then it is added
 //! to the output, blocks ascending. Which outputs share registers has no part in it.
 //!
-//! A tile is up to 6 rows by 1, 2 or 4 panels. The loops, from the outside: panels, k-blocks, rows: 64 k of a panel
-//! (4 KiB) stay in the first-level cache while all rows go by, so a weight is read once from further away.
+//! A tile is up to 6 rows by 1, 2 or 4 panels. The loops, from the outside: panels, sweeps of 128 k, rows: the weights of
+//! a sweep stay in the first-level cache while all rows go by, so a weight is read once from further away; and while
+//! they go by, the next sweep's weights are asked for.
 
 use super::parts::{Shared, range};
 use super::simd::{Kernel, LANES, Lanes, Level};
@@ -19,6 +20,8 @@ const BLOCK: usize = 64;
 pub const DEPTH: usize = 4 * BLOCK;
 /// Terms that all rows go through before the next ones: four panels of them are 32 KiB, less than a first-level cache.
 const SWEEP: usize = 2 * BLOCK;
+/// Terms between two requests for a line of weights that come later: as many as sixteen tiles need for four panels.
+const STRIDE: usize = 4;
 /// Rows of a tile at most.
 const TILE_ROWS: usize = 6;
 
@@ -135,19 +138,26 @@ impl<'a> Product<'a> {
         level.run(Product { x, rows, weight, panels, sums });
     }
 
-    /// One k-block of one panel group, all rows.
+    /// One sweep of one panel group, all rows; `next` is how far behind its weights those of the next sweep lie.
     #[inline(always)]
-    fn block<V: Lanes, const P: usize>(&self, panel: usize, k: Range<usize>) {
+    fn sweep<V: Lanes, const P: usize>(&self, panel: usize, k: Range<usize>, next: Option<usize>) {
         let tiles = self.tiles();
         for tile in 0..tiles {
             let rows = range(tile, tiles, self.rows.len());
+            // Each tile asks for some lines of one panel, tile after tile: sixteen tiles for four panels.
+            let line = tile * (SWEEP / STRIDE);
+            let own = self.weight.block(panel + line / SWEEP % P, k.clone()).as_ptr();
+            let ahead = match next {
+                Some(next) if line / SWEEP < P => own.wrapping_add(next + line % SWEEP * LANES),
+                _ => own,
+            };
             match rows.len() {
-                1 => self.tile::<V, 1, P>(rows.start, panel, k.clone()),
-                2 => self.tile::<V, 2, P>(rows.start, panel, k.clone()),
-                3 => self.tile::<V, 3, P>(rows.start, panel, k.clone()),
-                4 => self.tile::<V, 4, P>(rows.start, panel, k.clone()),
-                5 => self.tile::<V, 5, P>(rows.start, panel, k.clone()),
-                _ => self.tile::<V, 6, P>(rows.start, panel, k.clone()),
+                1 => self.tile::<V, 1, P>(rows.start, panel, k.clone(), ahead),
+                2 => self.tile::<V, 2, P>(rows.start, panel, k.clone(), ahead),
+                3 => self.tile::<V, 3, P>(rows.start, panel, k.clone(), ahead),
+                4 => self.tile::<V, 4, P>(rows.start, panel, k.clone(), ahead),
+                5 => self.tile::<V, 5, P>(rows.start, panel, k.clone(), ahead),
+                _ => self.tile::<V, 6, P>(rows.start, panel, k.clone(), ahead),
             }
         }
     }
@@ -158,9 +168,15 @@ impl<'a> Product<'a> {
         self.rows.len().div_ceil(TILE_ROWS)
     }
 
-    /// One k-block of M rows by P panels, summed in registers.
+    /// One sweep of M rows by P panels, block after block in registers; lines from `ahead` on are asked for.
     #[inline(always)]
-    fn tile<V: Lanes, const M: usize, const P: usize>(&self, m: usize, panel: usize, k: Range<usize>) {
+    fn tile<V: Lanes, const M: usize, const P: usize>(
+        &self,
+        m: usize,
+        panel: usize,
+        k: Range<usize>,
+        mut ahead: *const f32,
+    ) {
         if P > V::PANELS[M] {
             unreachable!("groups of panels are made for the highest tile");
         }
@@ -174,19 +190,21 @@ impl<'a> Product<'a> {
         let first = self.sums.first + m * self.sums.stride + (panel - self.panels.start) * LANES;
         for start in (0..k.len()).step_by(BLOCK) {
             let mut sums = [[V::splat(0.0); P]; M];
-            for i in start..k.len().min(start + BLOCK) {
-                let mut column = [V::splat(0.0); P];
-                for p in 0..P {
-                    // SAFETY: w[p] points to a slice of 16 k.len() elements.
-                    column[p] = V::load(unsafe { &*w[p].add(i * LANES).cast() });
+            let end = k.len().min(start + BLOCK);
+            let mut i = start;
+            while i + STRIDE <= end {
+                V::request(ahead);
+                ahead = ahead.wrapping_add(LANES);
+                for u in 0..STRIDE {
+                    // SAFETY: x points to slices of k.len() elements, w to slices of 16 times as many.
+                    unsafe { term(&x, &w, i + u, &mut sums) };
                 }
-                for m in 0..M {
-                    // SAFETY: x[m] points to a slice of k.len() elements.
-                    let x = V::splat(unsafe { *x[m].add(i) });
-                    for p in 0..P {
-                        sums[m][p] = x.mul_add(column[p], sums[m][p]);
-                    }
-                }
+                i += STRIDE;
+            }
+            while i < end {
+                // SAFETY: as above.
+                unsafe { term(&x, &w, i, &mut sums) };
+                i += 1;
             }
             for (i, block_sums) in sums.iter().enumerate() {
                 // SAFETY: these sums are this product's alone, by the contract of `add`.
@@ -195,6 +213,31 @@ impl<'a> Product<'a> {
                     V::load(total).add(*block_sum).store(total);
                 }
             }
+        }
+    }
+}
+
+/// Adds term i of each sum.
+///
+/// # Safety
+/// x points to more than i elements, w to more than 16 i + 15.
+#[inline(always)]
+unsafe fn term<V: Lanes, const M: usize, const P: usize>(
+    x: &[*const f32; M],
+    w: &[*const f32; P],
+    i: usize,
+    sums: &mut [[V; P]; M],
+) {
+    let mut column = [V::splat(0.0); P];
+    for p in 0..P {
+        // SAFETY: as promised.
+        column[p] = V::load(unsafe { &*w[p].add(i * LANES).cast() });
+    }
+    for m in 0..M {
+        // SAFETY: as promised.
+        let x = V::splat(unsafe { *x[m].add(i) });
+        for p in 0..P {
+            sums[m][p] = x.mul_add(column[p], sums[m][p]);
         }
     }
 }
@@ -213,10 +256,15 @@ impl Kernel for Product<'_> {
             let group = most.min(1 << (self.panels.end - panel).ilog2());
             for start in (0..self.weight.inputs).step_by(SWEEP) {
                 let k = start..(start + SWEEP).min(self.weight.inputs);
+                let next = if k.end < self.weight.inputs {
+                    Some(k.len() * LANES)
+                } else {
+                    (panel + group < self.panels.end).then(|| group * self.weight.step - start * LANES)
+                };
                 match group {
-                    4 => self.block::<V, 4>(panel, k),
-                    2 => self.block::<V, 2>(panel, k),
-                    _ => self.block::<V, 1>(panel, k),
+                    4 => self.sweep::<V, 4>(panel, k, next),
+                    2 => self.sweep::<V, 2>(panel, k, next),
+                    _ => self.sweep::<V, 1>(panel, k, next),
                 }
             }
             panel += group;

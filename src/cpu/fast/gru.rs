@@ -67,7 +67,7 @@ pub(super) fn gru_decode_at(level: Level, args: &mut FastArgs<'_>) {
         before,
         after: Shared::new(after),
     };
-    let step = Step::new(level, args.pool, rows, inputs + hidden, [GATES, hidden]);
+    let step = Step::new(level, args.pool, rows, inputs.max(hidden), [GATES, hidden]);
     step.run(args.scratch, 2, |part, sums| {
         let (gx, sums) = sums.split_at_mut(part.floats());
         for (m, g) in part.rows_and_gates(GATES) {
@@ -136,8 +136,13 @@ impl<'g, I: Fn(usize) -> &'g [f32]> Kernel for Cells<'_, I> {
                 let len = LANES.min(units - j);
                 let unit = part.units.start + j;
                 let at = m * step.hidden + unit;
-                let [r, z, candidate] = gates.map(|gate| V::load_padded(&sums[gate + j..][..LANES], 0.0));
                 let h = V::load_padded(&step.before[at..][..len], 0.0);
+                // A loop: `map` is compiled without this level's instructions, and would go through memory.
+                let mut loaded = [h; GATES];
+                for (x, gate) in loaded.iter_mut().zip(gates) {
+                    *x = V::load_padded(&sums[gate + j..][..LANES], 0.0);
+                }
+                let [r, z, candidate] = loaded;
                 let (r, z) = (sigmoid(r), sigmoid(z));
                 let n = tanh(r.mul_add(candidate, V::load_padded(&input(m)[j..][..len], 0.0)));
                 let h = V::splat(1.0).sub(z).mul_add(n, z.mul(h));

@@ -55,7 +55,7 @@ pub(super) fn lstm_decode_at(level: Level, args: &mut FastArgs<'_>) {
     let (w_ih, w_hh) = (Panels::new(args.packed[2], inputs), Panels::new(args.packed[3], hidden));
     let (b_ih, b_hh) = (b_ih.real(), b_hh.real());
     let state = State::new(after, c.real_mut(), [rows, hidden, c_row, c_row]);
-    let step = Step::new(level, args.pool, rows, inputs + hidden, [GATES, hidden]);
+    let step = Step::new(level, args.pool, rows, inputs.max(hidden), [GATES, hidden]);
     step.run(args.scratch, 1, |part, sums| {
         for (m, g) in part.rows_and_gates(GATES) {
             sums[part.gate(m, g)].copy_from_slice(part.of_gate(b_ih, g, hidden));
@@ -115,8 +115,13 @@ impl Kernel for Cells<'_> {
                 // SAFETY: rows and units of this part, which no other part reads or writes.
                 let c = unsafe { state.c.part((state.c_read + m) * state.hidden + unit, len) };
                 let c = V::load_padded(c, 0.0);
-                let [i, f, g, o] = gates.map(|gate| V::load_padded(&sums[gate + j..][..LANES], 0.0));
-                let [i, f, g, o] = [sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)];
+                // A loop: `map` is compiled without this level's instructions, and would go through memory.
+                let mut loaded = [c; GATES];
+                for (x, gate) in loaded.iter_mut().zip(gates) {
+                    *x = V::load_padded(&sums[gate + j..][..LANES], 0.0);
+                }
+                let [i, f, g, o] = loaded;
+                let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
                 let c = f.mul_add(c, i.mul(g));
                 let h = o.mul(tanh(c));
                 // SAFETY: as above.

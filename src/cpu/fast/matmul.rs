@@ -22,15 +22,14 @@ pub(super) fn matmul_at(level: Level, args: &mut FastArgs<'_>) {
     let columns = groups * outputs;
     let grid = Grid::new(args.pool, rows, inputs, columns.div_ceil(LANES), LANES);
     let slab = grid.most_rows() * SLAB_WIDTH;
-    let scratch = &mut args.scratch;
-    scratch.resize(scratch.len().max(grid.tasks() * slab), 0.0);
+    args.scratch.grow(grid.tasks() * slab);
     let task = Matmul {
         level,
         x: Rows::from(x.real(), inputs, x_row),
         w: Panels::new(args.packed[1], inputs),
         bias: &bias.real()[..columns],
         y: Shared::new(&mut y.real_mut()[y_row * columns..][..rows * columns]),
-        sums: Shared::new(scratch),
+        sums: Shared::new(args.scratch),
     };
     grid.run(args.pool, |i| {
         let (rows, panels) = grid.task(i);

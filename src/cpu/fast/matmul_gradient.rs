@@ -10,7 +10,7 @@
 use super::gemm::{DEPTH, Panels, Product, Rows, Sums};
 use super::parts::{Grid, Shared};
 use super::simd::{LANES, Level};
-use crate::cpu::{FastArgs, Pool};
+use crate::cpu::{FastArgs, Lines, Pool};
 use std::ops::Range;
 
 /// Panels that are packed at a time.
@@ -130,14 +130,12 @@ impl Gradient<'_> {
     }
 
     /// Runs the tasks: sums from what is there or from zero, the sums of `body`, and back.
-    fn run(&self, grid: &Grid, pool: &dyn Pool, scratch: &mut Vec<f32>, body: impl Fn(&mut Task<'_>) + Sync) {
+    fn run(&self, grid: &Grid, pool: &dyn Pool, scratch: &mut Lines, body: impl Fn(&mut Task<'_>) + Sync) {
         let sums = grid.most_rows() * (grid.most_blocks() + 1) * LANES;
         let sizes = [sums, SLAB * PANEL_STEP, grid.most_rows() * COPY_STEP];
         let slot_floats = sizes.iter().sum::<usize>();
         let needed = grid.slots(pool) * slot_floats;
-        if scratch.len() < needed {
-            scratch.resize(needed, 0.0);
-        }
+        scratch.grow(needed);
         let memory = Shared::new(&mut scratch[..needed]);
         grid.run_in_slots(pool, |slot, i| {
             // SAFETY: a slot's own memory.

@@ -3,7 +3,7 @@
 
 use super::parts::{Shared, range};
 use super::simd::LANES;
-use crate::cpu::Pool;
+use crate::cpu::{Lines, Pool};
 use crate::ops::pack_weight::{pack, packed_len};
 use crate::plan::Layout;
 
@@ -15,7 +15,7 @@ pub fn pack_into(
     layout: Layout,
     w: &[f32],
     [groups, outputs, inputs]: [usize; 3],
-    packed: &mut Vec<f32>,
+    packed: &mut Lines,
     pool: &dyn Pool,
 ) {
     let rows = groups * outputs;
@@ -23,12 +23,13 @@ pub fn pack_into(
         Layout::Panel16 => inputs * LANES,
         Layout::Panel16T => rows * LANES,
         other => {
-            *packed = pack(other, w, [groups, outputs, inputs], 0.0);
-            return;
+            let values = pack(other, w, [groups, outputs, inputs], 0.0);
+            packed.resize(values.len());
+            return packed.copy_from_slice(&values);
         }
     };
     // Padding is zero from the start, and is never written.
-    packed.resize(packed_len(layout, [groups, outputs, inputs]), 0.0);
+    packed.resize(packed_len(layout, [groups, outputs, inputs]));
     let panels = packed.len() / panel_len.max(1);
     let parts = if w.len() < WORTH_THREADS { 1 } else { (4 * pool.threads()).min(panels) };
     let shared = Shared::new(packed);
@@ -64,17 +65,18 @@ fn columns_side_by_side(w: &[f32], inputs: usize, columns: std::ops::Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::Serial;
+    use crate::cpu::{Lines, Serial};
 
     #[test]
     fn it_is_the_layout_that_the_op_describes() {
         for shape in [[1, 1, 1], [4, 17, 5], [3, 33, 64], [1, 16, 7], [1, 300, 400]] {
             let w: Vec<f32> = (1..=shape.iter().product::<usize>()).map(|x| x as f32).collect();
             for layout in [Layout::Panel16, Layout::Panel16T, Layout::K4] {
-                let mut packed = vec![0.0; 3];
+                let mut packed = Lines::default();
+                packed.resize(3);
                 pack_into(layout, &w, shape, &mut packed, &Serial);
                 pack_into(layout, &w, shape, &mut packed, &Serial);
-                assert!(packed == pack(layout, &w, shape, 0.0), "{layout:?} {shape:?}");
+                assert!(packed[..] == pack(layout, &w, shape, 0.0), "{layout:?} {shape:?}");
             }
         }
     }

@@ -114,7 +114,11 @@ impl Grid {
             return whole;
         }
         let tasks = 4 * pool.threads();
-        let block_parts = tasks.div_ceil(row_parts).clamp(1, blocks.div_ceil(FEW_BLOCKS).max(1));
+        let most_parts = blocks.div_ceil(FEW_BLOCKS).max(1);
+        let block_parts = tasks.div_ceil(row_parts).clamp(1, most_parts);
+        // Threads finish together where all have as many tasks.
+        let even = |parts: &usize| (row_parts * parts).is_multiple_of(pool.threads());
+        let block_parts = (block_parts..=most_parts).find(even).unwrap_or(block_parts);
         let row_parts = row_parts.max(tasks.div_ceil(2 * block_parts).min(rows / FEW_ROWS));
         Grid { row_parts, block_parts, pooled: true, ..whole }
     }

@@ -20,7 +20,7 @@ pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
         unreachable!("sample has seven operands")
     };
     let (logits, forced, marks) = (logits.real(), forced.word(), marks.word());
-    args.scratch.resize(args.scratch.len().max(filtered * rows * vocab), 0.0);
+    args.scratch.grow(filtered * rows * vocab);
     let kept = Shared::new(&mut args.scratch[..]);
     let (table, tokens) = (Shared::new(table.word_mut()), Shared::new(tokens.word_mut()));
     let (ids, log_probs) = (Shared::new(ids.word_mut()), Shared::new(log_probs.real_mut()));

@@ -18,6 +18,11 @@ pub trait Lanes: Copy {
     fn load(from: &[f32; LANES]) -> Self;
     /// To memory.
     fn store(self, to: &mut [f32; LANES]);
+    /// Asks for the line of memory around an address, which need not be one that may be read.
+    #[inline(always)]
+    fn request(address: *const f32) {
+        let _ = address;
+    }
     /// `self * a + b`, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// `self + other`.

@@ -8,7 +8,7 @@
 use super::gemm::{Panels, Product, Rows, Sums};
 use super::parts::{Grid, Shared};
 use super::simd::{LANES, Level};
-use crate::cpu::Pool;
+use crate::cpu::{Lines, Pool};
 use std::ops::Range;
 
 /// The cut of a step into tasks, and its scratch memory.
@@ -31,7 +31,7 @@ impl<'a> Step<'a> {
     }
 
     /// Calls `task` for each part with `buffers` buffers of sums, whose contents mean nothing.
-    pub fn run(&self, scratch: &mut Vec<f32>, buffers: usize, task: impl Fn(&Part, &mut [f32]) + Sync) {
+    pub fn run(&self, scratch: &mut Lines, buffers: usize, task: impl Fn(&Part, &mut [f32]) + Sync) {
         let mut parts = Vec::with_capacity(self.grid.tasks());
         let mut needed = 0;
         for i in 0..self.grid.tasks() {
@@ -42,9 +42,7 @@ impl<'a> Step<'a> {
             parts.push((part, needed, floats));
             needed += floats;
         }
-        if scratch.len() < needed {
-            scratch.resize(needed, 0.0);
-        }
+        scratch.grow(needed);
         let memory = Shared::new(scratch);
         self.grid.run(self.pool, |i| {
             let (part, start, floats) = &parts[i];

@@ -5,7 +5,7 @@ use super::{
     backward, cross_entropy, dropout, filter, gru, lstm, matmul, matmul_gradient, optimisers, sample, softmax,
     sum_rows, sums,
 };
-use crate::cpu::{FastArgs, Pool, Serial};
+use crate::cpu::{FastArgs, Lines, Pool, Serial};
 use crate::ops::Buffer;
 use crate::ops::noise::philox;
 use crate::ops::pack_weight::pack;
@@ -78,7 +78,9 @@ impl Problem {
     fn solve(&self, level: Level, pool: &dyn Pool, one_by_one: bool) -> Vec<Vec<u32>> {
         let mut operands = self.operands.clone();
         let packed: Vec<Option<&[f32]>> = self.packed.iter().map(|p| p.as_deref()).collect();
-        let mut scratch = vec![f32::NAN; 100];
+        let mut scratch = Lines::default();
+        scratch.resize(100);
+        scratch.fill(f32::NAN);
         let mut run = |row: usize, rows: usize| {
             let mut words = [0; PARAM_WORDS];
             for (i, word) in self.words.iter().enumerate() {

@@ -78,6 +78,12 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn request(address: *const f32) {
+        // SAFETY: a hint of the baseline, which reads and writes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: Avx2, b: Avx2) -> Avx2 {
         halves!(_mm256_fmadd_ps(self, a, b))
     }
@@ -225,6 +231,12 @@ impl Lanes for Avx512 {
     fn store(self, to: &mut [f32; LANES]) {
         // SAFETY: inside `run_avx512`; sixteen floats.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn request(address: *const f32) {
+        // SAFETY: a hint of the baseline, which reads and writes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 
     #[inline(always)]

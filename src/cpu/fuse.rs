@@ -1,0 +1,155 @@
+//! Layers over time whose steps take their input products along.
+//!
+//! A plan has the input products of a window computed at once, and then goes through the window step by step. With few
+//! rows that reads w_ih once instead of once a step. With many rows the products are what costs: a hundred megabytes a
+//! layer that are written and read again. There each step computes its own with the decode op, which has the same bits.
+
+use crate::ops::{OpRow, gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, Plan, Role, SectionId, Sizes, TensorId};
+
+/// What becomes of a node where steps take their products along.
+#[derive(Clone, Debug)]
+pub enum Fused {
+    /// The product of a window: its steps compute it.
+    LeftOut,
+    /// A step with its product.
+    Step(OpNode),
+}
+
+/// Rows from which on it is faster.
+const ROWS: usize = 24;
+
+/// Whether steps of so many rows should take their products along.
+pub fn is_worth_it(rows: usize) -> bool {
+    rows >= ROWS
+}
+
+/// For each node of a section what becomes of it, if anything does.
+pub fn fused(plan: &Plan, section: SectionId) -> Vec<Option<Fused>> {
+    let ops = plan.ops(section);
+    let mut fused = vec![None; ops.len()];
+    let words = ops.iter().flat_map(|node| &node.operands).find(|id| plan.tensor(**id).element == Element::U32);
+    let Some(&ids) = words else { return fused };
+    // A product whose input nothing has changed since.
+    let mut product: Option<(usize, &OpNode)> = None;
+    let mut at = 0;
+    for item in &plan.sections[section.0].nodes {
+        match item {
+            Node::Op(node) if is(node, &matmul::ROW) => product = Some((at, node)),
+            Node::Op(node) => {
+                product = product.filter(|(_, p)| !p.operands.iter().any(|id| node.operands.contains(id)))
+            }
+            Node::Repeat { body, .. } => {
+                if let (Some((first, product)), [Node::Op(step)]) = (product, &body[..])
+                    && let Some(step) = with_product(plan, product, step, ids)
+                {
+                    fused[first] = Some(Fused::LeftOut);
+                    fused[at] = Some(Fused::Step(step));
+                }
+                product = None;
+            }
+        }
+        at += item.ops();
+    }
+    // The products of a window must have no other reader.
+    let window = |i: usize| if is(ops[i], &matmul::ROW) { ops[i].operands[3] } else { ops[i].operands[0] };
+    let products: Vec<TensorId> = (0..ops.len()).filter(|i| fused[*i].is_some()).map(window).collect();
+    let other = |(node, fused): (&&OpNode, &Option<Fused>)| {
+        fused.is_none() && node.operands.iter().any(|id| products.contains(id))
+    };
+    if ops.iter().zip(&fused).any(other) { vec![None; ops.len()] } else { fused }
+}
+
+fn is(node: &OpNode, row: &'static OpRow) -> bool {
+    std::ptr::eq(node.op, row)
+}
+
+/// The decode op that does what a step does after a product, with the rows of the product that it reads.
+fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> Option<OpNode> {
+    let ([x, w_ih, b_ih, y], [gates, w_hh, b_hh, h, last]) =
+        (product.operands[..].try_into().ok()?, step.operands[..].try_into().ok()?);
+    let ([_, inputs, _, _, x_row, y_row], [rows, hidden, gx_row, h_read, h_write]) =
+        (product.params[..].try_into().ok()?, step.params[..5].try_into().ok()?);
+    let zero = Affine::constant(0);
+    let head = [rows, inputs, hidden, x_row.plus_repeats(Dim::ROWS), zero, h_read, h_write];
+    let (op, operands, params) = if is(step, &lstm_step::ROW) {
+        let [c_read, c_write, keep] = step.params[5..].try_into().ok()?;
+        let in_place = c_read == c_write && keep == zero;
+        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h, last];
+        in_place.then(|| (&lstm_decode::ROW, operands, [&head[..], &[c_read]].concat()))?
+    } else if is(step, &gru_step::ROW) {
+        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h];
+        (step.params[5] == zero).then(|| (&gru_decode::ROW, operands, head.to_vec()))?
+    } else {
+        return None;
+    };
+    // What the rows of x are must not depend on a loop, and those of the products must follow it.
+    let fixed = |repeat| x_row.at(Sizes { rows: 1, time: 1 }, Index { step: 0, repeat });
+    let same_rows = y_row == zero && gx_row == Affine::REPEAT.times(Dim::ROWS) && fixed(0) == fixed(1);
+    let own_window = y == gates && plan.tensor(y).role == Role::Scratch;
+    let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
+    (own_window && same_rows && apart).then_some(OpNode { op, operands, params })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::{CpuExecutor, Functions, Serial};
+    use crate::executor::{Executor, Run, Values};
+    use crate::ops::noise::philox;
+    use crate::plan::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+
+    const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
+
+    fn steps(plan: &Plan, section: SectionId) -> usize {
+        fused(plan, section).iter().filter(|node| matches!(node, Some(Fused::Step(_)))).count()
+    }
+
+    #[test]
+    fn windows_are_fused_where_nothing_else_reads_the_products() {
+        for cell in [Cell::Lstm, Cell::Gru] {
+            let shape = Shape { cell, ..SHAPE };
+            let lm = language_model(shape, Room { ring: 2, queue: 2, forced: 1, filters: false });
+            assert_eq!([lm.score, lm.logits, lm.arrivals.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
+            assert_eq!(steps(&lm.plan, lm.step), 0);
+            let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 };
+            let recipe = Recipe { shape, tied: false, rows: 30, time: 4, dropout: 0.0, seed: 1, optimizer, clip: None };
+            let run = training(recipe);
+            assert_eq!(steps(&run.plan, run.forward), 0, "its steps keep their gates");
+        }
+    }
+
+    /// All bits that a stack leaves behind after two windows; in pieces its nodes run as the plan has them.
+    fn bits(cell: Cell, in_pieces: bool) -> Vec<u32> {
+        let Stack { plan, forward, x, y, layers } = stack(cell, 5, 17, 2);
+        let sizes = Sizes { rows: ROWS, time: 3 };
+        let ops = plan.instances(forward, sizes, 0).len();
+        assert_eq!(steps(&plan, forward), 2);
+        let weights: Vec<_> = plan.ids().filter(|id| plan.tensor(*id).role == Role::Weight).chain([x]).collect();
+        let mut run = CpuExecutor::new(plan, sizes, &[forward], Functions::Fast, std::sync::Arc::new(Serial));
+        for id in weights {
+            let number = |i| philox([i, id.index() as u32, 0, 0], [1, 2])[0] as i32 as f32 / 2_147_483_648.0;
+            let values: Vec<f32> = (0..run.plan().tensor(id).len(sizes) as u32).map(number).collect();
+            run.write(id, 0, Values::F32(&values)).unwrap();
+        }
+        let order: Vec<u32> = (0..ROWS as u32).collect();
+        let ids = run.plan().ids().find(|id| run.plan().tensor(*id).name == "row_order").unwrap();
+        run.write(ids, 0, Values::U32(&order)).unwrap();
+        let read: Vec<_> = layers.iter().flat_map(|layer| [Some(layer.h), layer.c]).flatten().chain([y]).collect();
+        let cuts = if in_pieces { [0..ops / 2, ops / 2..ops] } else { [0..ops, ops..ops] };
+        let runs = (0..2).flat_map(|step| cuts.iter().map(move |ops| (step..step + 1, ops.clone())));
+        let runs: Vec<_> = runs.map(|(steps, ops)| Run { ops, ..Run::new(forward, sizes, steps) }).collect();
+        let ticket = run.submit(&runs, &read).unwrap();
+        let results = run.wait(ticket).unwrap();
+        results.iter().flat_map(|buffer| buffer.real()).map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn the_bits_are_those_of_products_and_steps() {
+        for cell in [Cell::Lstm, Cell::Gru] {
+            let whole = bits(cell, false);
+            assert!(whole.iter().any(|x| *x != 0));
+            assert!(whole == bits(cell, true), "{cell:?}");
+        }
+    }
+}
