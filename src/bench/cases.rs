@@ -166,8 +166,9 @@ impl Origin {
             (Element::U32, ..) => None,
             (Element::F32, _, "schedule") => repeated(&schedule::row(1e-3, [0.9, 0.999], 100, window)),
             (Element::F32, _, "clips") => repeated(&[2.0, 0.5]),
-            // Squares of gradients of about a tenth.
-            (Element::F32, _, "second_moments") => Some(Fill::Floats(vec![0.01; len])),
+            // Sums of squares, and squares of gradients of about a tenth: none is negative.
+            (Element::F32, _, "partials") => repeated(&[0.5, 1.0, 2.0]),
+            (Element::F32, _, "second_moments") => repeated(&[0.01]),
             (Element::F32, Role::Weight, _) => Some(Fill::Normal(1.0 / (tensor.width(sizes) as f32).sqrt())),
             (Element::F32, ..) => Some(Fill::Normal(0.5)),
         }

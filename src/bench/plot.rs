@@ -8,7 +8,7 @@ use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 
 use super::report::{KernelLine, Limits, Report};
-use super::text::short;
+use super::text::{short, short_with};
 use crate::error::{Error, Result};
 
 /// Width and height in pixels.
@@ -161,7 +161,7 @@ fn key(area: &Area<'_>, lines: &[(Key, String)]) -> Drawn {
             Key::Note => {}
         }
         let color = if matches!(key, Key::Note) { GREY } else { BLACK };
-        write(area, text, (left + 32, y - 7), 13, color)?;
+        write(area, text, (left + 32, y - 5), 13, color)?;
     }
     Ok(())
 }
@@ -188,8 +188,8 @@ fn roofline(report: &Report, limits: &Limits, area: &Area<'_>) -> Drawn {
     chart.draw_series(LineSeries::new(corners.into_iter().map(below), roof))?;
     let rate = limits.matrix_gflops;
     chart.draw_series(DashedLineSeries::new([(start.max(rate / copy), rate), (x.end, rate)], 6, 4, matrix))?;
-    let gigabytes = format!("copy {} GB/s", short(limits.copy_gigabytes));
-    let rate = |name: &str, rate: f64| format!("{name} {}FLOP/s", short(rate * 1e9));
+    let gigabytes = format!("copy {}", short_with(limits.copy_gigabytes * 1e9, "B/s"));
+    let rate = |name: &str, rate: f64| format!("{name} {}", short_with(rate * 1e9, "FLOP/s"));
     let mut lines = vec![
         (Key::Line(roof), gigabytes),
         (Key::Line(roof), rate("multiply-add", most)),

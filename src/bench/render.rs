@@ -2,7 +2,7 @@
 
 use super::peers;
 use super::report::{Check, KernelLine, Limits, Machine, ProfileLine, Report, Roof, RunLine};
-use super::text::{grouped, short, three_digits, time};
+use super::text::{grouped, short, short_with, three_digits, time};
 use crate::plan::bytes_in_words;
 
 /// A report's form.
@@ -67,7 +67,10 @@ fn text(report: &Report) -> String {
                  of the host for a token of all sequences, waiting and computing not counted\n";
     }
     for warning in report.warnings.iter().take(MOST_WARNINGS) {
-        text += &format!("warning: {warning}\n");
+        let text_of = format!("warning: {warning}");
+        // What was measured on one line, what is said of it on the next, where one is too narrow.
+        let broken = text_of.rsplit_once(": ").filter(|_| text_of.chars().count() > 80);
+        text += &broken.map_or(format!("{text_of}\n"), |(what, doubt)| format!("{what}:\n    {doubt}\n"));
     }
     if let Some(more @ 1..) = report.warnings.len().checked_sub(MOST_WARNINGS) {
         text += &format!("and {more} more warnings; --format markdown and --json have all\n");
@@ -109,7 +112,7 @@ fn kernel_header() -> String {
 
 /// An op with its work, on one line if 80 columns hold it.
 fn work_text(what: &str, line: &KernelLine) -> String {
-    let work = format!("{}FLOP, {}B", short(line.flops), short(line.bytes));
+    let work = format!("{}, {}", short_with(line.flops, "FLOP"), short_with(line.bytes, "B"));
     let gap = if what.chars().count() + work.chars().count() + 2 <= 80 { "  " } else { "\n    " };
     format!("{what}{gap}{work}\n")
 }

@@ -28,6 +28,12 @@ pub fn short(x: f64) -> String {
     format!("{}{}", three_digits(x / 1e3f64.powi(power as i32)), units[power])
 }
 
+/// The same with a unit: 1.23 kFLOP, 638 B.
+pub fn short_with(x: f64, unit: &str) -> String {
+    let number = short(x);
+    if number.contains(' ') { number + unit } else { format!("{number} {unit}") }
+}
+
 /// A whole number with a comma between each three digits.
 pub fn grouped(x: f64) -> String {
     let digits = format!("{x:.0}");
@@ -65,6 +71,7 @@ mod tests {
     fn numbers_keep_three_digits() {
         assert_eq!([0.5, 12.345, 1234.5, 2.5e6].map(time), ["500 ns", "12.3 us", "1.23 ms", "2.50 s"]);
         assert_eq!([0.0, 0.1234, 999.0, 1234.0, 5e9].map(short), ["0", "0.123", "999", "1.23 k", "5.00 G"]);
+        assert_eq!([638.0, 1234.0].map(|x| short_with(x, "B")), ["638 B", "1.23 kB"]);
         assert_eq!(grouped(1_234_567.4), "1,234,567");
     }
 

@@ -165,7 +165,11 @@ pub const OUTPUT_CUT: u32 = 4;
 pub const OPERAND_CUT: u32 = 8;
 
 /// Parameters that say where an op stands, or with which constants it computes, beside those named `*_row`.
-const NO_SIZES: [&str; 17] = [
+const NO_SIZES: [&str; 21] = [
+    "y_groups",
+    "y_group",
+    "w_group",
+    "b_group",
     "slot",
     "round",
     "step",
