@@ -36,6 +36,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("matmul_quads", crate::wgsl!("lib/matmul_quads")),
     ("noise", crate::wgsl!("lib/noise")),
     ("output_gradient", crate::wgsl!("lib/output_gradient")),
+    ("panels", crate::wgsl!("lib/panels")),
     ("product", crate::wgsl!("lib/product")),
     ("quad", crate::wgsl!("lib/quad")),
     ("row", crate::wgsl!("lib/row")),
