@@ -63,8 +63,8 @@ fn text(report: &Report) -> String {
             "job", "workload", "batch", "tokens/s", "+-", "calls", "host us", "GFLOP/s", "memory"
         );
         report.runs.iter().for_each(|line| text += &run_text(line));
-        text += "calls: dispatches of a token of all sequences (generate) or of a window; host us:\n\
-                 the host's time for it, waiting and computing not counted\n";
+        text += "calls: dispatches of a token of all sequences (generate) or of a window; host us\n\
+                 is the host's time for it, waiting and computing not counted\n";
     }
     for warning in report.warnings.iter().take(MOST_WARNINGS) {
         let text_of = format!("warning: {warning}");
