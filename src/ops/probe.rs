@@ -7,7 +7,7 @@
 //! sigmoids[i] = 1 / (1 + e^-x[i])             i < 16
 //! a, b, x, sums, tanhs, sigmoids [16], words [16] u32
 //! ```
-//! With b[i] = -round(a[i]^2) the sums are what rounding the square lost where `fma` rounds once, and 0 where it rounds
+//! With `b[i]` = -round(`a[i]`^2) the sums are what rounding the square lost where `fma` rounds once, and 0 where it rounds
 //! the product first, as WGSL allows. The case has other b, so that either passes; [`squares`] are for who wants to know.
 
 use super::case::{Case, Fill};
