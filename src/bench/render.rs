@@ -63,8 +63,8 @@ fn text(report: &Report) -> String {
             "job", "workload", "batch", "tokens/s", "+-", "calls", "host us", "GFLOP/s", "memory"
         );
         report.runs.iter().for_each(|line| text += &run_text(line));
-        text += "calls: dispatches of a token of all sequences (generate) or of a window; host us: time\n\
-                 of the host for a token of all sequences, waiting and computing not counted\n";
+        text += "calls: dispatches of a token of all sequences (generate) or of a window;\n\
+                 host us: the host's time for a token of all sequences, without waiting\n";
     }
     for warning in report.warnings.iter().take(MOST_WARNINGS) {
         let text_of = format!("warning: {warning}");
