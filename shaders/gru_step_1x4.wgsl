@@ -51,6 +51,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let gx_at = (params.gx_row + row) * 3u * depth + quad;
     let start = QuadGates(gates[gx_at] + b_hh[quad], gates[gx_at + depth] + b_hh[depth + quad], b_hh[2u * depth + quad]);
     let h_at = (params.h_read_row + row) * depth;
-    let own = add_recurrent(start, h_at, quad_units(first, params.unit_len));
+    let own = add_recurrent(start, h_at, first);
     finish_row(row, first, own, gates[gx_at + 2u * depth]);
 }

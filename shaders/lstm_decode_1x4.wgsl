@@ -43,19 +43,20 @@ fn input_weights(at: vec4<u32>) -> mat4x4<f32> {
 }
 
 /// gates + W_ih x for the input row that starts at x_at, in vec4s.
-fn add_input(before: QuadGates, x_at: u32, units: vec4<u32>) -> QuadGates {
+fn add_input(before: QuadGates, x_at: u32, first: u32) -> QuadGates {
     var gates = before;
     let depth = quads(params.inputs);
-    let n = params.unit_len;
+    let width = panel_width(first);
+    let w_at = panel_at(first, depth, 4u);
     for (var block = 0u; block < depth; block += BLOCK) {
         var s = QuadGates();
         for (var k = block; k < min(block + BLOCK, depth); k++) {
             let x4 = source[x_at + k];
-            let at = k * 4u * n + units;
+            let at = w_at + k * 4u * width;
             s.i = fma_quad(input_weights(at), x4, s.i);
-            s.f = fma_quad(input_weights(at + n), x4, s.f);
-            s.g = fma_quad(input_weights(at + 2u * n), x4, s.g);
-            s.o = fma_quad(input_weights(at + 3u * n), x4, s.o);
+            s.f = fma_quad(input_weights(at + width), x4, s.f);
+            s.g = fma_quad(input_weights(at + 2u * width), x4, s.g);
+            s.o = fma_quad(input_weights(at + 3u * width), x4, s.o);
         }
         gates = plus_quads(gates, s);
     }
@@ -69,9 +70,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if first >= params.unit_len || !writes(row) {
         return;
     }
-    let units = quad_units(first, params.unit_len);
     let quad = (params.unit_first + first) / 4u;
-    let input = plus_quads(add_input(input_bias(quad), input_at(row), units), recurrent_bias(quad));
-    let gates = add_recurrent(input, (params.h_read_row + row) * quads(params.hidden), units);
+    let input = plus_quads(add_input(input_bias(quad), input_at(row), first), recurrent_bias(quad));
+    let gates = add_recurrent(input, (params.h_read_row + row) * quads(params.hidden), first);
     write_states(activated(gates), row, first, params.c_row, params.c_row);
 }

@@ -55,5 +55,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let quad = (params.unit_first + first) / 4u;
     let input = QuadGates(gate(0u, row, quad), gate(1u, row, quad), gate(2u, row, quad), gate(3u, row, quad));
     let h_at = (params.h_read_row + row) * quads(params.hidden);
-    finish_row(row, first, add_recurrent(input, h_at, quad_units(first, params.unit_len)));
+    finish_row(row, first, add_recurrent(input, h_at, first));
 }

@@ -1,22 +1,5 @@
 // y = x w^T + bias in registers alone: an invocation computes two quads of columns of one row.
-// import: index, product, matmul_quads
-
-struct Params {
-    rows: u32,
-    inputs: u32,
-    groups: u32,
-    outputs: u32,
-    x_row: u32,
-    y_row: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+// import: index, matmul, product, matmul_quads
 
 fn store_quad(q: u32, row: u32, sums: vec4<f32>) {
     store(q, row, sums.x);

@@ -1,22 +1,5 @@
 // y = x w^T + bias in registers alone: an invocation computes eight rows of sixteen columns, four tiles.
-// import: index, product, tile, matmul_quads
-
-struct Params {
-    rows: u32,
-    inputs: u32,
-    groups: u32,
-    outputs: u32,
-    x_row: u32,
-    y_row: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+// import: index, matmul, product, tile, matmul_quads
 
 /// Four k of eight rows of x.
 fn inputs(at: Places, k: u32) -> Tile {

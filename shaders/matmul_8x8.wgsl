@@ -1,23 +1,6 @@
 // y = x w^T + bias through workgroup memory: a workgroup of 64 computes 64 rows of 64 columns, an invocation eight
 // rows of eight columns, eight apart. Sixteen k at a time lie in workgroup memory.
-// import: index, product
-
-struct Params {
-    rows: u32,
-    inputs: u32,
-    groups: u32,
-    outputs: u32,
-    x_row: u32,
-    y_row: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+// import: index, matmul, product
 
 /// vec4s of k that lie in workgroup memory.
 const DEPTH: u32 = 4u;

@@ -1,26 +1,6 @@
 // d_x (+)= dy w in registers alone: an invocation computes eight rows of four vec4s of k. Column r of a tile is a row here.
 // import: index, product, output_gradient, input_gradient, tile
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    outputs: u32,
-    groups: u32,
-    y_row: u32,
-    x_row: u32,
-    y_groups: u32,
-    y_group: u32,
-    w_group: u32,
-    accumulate: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> d_x: array<vec4<f32>>;
-
 /// Rows n of w as far as there are any, at one vec4 of k. Terms beyond the last n are zeros times its weights.
 fn weights(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(w[w_at.x + k], w[w_at.y + k], w[w_at.z + k], w[w_at.w + k]);

@@ -1,22 +1,5 @@
 // y = x w^T + bias for few rows: a workgroup computes 16 columns of one row, its 16 slices take a block of k each.
-// import: index, product
-
-struct Params {
-    rows: u32,
-    inputs: u32,
-    groups: u32,
-    outputs: u32,
-    x_row: u32,
-    y_row: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+// import: index, matmul, product
 
 /// Block sums [slice][column].
 var<workgroup> block_sums: array<f32, 256>;

@@ -2,26 +2,6 @@
 // quads of n of two vec4s of k, each eight apart. Sixteen rows m at a time lie in workgroup memory.
 // import: index, product, output_gradient, weight_gradient
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    outputs: u32,
-    groups: u32,
-    y_row: u32,
-    x_row: u32,
-    y_groups: u32,
-    y_group: u32,
-    w_group: u32,
-    accumulate: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
-
 /// Rows that lie in workgroup memory.
 const DEPTH: u32 = 16u;
 /// [m][n4]

@@ -2,26 +2,6 @@
 // 16 slices sums block s of each round of 16 blocks of rows; the first slice adds the block sums, block after block.
 // import: index, product, output_gradient, weight_gradient
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    outputs: u32,
-    groups: u32,
-    y_row: u32,
-    x_row: u32,
-    y_groups: u32,
-    y_group: u32,
-    w_group: u32,
-    accumulate: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
-
 /// [slice][n4][k4]
 var<workgroup> block_sums: array<mat4x4<f32>, 256>;
 

@@ -1,5 +1,24 @@
 // What a GRU's backward step is apart from the product, four units of a row at a time; src/ops/gru_step_backward.rs has
-// the equations. The kernel declares gates, candidate, h, dy and dh: array<vec4<f32>>.
+// the equations.
+
+struct Params {
+    rows: u32,
+    hidden: u32,
+    gates_row: u32,
+    next_row: u32,
+    h_before_row: u32,
+    dy_row: u32,
+    n_first: u32,
+    n_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> gates: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> candidate: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w_hh: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> h: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> dh: array<vec4<f32>>;
 
 const GATES: u32 = 3u;
 

@@ -1,24 +1,25 @@
-// The recurrent products of a quad of units of one row. The kernel declares h and w_hh: array<vec4<f32>> and parameters
-// hidden and unit_len.
-// import: gru_quads
+// The recurrent products of a quad of units of one row. The kernel declares h and w_hh: array<vec4<f32>> and parameter
+// hidden; w_hh lies in panels.
+// import: gru_quads, panels
 
 fn recurrent_weights(at: vec4<u32>) -> mat4x4<f32> {
     return mat4x4<f32>(w_hh[at.x], w_hh[at.y], w_hh[at.z], w_hh[at.w]);
 }
 
 /// gates + W_hh h for the row of h that starts at h_at, in vec4s.
-fn add_recurrent(before: QuadGates, h_at: u32, units: vec4<u32>) -> QuadGates {
+fn add_recurrent(before: QuadGates, h_at: u32, first: u32) -> QuadGates {
     var gates = before;
     let depth = quads(params.hidden);
-    let n = params.unit_len;
+    let width = panel_width(first);
+    let w_at = panel_at(first, depth, 3u);
     for (var block = 0u; block < depth; block += BLOCK) {
         var s = QuadGates();
         for (var k = block; k < min(block + BLOCK, depth); k++) {
             let h4 = h[h_at + k];
-            let at = k * 3u * n + units;
+            let at = w_at + k * 3u * width;
             s.r = fma_quad(recurrent_weights(at), h4, s.r);
-            s.z = fma_quad(recurrent_weights(at + n), h4, s.z);
-            s.n = fma_quad(recurrent_weights(at + 2u * n), h4, s.n);
+            s.z = fma_quad(recurrent_weights(at + width), h4, s.z);
+            s.n = fma_quad(recurrent_weights(at + 2u * width), h4, s.n);
         }
         gates = plus_quads(gates, s);
     }

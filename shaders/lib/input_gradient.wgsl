@@ -1,4 +1,24 @@
-// What the kernels of matmul_input_gradient share. They declare w and d_x: array<vec4<f32>> and the op's parameters.
+// What the kernels of matmul_input_gradient bind and share; the op's file has the equation.
+
+struct Params {
+    rows: u32,
+    inputs: u32,
+    outputs: u32,
+    groups: u32,
+    y_row: u32,
+    x_row: u32,
+    y_groups: u32,
+    y_group: u32,
+    w_group: u32,
+    accumulate: u32,
+    n_first: u32,
+    n_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> d_x: array<vec4<f32>>;
 
 /// The first row of the part of w that belongs to a group.
 fn w_row(g: u32) -> u32 {

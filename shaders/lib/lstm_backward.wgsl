@@ -1,5 +1,25 @@
 // What an LSTM's backward step is apart from the product, four units of a row at a time; src/ops/lstm_step_backward.rs
-// has the equations. The kernel declares gates, c, dy, dc and dh: array<vec4<f32>>.
+// has the equations.
+
+struct Params {
+    rows: u32,
+    hidden: u32,
+    gates_row: u32,
+    next_row: u32,
+    c_before_row: u32,
+    c_after_row: u32,
+    dy_row: u32,
+    n_first: u32,
+    n_len: u32,
+    flags: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> gates: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> c: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dc: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> dh: array<vec4<f32>>;
 
 const GATES: u32 = 4u;
 

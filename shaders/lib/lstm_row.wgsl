@@ -1,25 +1,26 @@
-// The recurrent products of a quad of units of one row. The kernel declares h and w_hh: array<vec4<f32>> and parameters
-// hidden and unit_len.
-// import: lstm_quads
+// The recurrent products of a quad of units of one row. The kernel declares h and w_hh: array<vec4<f32>> and parameter
+// hidden; w_hh lies in panels.
+// import: lstm_quads, panels
 
 fn recurrent_weights(at: vec4<u32>) -> mat4x4<f32> {
     return mat4x4<f32>(w_hh[at.x], w_hh[at.y], w_hh[at.z], w_hh[at.w]);
 }
 
 /// gates + W_hh h for the row of h that starts at h_at, in vec4s.
-fn add_recurrent(before: QuadGates, h_at: u32, units: vec4<u32>) -> QuadGates {
+fn add_recurrent(before: QuadGates, h_at: u32, first: u32) -> QuadGates {
     var gates = before;
     let depth = quads(params.hidden);
-    let n = params.unit_len;
+    let width = panel_width(first);
+    let w_at = panel_at(first, depth, 4u);
     for (var block = 0u; block < depth; block += BLOCK) {
         var s = QuadGates();
         for (var k = block; k < min(block + BLOCK, depth); k++) {
             let h4 = h[h_at + k];
-            let at = k * 4u * n + units;
+            let at = w_at + k * 4u * width;
             s.i = fma_quad(recurrent_weights(at), h4, s.i);
-            s.f = fma_quad(recurrent_weights(at + n), h4, s.f);
-            s.g = fma_quad(recurrent_weights(at + 2u * n), h4, s.g);
-            s.o = fma_quad(recurrent_weights(at + 3u * n), h4, s.o);
+            s.f = fma_quad(recurrent_weights(at + width), h4, s.f);
+            s.g = fma_quad(recurrent_weights(at + 2u * width), h4, s.g);
+            s.o = fma_quad(recurrent_weights(at + 3u * width), h4, s.o);
         }
         gates = plus_quads(gates, s);
     }

@@ -1,15 +1,9 @@
-// Where a quad of columns of a matrix product begins and ends. The kernel declares w: array<vec4<f32>>,
-// bias, y: array<f32> and the parameters of the op. Columns q count through all gates of the part: q = g n_len + n.
-// import: quad
+// Where a quad of columns of a matrix product begins and ends.
+// import: matmul, quad
 
 /// Four k of a quad's columns.
 fn weights(at: vec4<u32>) -> mat4x4<f32> {
     return mat4x4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]);
-}
-
-fn bias_of(q: u32) -> f32 {
-    let g = q / params.n_len;
-    return bias[g * quads(params.outputs) * 4u + params.n_first + q % params.n_len];
 }
 
 /// What a quad's sums start from.

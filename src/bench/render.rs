@@ -63,14 +63,11 @@ fn text(report: &Report) -> String {
             "job", "workload", "batch", "tokens/s", "+-", "calls", "host us", "GFLOP/s", "memory"
         );
         report.runs.iter().for_each(|line| text += &run_text(line));
-        text += "calls: dispatches of a token of all sequences (generate) or of a window;\n\
-                 host us: the host's time for a token of all sequences, without waiting\n";
+        text += "calls: dispatches of a token of all sequences (generate) or of a window; host us\n\
+                 is the host's time for it, waiting and computing not counted\n";
     }
     for warning in report.warnings.iter().take(MOST_WARNINGS) {
-        let text_of = format!("warning: {warning}");
-        // What was measured on one line, what is said of it on the next, where one is too narrow.
-        let broken = text_of.rsplit_once(": ").filter(|_| text_of.chars().count() > 80);
-        text += &broken.map_or(format!("{text_of}\n"), |(what, doubt)| format!("{what}:\n    {doubt}\n"));
+        text += &wrapped(&format!("warning: {warning}"));
     }
     if let Some(more @ 1..) = report.warnings.len().checked_sub(MOST_WARNINGS) {
         text += &format!("and {more} more warnings; --format markdown and --json have all\n");
@@ -80,6 +77,25 @@ fn text(report: &Report) -> String {
 
 /// Warnings on a terminal; the other forms have all.
 const MOST_WARNINGS: usize = 12;
+
+/// A text in lines of 80 columns, broken between words; those behind the first are indented.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > 80 {
+            lines += "\n    ";
+            width = 4;
+        } else if width > 0 {
+            lines.push(' ');
+            width += 1;
+        }
+        lines += word;
+        width += length;
+    }
+    lines + "\n"
+}
 
 fn header(report: &Report) -> String {
     let Machine { device, backend, driver, cpu, threads, system, .. } = &report.machine;

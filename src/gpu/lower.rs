@@ -245,7 +245,7 @@ pub(super) fn lower_pack(
     row_major: &[Part],
     checked: bool,
 ) -> Result<Vec<Pack>> {
-    assert_eq!(stored.layout, Layout::K4, "the layout of the GPU's matrix kernels");
+    assert!([Layout::K4, Layout::K4Panels].contains(&stored.layout), "a layout of the GPU's matrix kernels");
     let sizes = Sizes { rows: 1, time: 1 };
     let tensor = plan.tensor(stored.tensor);
     let shape = tensor.shape(sizes);

@@ -32,9 +32,11 @@ const LIBRARY: &[(&str, &str)] = &[
     ("lstm_slices", crate::wgsl!("lib/lstm_slices")),
     ("lstm_tile", crate::wgsl!("lib/lstm_tile")),
     ("math", crate::wgsl!("lib/math")),
+    ("matmul", crate::wgsl!("lib/matmul")),
     ("matmul_quads", crate::wgsl!("lib/matmul_quads")),
     ("noise", crate::wgsl!("lib/noise")),
     ("output_gradient", crate::wgsl!("lib/output_gradient")),
+    ("panels", crate::wgsl!("lib/panels")),
     ("product", crate::wgsl!("lib/product")),
     ("quad", crate::wgsl!("lib/quad")),
     ("row", crate::wgsl!("lib/row")),
@@ -50,8 +52,9 @@ const LIBRARY: &[(&str, &str)] = &[
 
 /// The WGSL of a kernel file, complete.
 ///
-/// A line `// import: a, b` names files of `shaders/lib`; imports may import. The kernel declares `struct Params`,
-/// and the variable `params` is declared here, as the device delivers it.
+/// A line `// import: a, b` names files of `shaders/lib`; imports may import. The kernel declares `struct Params`
+/// and what it binds, or imports the file that does for all kernels of its op; the variable `params` is declared here, as
+/// the device delivers it.
 pub fn assemble(source: &str, params_by: ParamsBy) -> String {
     let mut imported: Vec<&str> = Vec::new();
     collect_imports(source, &mut imported);

@@ -118,7 +118,7 @@ pub static ROW: OpRow = OpRow {
             source: crate::wgsl!("lstm_decode_1x4"),
             overrides: &[],
             requires: Requires::invocations(8),
-            layouts: &[(2, Layout::K4), (3, Layout::K4)],
+            layouts: &[(2, Layout::K4Panels), (3, Layout::K4Panels)],
             class: OrderClass::Blocks64,
             suits: |w| w[0] == 1,
             adapters: Adapters::Software,

@@ -86,7 +86,7 @@ pub static ROW: OpRow = OpRow {
             source: crate::wgsl!("lstm_step_1x4"),
             overrides: &[],
             requires: Requires::invocations(8),
-            layouts: &[(1, Layout::K4)],
+            layouts: &[(1, Layout::K4Panels)],
             class: OrderClass::Blocks64,
             suits: |w| w[0] == 1,
             adapters: Adapters::Software,

@@ -1,8 +1,11 @@
-//! Packs a weight for kernels: PyTorch's `[G, N, K]` into four consecutive k side by side ([`Layout::K4`]).
+//! Packs a weight for kernels: PyTorch's `[G, N, K]` into four consecutive k side by side ([`Layout::K4`], and with
+//! panels = 1 [`Layout::K4Panels`]).
 //!
 //! ```text
-//! packed[k4, g, n][i] = w[g, n, 4 k4 + i],  0 where 4 k4 + i >= K        w [G, N, K], packed [ceil(K/4), G, N] vec4
+//! packed[k4, g, n][i]               = w[g, n, 4 k4 + i]     w [G, N, K], packed [ceil(K/4), G, N] vec4
+//! packed[n / 32, k4, g, n % 32][i]  = w[g, n, 4 k4 + i]     packed [ceil(N/32), ceil(K/4), G, 32] vec4
 //! ```
+//! 0 where 4 k4 + i >= K; the last panel is as wide as what is left of N.
 //! Bytes: 8 G N K. No arithmetic. [`pack`] and [`unpack`] are the same on the host, for every layout.
 
 use super::case::{Caps, Case, Fill};
@@ -10,19 +13,24 @@ use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Layout, Role, TensorId};
 
+/// Outputs of a panel of [`Layout::K4Panels`].
+pub const PANEL: usize = 32;
+
 /// Records the op.
 pub fn record(b: &mut Builder, w: TensorId, packed: TensorId) {
     let [groups, outputs, inputs] = b.tensor(w).shape[..] else { panic!("pack_weight: w is [G, N, K]") };
-    assert_eq!(b.tensor(packed).layout, Layout::K4, "pack_weight: the result has layout K4");
+    let layout = b.tensor(packed).layout;
+    assert!([Layout::K4, Layout::K4Panels].contains(&layout), "pack_weight: the result has a layout of kernels");
     b.expect_shape("pack_weight", packed, &[groups, outputs, inputs]);
-    b.push(&ROW, &[w, packed], &[groups.into(), outputs.into(), inputs.into()]);
+    let panels = usize::from(layout == Layout::K4Panels);
+    b.push(&ROW, &[w, packed], &[groups.into(), outputs.into(), inputs.into(), panels.into()]);
 }
 
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "pack_weight",
     operands: &[Operand::read("w"), Operand::write("packed")],
-    params: &["groups", "outputs", "inputs"],
+    params: &["groups", "outputs", "inputs", "panels"],
     cuts: &[],
     carry_words: 0,
     reference_f32: reference::<f32>,
@@ -44,9 +52,10 @@ pub static ROW: OpRow = OpRow {
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [groups, outputs, inputs] = args.sizes();
+    let [groups, outputs, inputs, panels] = args.sizes();
+    let layout = if panels == 1 { Layout::K4Panels } else { Layout::K4 };
     let [w, packed] = args.all();
-    let values = pack(Layout::K4, w.real(), [groups, outputs, inputs], F::ZERO);
+    let values = pack(layout, w.real(), [groups, outputs, inputs], F::ZERO);
     packed.real_mut().copy_from_slice(&values);
 }
 
@@ -54,7 +63,7 @@ fn reference<F: Real>(args: &mut Args<F>) {
 pub fn packed_len(layout: Layout, [groups, outputs, inputs]: [usize; 3]) -> usize {
     match layout {
         Layout::RowMajor => groups * outputs * inputs,
-        Layout::K4 => inputs.div_ceil(4) * 4 * groups * outputs,
+        Layout::K4 | Layout::K4Panels => inputs.div_ceil(4) * 4 * groups * outputs,
         Layout::Panel16 => (groups * outputs).div_ceil(16) * 16 * inputs,
         Layout::Panel16T => inputs.div_ceil(16) * 16 * groups * outputs,
     }
@@ -65,6 +74,12 @@ fn place(layout: Layout, [groups, outputs, inputs]: [usize; 3], q: usize, k: usi
     match layout {
         Layout::RowMajor => q * inputs + k,
         Layout::K4 => (k / 4 * groups * outputs + q) * 4 + k % 4,
+        Layout::K4Panels => {
+            let (g, n) = (q / outputs, q % outputs);
+            let first = n / PANEL * PANEL;
+            let width = PANEL.min(outputs - first);
+            (first * inputs.div_ceil(4) * groups + (k / 4 * groups + g) * width + n - first) * 4 + k % 4
+        }
         Layout::Panel16 => (q / 16 * inputs + k) * 16 + q % 16,
         Layout::Panel16T => (k / 16 * groups * outputs + q) * 16 + k % 16,
     }
@@ -88,16 +103,18 @@ pub fn unpack<T: Copy>(layout: Layout, packed: &[T], shape: [usize; 3]) -> Vec<T
 }
 
 fn cases() -> Vec<Case> {
-    [(1, 1, 1), (1, 1000, 1), (1, 1, 1000), (4, 65, 33), (3, 17, 64), (1, 130, 131)]
-        .into_iter()
-        .map(|(groups, outputs, inputs)| {
+    let shapes = [(1, 1, 1), (1, 1000, 1), (1, 1, 1000), (4, 65, 33), (3, 17, 64), (1, 130, 131)];
+    let layouts = [Layout::K4, Layout::K4Panels];
+    (shapes.into_iter())
+        .flat_map(|shape| layouts.map(|layout| (shape, layout)))
+        .map(|((groups, outputs, inputs), layout)| {
             Case::new(
-                format!("g={groups} n={outputs} k={inputs}"),
+                format!("g={groups} n={outputs} k={inputs} {layout:?}"),
                 |b, fills| {
                     let shape: [Dim; 3] = [groups.into(), outputs.into(), inputs.into()];
                     let w = b.f32(Role::Weight, "w", &shape);
                     let packed = b.f32(Role::Scratch, "packed", &shape);
-                    b.layout(packed, Layout::K4);
+                    b.layout(packed, layout);
                     fills.push((w, Fill::Normal(1.0)));
                     (w, packed)
                 },
@@ -116,7 +133,7 @@ mod tests {
     fn unpack_undoes_pack() {
         for shape in [[1, 1, 1], [4, 17, 5], [3, 33, 64], [1, 16, 7]] {
             let w: Vec<u32> = (1..=shape.iter().product::<usize>() as u32).collect();
-            for layout in [Layout::RowMajor, Layout::K4, Layout::Panel16, Layout::Panel16T] {
+            for layout in [Layout::RowMajor, Layout::K4, Layout::K4Panels, Layout::Panel16, Layout::Panel16T] {
                 assert_eq!(unpack(layout, &pack(layout, &w, shape, 0), shape), w, "{layout:?} {shape:?}");
             }
         }

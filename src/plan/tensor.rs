@@ -46,6 +46,9 @@ pub enum Layout {
     /// A weight `[G, N, K]` as [ceil(K/4), G, N] of four consecutive k each: neighbouring outputs n lie side by
     /// side, so neighbouring invocations load neighbouring words. Padding in k is zero.
     K4,
+    /// A weight `[G, N, K]` as [ceil(N/32), ceil(K/4), G, 32] of four consecutive k each: all that 32 units of every gate
+    /// read lies side by side. The last panel holds what is left of N. Padding in k is zero.
+    K4Panels,
     /// A weight `[G, N, K]` as [ceil(G*N/16), K, 16]: sixteen outputs side by side for SIMD. Padding is zero.
     Panel16,
     /// A weight `[G, N, K]` as [ceil(K/16), G*N, 16], for sums over G and N: sixteen k side by side for SIMD. Padding is

@@ -64,7 +64,13 @@ impl<L: Learner> Session<L> {
         let (folder, step) = (self.model.name.clone(), self.checkpoint.0);
         let go_on = format!("gatefold train --resume {folder}");
         match ended {
-            Ok(true) => self.report(),
+            Ok(true) => {
+                let code = self.report()?;
+                // Windows removes no file that is mapped, and the trainer's windows are.
+                drop(self.trainer);
+                self.folder.remove_data()?;
+                Ok(code)
+            }
             Ok(false) => {
                 say(&format!("stopped after step {step}, with a checkpoint; `{go_on}` goes on"));
                 Ok(ExitCode::from(INTERRUPTED))
@@ -92,7 +98,6 @@ impl<L: Learner> Session<L> {
             }
             if self.trainer.is_done() {
                 self.save_checkpoint()?;
-                self.folder.remove_data()?;
                 return Ok(true);
             }
             if self.checkpoint_is_due() {
