@@ -21,6 +21,8 @@ const MOST_DISPATCHES: u32 = 2_000;
 const COLD_BYTES: f64 = (192u64 << 20) as f64;
 /// A dispatch that computes less than this with each byte is bound by memory somewhere: there caches matter.
 const FEW_FLOPS_A_BYTE: f64 = 64.0;
+/// A turn through all cold copies takes at most this.
+const SLOW_US: f64 = 1e6;
 /// Weights below this come from a cache wherever they lie.
 const SMALL_WEIGHT: f64 = 64e3;
 
@@ -54,7 +56,9 @@ pub fn measure(device: &Device, case: &KernelCase, settings: Settings) -> Result
         let is_bound = case.cost.flops < FEW_FLOPS_A_BYTE * case.cost.bytes && case.weight_bytes >= SMALL_WEIGHT;
         let cold = if settings.cold && is_bound {
             let (cold, copies) = case.cold(COLD_BYTES);
-            Some(time(device, &cold, copies, &forced, settings.budget)?)
+            // Where all copies take seconds, the device is too slow for its caches to matter.
+            let is_slow = hot.figure().median_us * copies as f64 > SLOW_US;
+            if is_slow { None } else { Some(time(device, &cold, copies, &forced, settings.budget)?) }
         } else {
             None
         };

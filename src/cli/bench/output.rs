@@ -58,11 +58,12 @@ impl OutputArgs {
 
 fn draw(report: &Report, folder: &Path) -> Result<()> {
     let failed = |path: &Path, source| Error::Io { context: path.display().to_string(), source };
-    std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     let pictures = pictures(report)?;
     if pictures.is_empty() {
         crate::cli::say("--plot: there is nothing to draw: kernels with limits, or a job at several --batch sizes");
+        return Ok(());
     }
+    std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     for (name, svg) in pictures {
         let path = folder.join(name);
         std::fs::write(&path, svg).map_err(|e| failed(&path, e))?;
