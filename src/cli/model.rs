@@ -10,7 +10,7 @@ use crate::text::OnUnknown;
 /// Which model.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ModelArgs {
-    /// A model's folder, or `builtin:shakespeare`
+    /// A model's folder, `builtin:shakespeare` or `builtin:molecules`
     #[arg(long, short, value_name = "DIR", default_value = "builtin:shakespeare")]
     model: String,
 
