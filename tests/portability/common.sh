@@ -57,7 +57,7 @@ chroot_of() {
     [ -e "$scripts/$1" ] || ln -s sid "$scripts/$1"
     echo "making a chroot of Debian $1"
     rm -rf --one-file-system "$root"
-    debootstrap --no-check-gpg --variant=minbase --include="$2" "$1" "$root" http://deb.debian.org/debian \
+    debootstrap --no-check-gpg --variant=minbase --include="$2" "$1" "$root" \
       >"$work/$1.log" 2>&1 || give_up "debootstrap $1: see $work/$1.log"
     touch "$root/.complete"
   fi

@@ -17,17 +17,17 @@ if [ ! -e "$work/texts/where" ]; then
 fi
 
 chroot_of trixie wine64,wine,xvfb,xauth,mesa-vulkan-drivers,libvulkan1,libgl1,libegl1,libxrandr2,libxcomposite1,libxcursor1,libxi6,libxinerama1,libxfixes3,libxrender1
-mkdir -p "$root/work"
-cp "$windows" "$root/work/gatefold.exe"
-cp "$work/dll/d3dcompiler_47.dll" "$root/work/"
+mkdir -p "$root/suite"
+cp "$windows" "$root/suite/gatefold.exe"
+cp "$work/dll/d3dcompiler_47.dll" "$root/suite/"
 chroot "$root" Xvfb :77 -screen 0 640x480x24 >/dev/null 2>&1 &
 display=$!
 trap 'kill $display 2>/dev/null || true; wait $display 2>/dev/null || true
   chroot "$root" env WINEPREFIX=/wine wineserver -k 2>/dev/null || true
   sleep 1; umount "$root/proc" "$root/dev" 2>/dev/null || true' EXIT
 in_wine() {
-  chroot "$root" env -C /work DISPLAY=:77 HOME=/root WINEPREFIX=/wine WINEDEBUG=-all \
+  chroot "$root" env -C /suite DISPLAY=:77 HOME=/root WINEPREFIX=/wine WINEDEBUG=-all \
     WINEDLLOVERRIDES='d3dcompiler_47=n;mscoree=;mshtml=' wine gatefold.exe "$@" </dev/null
 }
 echo "$(chroot "$root" env HOME=/root wine --version), $(file -b "$windows" 2>/dev/null | cut -d, -f1)"
-suite "wine" in_wine "$root/work" dx12
+suite "wine" in_wine "$root/suite" dx12

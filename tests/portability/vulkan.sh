@@ -6,7 +6,7 @@ fi
 . "$here/here.sh"
 
 chroot_of forky mesa-vulkan-drivers,libvulkan1
-mkdir -p "$root/work"
+mkdir -p "$root/suite"
 cp "$exe" "$root/gatefold"
-in_forky() { chroot "$root" env -C /work NODEVICE_SELECT=1 /gatefold "$@"; }
-suite "Debian forky" in_forky "$root/work" vulkan
+in_forky() { chroot "$root" env -C /suite NODEVICE_SELECT=1 /gatefold "$@"; }
+suite "Debian forky" in_forky "$root/suite" vulkan
