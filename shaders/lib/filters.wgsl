@@ -29,7 +29,14 @@ fn adjusted(row: Row, logit: f32, mark: u32) -> f32 {
         return logit;
     }
     let repeated = select(row.repetition, row.inverse_repetition, logit > 0.0);
-    return fma(-row.frequency, f32(mark & ~BANNED), fma(logit, repeated, -row.presence));
+    let present = pinned(row, pinned(row, logit * repeated) - row.presence);
+    return pinned(row, present - pinned(row, row.frequency * f32(mark & ~BANNED)));
+}
+
+/// The same float, behind bits that no compiler can foresee: it may not take this step of arithmetic together with the
+/// next, in one kernel thus and in another not. `filter` and `sample` must find the same logits.
+fn pinned(row: Row, x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ row.zero);
 }
 
 /// A float as a word that orders like it; both zeros are one.

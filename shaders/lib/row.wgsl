@@ -29,8 +29,8 @@ struct Row {
     place: u32,
     edits_first: u32,
     edits_end: u32,
-    reserved0: u32,
-    reserved1: u32,
+    zero: u32,
+    reserved: u32,
 }
 
 const NO_TOKEN: u32 = 0xffffffffu;

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! mark[n]     = times that token n occurred, in the prompt or drawn; bit 31: the token is banned
-//! adjusted[n] = fma(-frequency, count, fma(logit[n], repeated, -presence))    where count > 0, else logit[n]
+//! adjusted[n] = logit[n] repeated - presence - frequency count                where count > 0, else logit[n]
 //!               repeated = 1/repetition for logit > 0, else repetition        (Keskar and others, 2019)
 //!               -infinity where the token is banned
 //! scaled[n]   = adjusted[n] / temperature
 //! key[n]      = (scaled[n] as a word that orders like it, ~n)                 the larger key goes first
 //! ```
-//! All of this is f32 arithmetic with one rounding where it says fma, and products: equal bits everywhere, because
-//! no device is promised to divide exactly. The key decides ties of `scaled` for the lower id.
+//! All of this is f32 arithmetic, rounded after each product and each difference: equal bits everywhere. No device is
+//! promised to divide exactly, nor to round once in a multiply-add, and two kernels need the same bits: `filter` finds
+//! the limit that `sample` compares with. The key decides ties of `scaled` for the lower id.
 
 use super::rows::Row;
 
@@ -37,7 +38,7 @@ pub fn adjusted(row: &Row, logit: f32, mark: u32) -> f32 {
         return logit;
     }
     let repeated = if logit > 0.0 { row.inverse_repetition } else { row.repetition };
-    (-row.frequency).mul_add(count as f32, logit.mul_add(repeated, -row.presence))
+    logit * repeated - row.presence - row.frequency * count as f32
 }
 
 /// A float as a word that orders like it; both zeros are one.

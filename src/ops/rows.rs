@@ -70,8 +70,10 @@ pub struct Row {
     pub edits_first: u32,
     /// One behind its last entry.
     pub edits_end: u32,
+    /// Zero, which no compiler knows: see `pinned` in `shaders/lib/filters.wgsl`.
+    pub zero: u32,
     /// Zero.
-    pub reserved: [u32; 2],
+    pub reserved: u32,
 }
 
 impl Row {
@@ -101,7 +103,8 @@ impl Row {
         place: 0,
         edits_first: 0,
         edits_end: 0,
-        reserved: [0; 2],
+        zero: 0,
+        reserved: 0,
     };
 
     /// The record as it lies in the table.
