@@ -102,7 +102,8 @@ impl Device {
         Device::open(choice, threads, |adapter| DeviceOptions { choices: choices(adapter), ..Default::default() })
     }
 
-    /// What a `--device` means here, opened with options for the adapter that it is.
+    /// What a `--device` means here, opened with options for the adapter that it is. A self-test that it passed is
+    /// kept in [`cache_folder`], and does not run again until driver or program are others.
     ///
     /// # Errors
     /// As [`Device::choose`].
@@ -113,7 +114,17 @@ impl Device {
     ) -> Result<Device> {
         let adapters = if *choice == Choice::Cpu { Vec::new() } else { adapters() };
         match gpu::choose(choice, &adapters)? {
-            Some(adapter) => Ok(Device::Gpu(open(adapter, options(&adapter.info))?)),
+            Some(adapter) => {
+                let mut options = options(&adapter.info);
+                let before = cache::passed(&adapter.info);
+                options.passed = options.passed.or(before);
+                let gpu = open(adapter, options)?;
+                let now = before.or(adapter.passed());
+                if now != before {
+                    cache::save_passed(&adapter.info, &now);
+                }
+                Ok(Device::Gpu(gpu))
+            }
             None => Ok(Device::Cpu(Arc::new(Threads::new(threads)))),
         }
     }

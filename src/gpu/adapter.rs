@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::device::{Gpu, ParamsBy};
-use super::self_test::Findings;
+use super::self_test::{Findings, Passed};
 use crate::error::{Error, Result};
 
 /// What kind of device an adapter is.
@@ -60,16 +60,29 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// How the self-test goes on a device of this adapter: it runs once for each way of parameters.
-    pub(super) fn findings(&self, gpu: &Arc<Gpu>) -> Result<Findings> {
-        let tested = &self.tested[usize::from(gpu.params_by == ParamsBy::Uniform)];
-        match tested.get() {
-            Some(findings) => Ok(findings.clone()),
+    /// How the self-test goes on a device of this adapter: it runs once for each way of parameters, unless it was
+    /// passed before.
+    pub(super) fn findings(&self, gpu: &Arc<Gpu>, passed: &Passed) -> Result<Findings> {
+        let tested = self.tested(gpu.params_by);
+        let known = tested.get().cloned().or_else(|| passed.findings(gpu.params_by));
+        let findings = match known {
+            Some(findings) => findings,
             None => {
-                let findings = Findings::of(gpu)?;
-                Ok(tested.get_or_init(|| findings).clone())
+                log::debug!("{}: self-test, parameters by {:?}", self.info.name, gpu.params_by);
+                Findings::of(gpu)?
             }
-        }
+        };
+        Ok(tested.get_or_init(|| findings).clone())
+    }
+
+    fn tested(&self, params_by: ParamsBy) -> &OnceLock<Findings> {
+        &self.tested[usize::from(params_by == ParamsBy::Uniform)]
+    }
+
+    /// The self-tests that devices of this adapter have passed: handed in when one is opened again, in this process or
+    /// another, they need not run.
+    pub fn passed(&self) -> Passed {
+        Passed::of(|params_by| self.tested(params_by).get().cloned())
     }
 }
 

@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::adapter::AdapterInfo;
-use super::shader;
+use super::kept;
 use crate::ops::{OpRow, TABLE, Variant};
 use crate::plan::PARAM_WORDS;
 
@@ -16,24 +14,6 @@ use crate::plan::PARAM_WORDS;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
     table: BTreeMap<String, &'static str>,
-}
-
-/// What a table is good for: measured on one adapter, with one driver, of the kernels of one version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Key {
-    gatefold: String,
-    adapter: String,
-    backend: String,
-    driver: String,
-    /// A checksum of all kernels' texts.
-    kernels: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    key: Key,
-    choices: BTreeMap<String, String>,
 }
 
 impl Choices {
@@ -65,8 +45,7 @@ impl Choices {
 
     /// The table as a file holds it: JSON, with the device and the kernels that it was measured with.
     pub fn to_json(&self, device: &AdapterInfo) -> String {
-        let choices = self.table.iter().map(|(sizes, name)| (sizes.clone(), name.to_string())).collect();
-        serde_json::to_string_pretty(&File { key: Key::of(device), choices }).expect("strings are JSON") + "\n"
+        kept::to_json(&self.table, device)
     }
 
     /// The table of a file, if it is for this device and these kernels.
@@ -74,38 +53,14 @@ impl Choices {
     /// # Errors
     /// Why it is of no use: no such JSON, another device, driver or version, a kernel that does not exist.
     pub fn from_json(json: &[u8], device: &AdapterInfo) -> Result<Choices, String> {
-        let file: File = serde_json::from_slice(json).map_err(|e| format!("it is damaged ({e})"))?;
-        let key = Key::of(device);
-        for (what, found, expected) in [
-            ("version", &file.key.gatefold, &key.gatefold),
-            ("adapter", &file.key.adapter, &key.adapter),
-            ("backend", &file.key.backend, &key.backend),
-            ("driver", &file.key.driver, &key.driver),
-            ("kernels", &file.key.kernels, &key.kernels),
-        ] {
-            if found != expected {
-                return Err(format!("it is for {what} `{found}`, and this is `{expected}`"));
-            }
-        }
+        let names: BTreeMap<String, String> = kept::from_json(json, device)?;
         let mut table = BTreeMap::new();
-        for (sizes, name) in file.choices {
+        for (sizes, name) in names {
             let op = sizes.split(' ').next().unwrap_or_default();
             let variant = variant(op, &name).ok_or_else(|| format!("it is damaged (op `{op}` has no `{name}`)"))?;
             table.insert(sizes, variant.name);
         }
         Ok(Choices { table })
-    }
-}
-
-impl Key {
-    fn of(device: &AdapterInfo) -> Key {
-        Key {
-            gatefold: env!("CARGO_PKG_VERSION").into(),
-            adapter: device.name.clone(),
-            backend: device.backend.clone(),
-            driver: device.driver.clone(),
-            kernels: format!("{:016x}", checksum()),
-        }
     }
 }
 
@@ -122,35 +77,11 @@ fn class_of_sizes(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
     op.name.to_string() + &sizes.collect::<String>()
 }
 
-/// FNV-1a over all kernels and what they share.
-fn checksum() -> u64 {
-    let kernels = TABLE.iter().flat_map(|op| op.variants).map(|v| v.source);
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for byte in kernels.chain(shader::library_texts()).flat_map(str::bytes) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash
-}
-
 #[cfg(test)]
 mod tests {
+    use super::kept::device;
     use super::*;
-    use crate::gpu::Kind;
     use crate::ops::find;
-
-    fn device(driver: &str) -> AdapterInfo {
-        AdapterInfo {
-            name: "a".into(),
-            driver: driver.into(),
-            backend: "vulkan".into(),
-            kind: Kind::Discrete,
-            max_binding_bytes: 0,
-            max_buffer_bytes: 0,
-            max_invocations: 0,
-            max_workgroup_bytes: 0,
-            features: Vec::new(),
-        }
-    }
 
     fn words(rows: u32) -> [u32; PARAM_WORDS] {
         let mut words = [0; PARAM_WORDS];

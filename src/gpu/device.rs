@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::{Adapter, AdapterInfo, Kind};
 use super::choices::Choices;
-use super::self_test::{Fma, Verdict};
+use super::self_test::{Fma, Passed, Verdict};
 use super::shader::assemble;
 use super::timer::Timestamps;
 use crate::error::{Error, Result};
@@ -32,6 +32,8 @@ pub struct DeviceOptions {
     pub timestamps: bool,
     /// Which variants to take at which sizes, where that was measured on this device.
     pub choices: Choices,
+    /// The self-tests that this adapter passed before with this driver: they do not run.
+    pub passed: Passed,
     /// As on the least device that WebGPU allows: no optional feature, limits at their defaults, default kernels.
     pub floor: bool,
 }
@@ -87,7 +89,7 @@ impl Gpu {
     pub async fn open(adapter: &Adapter, options: DeviceOptions) -> Result<Arc<Gpu>> {
         let name = &adapter.info.name;
         let gpu = Arc::new(Gpu::request(adapter, &options).await?);
-        let findings = adapter.findings(&gpu)?;
+        let findings = adapter.findings(&gpu, &options.passed)?;
         let mut gpu = match findings.verdict(gpu.params_by) {
             Verdict::Trusted => gpu,
             Verdict::ByUniform if !options.uniform_params => {

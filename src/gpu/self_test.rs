@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::adapter::AdapterInfo;
 use super::device::{Gpu, ParamsBy};
 use super::executor::{GpuExecutor, GpuOptions};
+use super::kept;
 use crate::check::reference;
 use crate::error::Result;
 use crate::executor::{Executor, Run, Values};
@@ -24,7 +28,8 @@ pub(super) struct Findings {
 }
 
 /// How a device rounds in `fma`. WGSL allows either; sums are the same in all kernels where it is always one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Fma {
     /// Once, behind the sum.
     Once,
@@ -109,8 +114,56 @@ impl Findings {
     }
 }
 
+/// What a device need not be asked again: how `fma` rounds, for each way of parameters with which it proved right.
+///
+/// It is data that is handed in with [`super::DeviceOptions`] and given back by [`super::Adapter::passed`]. A device that
+/// failed is asked every time: that may have been the driver's bad day, and a process starts 10 ms later for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passed {
+    immediates: Option<Fma>,
+    uniform: Option<Fma>,
+}
+
+impl Passed {
+    /// What findings are worth keeping of.
+    pub(super) fn of(by: impl Fn(ParamsBy) -> Option<Findings>) -> Passed {
+        let of = |params_by| by(params_by).filter(|f| f.verdict(params_by) == Verdict::Trusted).map(|f| f.fma);
+        Passed { immediates: of(ParamsBy::Immediates), uniform: of(ParamsBy::Uniform) }
+    }
+
+    /// What the self-test found then.
+    pub(super) fn findings(&self, params_by: ParamsBy) -> Option<Findings> {
+        let fma = match params_by {
+            ParamsBy::Immediates => self.immediates,
+            ParamsBy::Uniform => self.uniform,
+        };
+        fma.map(|fma| Findings { params_arrive: true, fma, wrong: None })
+    }
+
+    /// This and what another one adds.
+    pub fn or(self, other: Passed) -> Passed {
+        Passed { immediates: self.immediates.or(other.immediates), uniform: self.uniform.or(other.uniform) }
+    }
+
+    /// What may be kept as a file holds it: JSON, with the device that passed. Nothing of a driver that does not say
+    /// its version (Metal's), since nobody would see that it is another one.
+    pub fn to_json(&self, device: &AdapterInfo) -> Option<String> {
+        (!device.driver.is_empty()).then(|| kept::to_json(self, device))
+    }
+
+    /// What a file holds, if it is for this device and these kernels.
+    ///
+    /// # Errors
+    /// Why it is of no use: no such JSON, another device, driver or version.
+    pub fn from_json(json: &[u8], device: &AdapterInfo) -> std::result::Result<Passed, String> {
+        kept::from_json(json, device)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::kept::device;
     use super::*;
 
     const EXPECTED: [f64; 16] = [0.5; 16];
@@ -160,5 +213,22 @@ mod tests {
         let verdict = findings(&probe::sent(), &once(), &tanhs).verdict(ParamsBy::Uniform);
         let why = "its arithmetic is wrong: tanh is NaN where it should be 0.5";
         assert_eq!(verdict, Verdict::Refused(why.into()));
+    }
+
+    #[test]
+    fn only_what_was_right_is_kept_and_only_for_this_driver() {
+        let right = findings(&probe::sent(), &[0.0; 16], &[0.5; 16]);
+        let lost = findings(&[0; 16], &once(), &[0.5; 16]);
+        let passed = Passed::of(|by| Some(if by == ParamsBy::Uniform { right.clone() } else { lost.clone() }));
+        assert_eq!(passed.findings(ParamsBy::Uniform), Some(right));
+        assert_eq!(passed.findings(ParamsBy::Immediates), None);
+        let json = passed.to_json(&device("1.0")).unwrap();
+        let read = |json: &str, driver: &str| Passed::from_json(json.as_bytes(), &device(driver));
+        assert_eq!(read(&json, "1.0"), Ok(passed));
+        assert_eq!(read(&json, "1.1").unwrap_err(), "it is for driver `1.0`, and this is `1.1`");
+        for damaged in ["", &json[..json.len() - 4], &json.replace("twice", "thrice"), &json.replace("uniform", "u")] {
+            assert!(read(damaged, "1.0").unwrap_err().contains("damaged"), "{damaged}");
+        }
+        assert_eq!(passed.to_json(&device("")), None);
     }
 }

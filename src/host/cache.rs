@@ -1,16 +1,22 @@
-//! What was measured on this machine and is kept for the next time: which kernel is the fastest at which sizes.
+//! What was found out on this machine and is kept for the next time: which kernel is the fastest at which sizes, and
+//! that a device passed its self-test.
 //!
-//! A file for each device, in the user's cache folder or where `GATEFOLD_CACHE` says. It may be deleted at any time; one
-//! that is damaged, or belongs to another driver or version, is ignored with one warning.
+//! Two files for each device, in the user's cache folder or where `GATEFOLD_CACHE` says. They may be deleted at any time;
+//! what is damaged, or belongs to another driver or version, is ignored. Choices took someone minutes, so nothing but
+//! `gatefold bench tune` overwrites them, and a warning says that they are not used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::files::{context, replace_file};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterInfo, Choices};
+use crate::gpu::{AdapterInfo, Choices, Passed};
 
 /// Bytes of a file at most: more is no file of ours.
 const MOST_BYTES: u64 = 4 << 20;
+
+/// The kinds of files.
+const CHOICES: &str = "choices";
+const PASSED: &str = "passed";
 
 /// The folder, if the system has one.
 pub fn cache_folder() -> Option<PathBuf> {
@@ -28,29 +34,42 @@ pub fn cache_folder() -> Option<PathBuf> {
     system.map(|folder| folder.join("gatefold"))
 }
 
-fn file(device: &AdapterInfo) -> Option<PathBuf> {
+/// The file of one kind of finding for a device.
+fn file(kind: &str, device: &AdapterInfo) -> Option<PathBuf> {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = format!("{}-{}", device.name, device.backend).chars().take(80).map(safe).collect();
-    Some(cache_folder()?.join(format!("choices-{name}.json")))
+    Some(cache_folder()?.join(format!("{kind}-{name}.json")))
+}
+
+/// What a file holds; `None` where there is none.
+fn read<T>(
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> std::result::Result<T, String>,
+) -> std::result::Result<Option<T>, String> {
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(format!("it cannot be read ({e})")),
+        Ok(found) if !found.is_file() || found.len() > MOST_BYTES => return Err("it is damaged (no small file)".into()),
+        Ok(_) => {}
+    }
+    let json = std::fs::read(path).map_err(|e| format!("it cannot be read ({e})"))?;
+    parse(&json).map(Some)
+}
+
+fn write(path: &Path, json: &str) -> Result<()> {
+    let folder = path.parent().expect("the file is in the folder");
+    std::fs::create_dir_all(folder).map_err(context(folder))?;
+    replace_file(path, |out| out.write_all(json.as_bytes()).map_err(context(path)))
 }
 
 /// The choices that `gatefold bench tune` found for a device; none where there is no file, or one of no use.
 pub fn choices(device: &AdapterInfo) -> Choices {
-    let Some(path) = file(device) else { return Choices::default() };
-    let ignored = |why: String| {
+    let Some(path) = file(CHOICES, device) else { return Choices::default() };
+    let found = read(&path, |json| Choices::from_json(json, device)).unwrap_or_else(|why| {
         log::warn!("{}: ignored, since {why}; `gatefold bench tune` writes it anew", path.display());
-        Choices::default()
-    };
-    match std::fs::metadata(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Choices::default(),
-        Err(e) => return ignored(format!("it cannot be read ({e})")),
-        Ok(found) if !found.is_file() || found.len() > MOST_BYTES => {
-            return ignored("it is damaged (no small file)".into());
-        }
-        Ok(_) => {}
-    }
-    let read = std::fs::read(&path).map_err(|e| format!("it cannot be read ({e})"));
-    read.and_then(|json| Choices::from_json(&json, device)).unwrap_or_else(ignored)
+        None
+    });
+    found.unwrap_or_default()
 }
 
 /// Keeps choices for a device; gives the file's path.
@@ -58,11 +77,27 @@ pub fn choices(device: &AdapterInfo) -> Choices {
 /// # Errors
 /// No cache folder, or whatever the file system says.
 pub fn save_choices(device: &AdapterInfo, choices: &Choices) -> Result<PathBuf> {
-    let path = file(device)
+    let path = file(CHOICES, device)
         .ok_or_else(|| Error::Device("this system names no cache folder; GATEFOLD_CACHE may name one".into()))?;
-    let folder = path.parent().expect("the file is in the folder");
-    std::fs::create_dir_all(folder).map_err(context(folder))?;
-    let json = choices.to_json(device);
-    replace_file(&path, |out| out.write_all(json.as_bytes()).map_err(context(&path)))?;
+    write(&path, &choices.to_json(device))?;
     Ok(path)
+}
+
+/// The self-tests that a device passed in other processes. A file of no use is not the user's concern: they run again,
+/// and it is written anew.
+pub(super) fn passed(device: &AdapterInfo) -> Passed {
+    let Some(path) = file(PASSED, device) else { return Passed::default() };
+    let found = read(&path, |json| Passed::from_json(json, device)).unwrap_or_else(|why| {
+        log::debug!("{}: ignored, since {why}", path.display());
+        None
+    });
+    found.unwrap_or_default()
+}
+
+/// Keeps what a device passed, if it can be kept: without a folder to write to, the next process asks again.
+pub(super) fn save_passed(device: &AdapterInfo, passed: &Passed) {
+    let Some((path, json)) = file(PASSED, device).zip(passed.to_json(device)) else { return };
+    if let Err(e) = write(&path, &json) {
+        log::debug!("{e}");
+    }
 }
