@@ -1,5 +1,8 @@
 //! What the two executors have in common: memory for a plan's tensors, and runs of its sections.
 
+#[cfg(test)]
+pub(crate) mod failing;
+
 use std::ops::Range;
 
 use crate::error::Result;

@@ -121,14 +121,25 @@ impl Worker {
                 }
                 next = self.inbox.try_recv().ok();
             }
-            if let Err(error) = self.generator.wait(&clock, &mut events) {
-                let text = error.to_string();
-                for (_, sender) in self.senders.values() {
-                    let _ = sender.send(Err(Error::Device(text.clone())));
-                }
-                return;
-            }
+            let outcome = self.generator.wait(&clock, &mut events);
             events.drain(..).for_each(|event| self.deliver(event));
+            if let Err(error) = outcome {
+                return self.refuse_all(&error.to_string());
+            }
+        }
+    }
+
+    /// Tells every caller, and all that still come, why there are no more tokens.
+    fn refuse_all(&mut self, why: &str) {
+        for (_, (_, sender)) in self.senders.drain() {
+            let _ = sender.send(Err(Error::Device(why.into())));
+        }
+        while let Ok(command) = self.inbox.recv() {
+            match command {
+                Command::Submit { events, .. } => drop(events.send(Err(Error::Device(why.into())))),
+                Command::Cancel { .. } => {}
+                Command::Stop => return,
+            }
         }
     }
 
@@ -167,7 +178,8 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::Options;
+    use crate::executor::failing::Failing;
+    use crate::generate::{Options, plan, sections, sizes};
     use crate::gpu::Choice;
     use crate::host::{Device, generator, open_model};
 
@@ -196,6 +208,30 @@ mod tests {
         });
         assert_eq!(together, alone);
         assert!(alone.iter().all(|tokens| tokens.len() == 20));
+    }
+
+    #[test]
+    fn on_a_lost_device_callers_keep_their_tokens_and_all_are_told() {
+        let lasting = service();
+        let service = Service::start(|| {
+            let model = open_model("builtin:shakespeare")?;
+            let planned = plan(model.shape, 4);
+            let device = Device::choose(&Choice::Cpu, Some(1))?;
+            let mut executor = device.executor(&planned.plan, sizes(4), &sections(&planned))?;
+            model.weights.load_into(&mut *executor)?;
+            Generator::new(planned, Box::new(Failing::after(8, executor)))
+        });
+        let service = service.unwrap();
+        let running: Vec<Tokens> = (0..3).map(|i| service.submit(request(i, 1 << 20))).collect();
+        for (i, tokens) in (0..).zip(running) {
+            let mut outcomes: Vec<Result<Event>> = tokens.collect();
+            let why = outcomes.pop().unwrap().unwrap_err().to_string();
+            assert!(why.contains(Failing::WHY), "{why}");
+            assert!(!outcomes.is_empty());
+            let right = lasting.submit(request(i, 1 << 20));
+            assert!(outcomes.into_iter().zip(right).all(|(mine, right)| mine.unwrap().token == right.unwrap().token));
+        }
+        assert!(service.submit(request(9, 5)).next().unwrap().unwrap_err().to_string().contains(Failing::WHY));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod onnx;
 mod reference_values;
 mod safetensor_file;
 mod sampling;
+mod self_tests;
 mod stacks;
 mod step_gradients;
 mod structure;
@@ -55,6 +56,7 @@ fn main() {
     trials.extend(limits::trials());
     trials.extend(training_ops::trials());
     trials.extend(sampling::trials());
+    trials.extend(self_tests::trials());
     trials.extend(bits::trials());
     trials.extend(generation::trials());
     trials.extend(batches::trials());

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 
 use super::formats::Format;
-use super::jobs::{Jobs, Source, Tag};
+use super::jobs::{Jobs, Source};
 use super::manifest::{Manifest, Progress};
 use super::output::{self, Output};
 use super::progress::Bar;
 use super::prompts::{Prompt, Prompts, PromptsFormat, is_stdin};
 use super::unique::Unique;
-use super::{Defaults, GenerateArgs, OnError, clock, fresh_seed};
+use super::writer::Writer;
+use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::error::{Error, Result};
-use crate::generate::{Completions, Generator, Job, Sequence};
+use crate::generate::{Completions, Generator};
 use crate::host::{self, Device};
 use crate::model::Model;
 
@@ -195,89 +196,4 @@ fn kernels(generator: &Generator) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// Writes sequences as they are completed.
-struct Writer {
-    format: Format,
-    log_probs: bool,
-    on_error: OnError,
-    output: Output,
-    unique: Option<Unique>,
-    bar: Bar,
-    /// Whether the first sequence of the whole run is in this part: then a header stands before it.
-    is_first: bool,
-}
-
-impl Writer {
-    fn run<J>(mut self, mut texts: Completions<Tag, J>, seed: u64) -> Result<ExitCode>
-    where
-        J: Iterator<Item = (Tag, Result<Job>)>,
-    {
-        let mut open = true;
-        if self.is_first && self.output.progress.bytes == 0 {
-            open = self.output.write(self.format.header())?;
-        }
-        while open {
-            if !texts.is_ready() {
-                self.bar.show(self.output.progress.sequences, texts.tokens());
-                open = self.output.pause()?;
-                texts.advance()?;
-                continue;
-            }
-            let Some(item) = texts.next() else { break };
-            let (tag, sequence) = item?;
-            open = match sequence {
-                Ok(sequence) => self.take(&tag, &sequence)?,
-                Err(error) => self.fail(&tag, error)?,
-            };
-            self.output.progress.sequences += 1;
-        }
-        self.output.progress.finished = open;
-        self.output.note()?;
-        self.bar.clear();
-        if open {
-            self.summary(texts.tokens(), seed);
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn take(&mut self, tag: &Tag, sequence: &Sequence) -> Result<bool> {
-        let mut line = String::new();
-        self.format.write(tag, sequence, self.log_probs, &mut line);
-        if let Some(unique) = &mut self.unique {
-            let is_new = self.format.content(&line).is_none_or(|text| unique.insert(&text));
-            self.output.progress.dropped = unique.dropped;
-            if !is_new {
-                return Ok(true);
-            }
-        }
-        self.output.write(&line)
-    }
-
-    /// A prompt that cannot be used: what is before it stays.
-    fn fail(&mut self, tag: &Tag, error: Error) -> Result<bool> {
-        if self.on_error == OnError::Stop {
-            self.output.note()?;
-            self.bar.clear();
-            return Err(error);
-        }
-        self.output.progress.skipped += 1;
-        if tag.sample == 0 {
-            self.bar.say(&format!("skipped: {error}"));
-        }
-        Ok(true)
-    }
-
-    fn summary(&self, tokens: u64, seed: u64) {
-        let Progress { sequences, dropped, skipped, .. } = self.output.progress;
-        let mut text = format!("{} sequences", sequences - dropped - skipped);
-        if dropped > 0 || self.unique.is_some() {
-            text += &format!(", {dropped} dropped that were there before");
-        }
-        if skipped > 0 {
-            text += &format!(", {skipped} skipped");
-        }
-        crate::cli::say(&format!("{text}; {tokens} tokens, {:.0} tokens/s, seed {seed}", self.bar.rate(tokens)));
-    }
 }

@@ -9,6 +9,7 @@ mod progress;
 mod prompts;
 mod stream;
 mod unique;
+mod writer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -117,6 +117,11 @@ impl Output {
         }
     }
 
+    /// The file that keeps the lines, if one does.
+    pub fn file(&self) -> Option<&str> {
+        matches!(self.sink, Sink::File { .. }).then_some(self.name.as_str())
+    }
+
     /// Before a wait: what is there is shown to a reader of a stream, and noted for a file when it is time.
     pub fn pause(&mut self) -> Result<bool> {
         match &mut self.sink {
