@@ -347,4 +347,10 @@ mod tests {
         let lost = caught(|| panic!("{POLL_PANIC}: {}\n", "Parent device is lost"));
         assert_eq!(lost, Err::<(), _>("Error in Device::poll: Parent device is lost".into()));
     }
+
+    #[test]
+    fn too_little_memory_comes_with_advice() {
+        let error = wgpu::Error::OutOfMemory { source: "VK_ERROR_OUT_OF_DEVICE_MEMORY".into() };
+        assert!(in_words(&error).contains("out of device memory; fewer rows or shorter windows need less"));
+    }
 }
