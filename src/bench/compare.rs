@@ -152,7 +152,7 @@ mod tests {
             tokens_per_second: 0.0,
             dispatches: 0,
             submissions: 0,
-            host_us_per_step: 0.0,
+            host_us_per_token: 0.0,
             device_us_per_step: None,
             memory_bytes: 0,
             kernels: Vec::new(),

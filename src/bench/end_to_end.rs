@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::metered::{Count, Metered};
+use super::metered::{Count, HostClock, Metered};
 use super::report::RunLine;
 use super::{Budget, Reading, Workload, executor, profile};
 use crate::error::{Error, Result};
@@ -65,19 +65,19 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
     let mut last = Count::default();
     let readings = settings.budget.repeat(|| {
         prepared.executor.take_count();
-        let began = Instant::now();
+        let (began, host) = (Instant::now(), HostClock::start());
         (prepared.run)()?;
-        let wall_us = began.elapsed().as_secs_f64() * 1e6;
+        let (wall_us, host_us) = (began.elapsed().as_secs_f64() * 1e6, host.elapsed_us());
         last = prepared.executor.take_count();
         // Where the CPU is the device, what it computes inside `submit` is not the host's.
         let computed_us = if matches!(device, Device::Cpu(_)) { last.submit_us } else { 0.0 };
-        let host_us = (wall_us - last.wait_us - computed_us).max(0.0);
+        let host_us = (host_us - last.wait_us - computed_us).max(0.0);
         Ok(Reading { wall_us, host_us, device_us: last.device_us })
     })?;
     let Prepared { mut executor, memory_bytes, timed, sizes, times, .. } = prepared;
     let profile =
         if settings.profile { profile::measure(&mut executor, &timed, sizes, settings.budget)? } else { Vec::new() };
-    let (wall, steps) = (readings.wall.figure(), workload.steps as f64);
+    let (wall, steps, batch) = (readings.wall.figure(), workload.steps as f64, workload.batch as f64);
     let plan = executor.plan();
     let mut kernels: Vec<String> = Vec::new();
     for kernel in timed.iter().flat_map(|section| executor.kernels(*section)) {
@@ -96,7 +96,7 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
         tokens_per_second: (workload.batch * workload.steps) as f64 / wall.median_us * 1e6,
         dispatches: timed.iter().map(|section| executor.dispatches(*section, sizes)).sum(),
         submissions: last.submissions,
-        host_us_per_step: readings.host.median_us() / steps,
+        host_us_per_token: readings.host.median_us() / (batch * steps),
         device_us_per_step: readings.device.as_ref().map(|sample| sample.median_us() / steps),
         memory_bytes,
         kernels,

@@ -158,9 +158,9 @@ pub struct RunLine {
     pub dispatches: usize,
     /// Submissions of a run.
     pub submissions: usize,
-    /// Microseconds of a run, over its steps, that the host was busy with scheduling, encoding and submitting: all that
-    /// it did not wait for the device. Where it is the device, its computing does not count.
-    pub host_us_per_step: f64,
+    /// Microseconds of a run, over all its tokens, that the host was busy with scheduling, encoding and submitting: all
+    /// that it did not wait for the device. Where it is the device, its computing does not count.
+    pub host_us_per_token: f64,
     /// Microseconds of a run, over its steps, that the device worked, where it measures that.
     pub device_us_per_step: Option<f64>,
     /// Bytes of weights, states and everything between.
