@@ -160,6 +160,7 @@ mod tests {
             gflops: 0.0,
             share_of_matrix_rate: None,
             profile: Vec::new(),
+            profile_of_wall: None,
             doubt: None,
         };
         Report { gatefold: "0".into(), runs: vec![run], ..Default::default() }

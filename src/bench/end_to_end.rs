@@ -11,8 +11,9 @@ use crate::generate::{self, Generator, Options, Request};
 use crate::host::Device;
 use crate::model::initial_weights;
 use crate::ops::noise::philox;
+use crate::ops::rows::Row;
 use crate::plan::network::{Optimizer, Recipe, training};
-use crate::plan::{Plan, SectionId, Sizes};
+use crate::plan::{Plan, SectionId, Sizes, TensorId};
 use crate::score;
 use crate::train::{Engine, Window};
 
@@ -74,9 +75,13 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
         let host_us = (host_us - last.wait_us - computed_us).max(0.0);
         Ok(Reading { wall_us, host_us, device_us: last.device_us })
     })?;
-    let Prepared { mut executor, memory_bytes, timed, sizes, times, .. } = prepared;
+    let Prepared { mut executor, memory_bytes, timed, sizes, times, running, .. } = prepared;
+    if let Some((table, words)) = running {
+        executor.write(table, 0, Values::U32(&words))?;
+    }
     let profile =
         if settings.profile { profile::measure(&mut executor, &timed, sizes, settings.budget)? } else { Vec::new() };
+    let alone_us = profile.iter().map(|line| line.time_us * line.count as f64).sum::<f64>() * times as f64;
     let (wall, steps, batch) = (readings.wall.figure(), workload.steps as f64, workload.batch as f64);
     let plan = executor.plan();
     let mut kernels: Vec<String> = Vec::new();
@@ -103,6 +108,7 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
         flops,
         gflops: flops / wall.median_us / 1e3,
         share_of_matrix_rate: None,
+        profile_of_wall: settings.profile.then(|| alone_us / wall.median_us),
         profile,
         doubt: readings.wall.doubt(),
     })
@@ -118,6 +124,8 @@ struct Prepared {
     timed: Vec<SectionId>,
     times: usize,
     sizes: Sizes,
+    /// A row table whose sequences never end: after the job all have, and ops pass over such rows.
+    running: Option<(TensorId, Vec<u32>)>,
 }
 
 impl Prepared {
@@ -128,6 +136,9 @@ impl Prepared {
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
         let (timed, times) = (vec![lm.step], workload.steps);
+        let row =
+            |m| Row { active: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
+        let running = Some((lm.table, (0..workload.batch as u32).flat_map(|m| row(m).to_words()).collect()));
         let mut generator = Generator::new(lm, Box::new(executor.clone()))?;
         let requests = requests(workload);
         let (vocab, expected) = (workload.shape.vocab, workload.batch * workload.steps);
@@ -144,7 +155,7 @@ impl Prepared {
             }
             right(tokens == expected, || format!("{tokens} tokens of the vocabulary came, not {expected}"))
         };
-        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times, sizes })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times, sizes, running })
     }
 
     fn score(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
@@ -166,7 +177,7 @@ impl Prepared {
             let nats = -results[0].real().iter().map(|p| f64::from(*p)).sum::<f64>() / count as f64;
             right(nats.is_finite() && nats > 0.0, || format!("the mean of {count} tokens is {nats} nats"))
         };
-        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes, running: None })
     }
 
     fn train(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
@@ -187,7 +198,7 @@ impl Prepared {
             let loss = outcomes.last().map_or(f32::NAN, |outcome| outcome.loss);
             right(loss.is_finite() && loss > 0.0, || format!("the loss of a step is {loss}"))
         };
-        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes, running: None })
     }
 }
 

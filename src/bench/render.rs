@@ -197,6 +197,9 @@ fn run_text(line: &RunLine) -> String {
         text += "\n";
     }
     line.profile.iter().for_each(|p| text += &profile_text(p));
+    if let Some(share) = line.profile_of_wall {
+        text += &format!("  these ops, each alone, add up to {} of the run\n", percent(share));
+    }
     text
 }
 
@@ -272,8 +275,11 @@ fn markdown(report: &Report) -> String {
     }
     for line in report.runs.iter().filter(|line| !line.profile.is_empty()) {
         text += &format!(
-            "\n{} {}, by op:\n\n| share | op | sizes | runs | time | GFLOP/s | GB/s |\n",
-            line.job, line.workload
+            "\n{} {}, by op{}:\n\n| share | op | sizes | runs | time | GFLOP/s | GB/s |\n",
+            line.job,
+            line.workload,
+            line.profile_of_wall
+                .map_or(String::new(), |share| format!(" (alone they add up to {} of the run)", percent(share)))
         );
         text += "|--:|---|---|--:|--:|--:|--:|\n";
         for p in &line.profile {

@@ -176,6 +176,10 @@ pub struct RunLine {
     pub share_of_matrix_rate: Option<f64>,
     /// Where the time goes, if that was asked for.
     pub profile: Vec<ProfileLine>,
+    /// What the lines of the profile add up to, over the wall time: well below 1 where the host or its waiting takes
+    /// time, above it where ops are faster together than alone (on the CPU, steps that take their input products along).
+    #[serde(default)]
+    pub profile_of_wall: Option<f64>,
     /// What makes one doubt the figure.
     pub doubt: Option<String>,
 }
