@@ -12,7 +12,7 @@ use gatefold::model::Model;
 use gatefold::ops::rows::Finish;
 use gatefold::plan::Sizes;
 use gatefold::text::OnUnknown;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::context::{DONE, Opened, Outcome, adapters, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
 use crate::ensure;
@@ -58,21 +58,25 @@ fn tickets(adapter: usize) -> Outcome {
     let input: Vec<u32> = (0..sizes.rows * sizes.time).map(|i| (i * 7 % model.shape.vocab) as u32).collect();
     executor.write(lm.input, 0, Values::U32(&input))?;
     let first = executor.submit(std::slice::from_ref(&run), &[lm.all_log_probs])?;
-    // Long enough to be under way still when it is asked for, on a busy machine too.
-    let many = vec![run; 40];
-    let second = executor.submit(&many, &[lm.input, lm.all_log_probs])?;
-    let (sender, receiver) = mpsc::channel();
-    executor.on_ready(second, Box::new(move || sender.send(()).expect("the trial listens")));
-    // The second is waited for without blocking, by polling.
-    let mut polls = 0;
-    let later = loop {
-        polls += 1;
-        if let Some(results) = executor.try_take(second)? {
-            break results;
-        }
-        std::thread::sleep(Duration::from_millis(1));
+    // Long enough to be under way still when it is asked for. On a busy machine this thread may sleep through it: then a
+    // longer one is tried. If `submit` or `try_take` waited, none would ever be under way.
+    let mut under_way = |windows: &usize| -> Result<_, Failed> {
+        let second = executor.submit(&vec![run.clone(); *windows], &[lm.input, lm.all_log_probs])?;
+        let (sender, receiver) = mpsc::channel();
+        executor.on_ready(second, Box::new(move || drop(sender.send(()))));
+        // It is waited for without blocking, by polling.
+        let mut polls = 1;
+        let results = loop {
+            if let Some(results) = executor.try_take(second)? {
+                break results;
+            }
+            polls += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        Ok((polls > 1).then_some((results, receiver)))
     };
-    ensure!(polls > 1, "the second submission was there at once: `try_take` or `submit` waited");
+    let second = [40, 80, 160, 320].iter().map(&mut under_way).find_map(Result::transpose).transpose()?;
+    let (later, receiver) = second.ok_or("each submission was there at once: `try_take` or `submit` waited")?;
     receiver.recv_timeout(Duration::from_secs(1)).map_err(|e| format!("the callback did not come: {e}"))?;
     ensure!(later[0].word() == input, "the input came back changed");
     let earlier = executor.wait(first)?;
