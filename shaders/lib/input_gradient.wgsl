@@ -26,6 +26,11 @@ fn w_row(g: u32) -> u32 {
     return (params.w_group + g) * n + select(params.n_first, 0u, is_cut(1u));
 }
 
+/// Rows n of w as far as there are any, at one vec4 of k. Terms beyond the last n are zeros times its weights.
+fn w_rows(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(w[w_at.x + k], w[w_at.y + k], w[w_at.z + k], w[w_at.w + k]);
+}
+
 /// What the sums of a vec4 of k start from.
 fn start(row: u32, k: u32) -> vec4<f32> {
     let adds = params.accumulate != 0u || (params.flags & 1u) == 0u;
