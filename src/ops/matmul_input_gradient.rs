@@ -9,7 +9,7 @@
 //! next part does. Flops: 2 M G N K. Bytes: 4 (M G N + G N K + M K).
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -91,39 +91,17 @@ pub static ROW: OpRow = OpRow {
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::matmul_input_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
-        Variant {
-            name: "matmul_input_gradient_8x16",
-            source: crate::wgsl!("matmul_input_gradient_8x16"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] > 4 && w[1] >= 64,
-            adapters: Adapters::Software,
-            groups: |w| [w[1].div_ceil(128), w[0].div_ceil(8), 1],
-        },
-        Variant {
-            name: "matmul_input_gradient_8x8",
-            source: crate::wgsl!("matmul_input_gradient_8x8"),
-            overrides: &[],
-            requires: Requires::invocations(64).with_memory(8192),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] >= 64 && w[1] >= 64,
-            adapters: Adapters::Hardware,
-            groups: |w| [w[1].div_ceil(64), w[0].div_ceil(64), 1],
-        },
-        Variant {
-            name: "matmul_input_gradient_4x8",
-            source: crate::wgsl!("matmul_input_gradient_4x8"),
-            overrides: &[],
-            requires: Requires::invocations(64),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: always,
-            adapters: Adapters::Any,
-            groups: |w| [w[1].div_ceil(64), w[0].div_ceil(32), 1],
-        },
+        Variant::new(crate::kernel!("matmul_input_gradient_8x16"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Software, |w| w[0] > 4 && w[1] >= 64)
+            .groups(|w| [w[1].div_ceil(128), w[0].div_ceil(8), 1]),
+        Variant::new(crate::kernel!("matmul_input_gradient_8x8"), Requires::invocations(64).with_memory(8192))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Hardware, |w| w[0] >= 64 && w[1] >= 64)
+            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(64), 1]),
+        Variant::new(crate::kernel!("matmul_input_gradient_4x8"), Requires::invocations(64))
+            .class(OrderClass::Blocks64)
+            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(32), 1]),
     ],
     cases,
     cost,
