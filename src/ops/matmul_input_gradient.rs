@@ -50,17 +50,19 @@ pub(crate) fn expect_groups(op: &str, all: Dim, first: usize, groups: usize) {
 
 /// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, op: MatmulInputGradient, rows: Dim, at: Offsets) {
-    let [w_groups, outputs, inputs] = b.tensor(op.w).shape[..] else {
-        panic!("matmul_input_gradient: w is [Gw, N, K]")
-    };
-    let [.., y_groups, y_outputs] = b.tensor(op.dy).shape[..] else {
-        panic!("matmul_input_gradient: dy is [*, Gy, N]")
-    };
-    assert_eq!(y_outputs, outputs, "matmul_input_gradient: dy is [*, Gy, N]");
-    assert_eq!(b.tensor(op.dx).shape.last(), Some(&inputs), "matmul_input_gradient: dx is [*, K]");
-    expect_groups("matmul_input_gradient: dy", y_groups, at.dy_group, at.groups);
-    expect_groups("matmul_input_gradient: w", w_groups, at.w_group, at.groups);
-    let params = [
+    let params = params(b, ROW.name, [op.dy, op.w, op.dx], rows, at);
+    b.push(&ROW, &[op.dy, op.w, op.dx], &params);
+}
+
+/// The parameters of both gradients, for gradients dy of the outputs, w or its gradient, and x or its gradient.
+pub(crate) fn params(b: &Builder, op: &str, [dy, w, x]: [TensorId; 3], rows: Dim, at: Offsets) -> [Affine; 10] {
+    let [w_groups, outputs, inputs] = b.tensor(w).shape[..] else { panic!("{op}: w and dw are [Gw, N, K]") };
+    let [.., y_groups, y_outputs] = b.tensor(dy).shape[..] else { panic!("{op}: dy is [*, Gy, N]") };
+    assert_eq!(y_outputs, outputs, "{op}: dy is [*, Gy, N]");
+    assert_eq!(b.tensor(x).shape.last(), Some(&inputs), "{op}: x and dx are [*, K]");
+    expect_groups(&format!("{op}: dy"), y_groups, at.dy_group, at.groups);
+    expect_groups(&format!("{op}: w"), w_groups, at.w_group, at.groups);
+    [
         rows.into(),
         inputs.into(),
         outputs.into(),
@@ -71,11 +73,10 @@ pub fn record(b: &mut Builder, op: MatmulInputGradient, rows: Dim, at: Offsets) 
         at.dy_group.into(),
         at.w_group.into(),
         at.accumulate,
-    ];
-    b.push(&ROW, &[op.dy, op.w, op.dx], &params);
+    ]
 }
 
-/// The parameters of both gradients.
+/// Their names.
 pub(crate) const PARAMS: &[&str] =
     &["rows", "inputs", "outputs", "groups", "y_row", "x_row", "y_groups", "y_group", "w_group", "accumulate"];
 

@@ -8,7 +8,7 @@
 //! Flops: 2 M G N K. Bytes: 4 (M G N + M K + G N K).
 
 use super::case::{Case, Fill};
-use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, expect_groups, shapes};
+use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, params, shapes};
 use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
@@ -27,28 +27,7 @@ pub struct MatmulWeightGradient {
 
 /// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, op: MatmulWeightGradient, rows: Dim, at: Offsets) {
-    let [w_groups, outputs, inputs] = b.tensor(op.dw).shape[..] else {
-        panic!("matmul_weight_gradient: dw is [Gw, N, K]")
-    };
-    let [.., y_groups, y_outputs] = b.tensor(op.dy).shape[..] else {
-        panic!("matmul_weight_gradient: dy is [*, Gy, N]")
-    };
-    assert_eq!(y_outputs, outputs, "matmul_weight_gradient: dy is [*, Gy, N]");
-    assert_eq!(b.tensor(op.x).shape.last(), Some(&inputs), "matmul_weight_gradient: x is [*, K]");
-    expect_groups("matmul_weight_gradient: dy", y_groups, at.dy_group, at.groups);
-    expect_groups("matmul_weight_gradient: dw", w_groups, at.w_group, at.groups);
-    let params = [
-        rows.into(),
-        inputs.into(),
-        outputs.into(),
-        at.groups.into(),
-        at.y_row,
-        at.x_row,
-        y_groups.into(),
-        at.dy_group.into(),
-        at.w_group.into(),
-        at.accumulate,
-    ];
+    let params = params(b, ROW.name, [op.dy, op.dw, op.x], rows, at);
     b.push(&ROW, &[op.dy, op.x, op.dw], &params);
 }
 
