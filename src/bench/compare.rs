@@ -152,7 +152,7 @@ mod tests {
             tokens_per_second: 0.0,
             dispatches: 0,
             submissions: 0,
-            host_us_per_step: 0.0,
+            host_us_per_token: 0.0,
             device_us_per_step: None,
             memory_bytes: 0,
             kernels: Vec::new(),
@@ -160,6 +160,7 @@ mod tests {
             gflops: 0.0,
             share_of_matrix_rate: None,
             profile: Vec::new(),
+            profile_of_wall: None,
             doubt: None,
         };
         Report { gatefold: "0".into(), runs: vec![run], ..Default::default() }

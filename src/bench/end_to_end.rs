@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::metered::{Count, Metered};
+use super::metered::{Count, HostClock, Metered};
 use super::report::RunLine;
 use super::{Budget, Reading, Workload, executor, profile};
 use crate::error::{Error, Result};
@@ -11,8 +11,9 @@ use crate::generate::{self, Generator, Options, Request};
 use crate::host::Device;
 use crate::model::initial_weights;
 use crate::ops::noise::philox;
+use crate::ops::rows::Row;
 use crate::plan::network::{Optimizer, Recipe, training};
-use crate::plan::{Plan, SectionId, Sizes};
+use crate::plan::{Plan, SectionId, Sizes, TensorId};
 use crate::score;
 use crate::train::{Engine, Window};
 
@@ -65,19 +66,23 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
     let mut last = Count::default();
     let readings = settings.budget.repeat(|| {
         prepared.executor.take_count();
-        let began = Instant::now();
+        let (began, host) = (Instant::now(), HostClock::start());
         (prepared.run)()?;
-        let wall_us = began.elapsed().as_secs_f64() * 1e6;
+        let (wall_us, host_us) = (began.elapsed().as_secs_f64() * 1e6, host.elapsed_us());
         last = prepared.executor.take_count();
         // Where the CPU is the device, what it computes inside `submit` is not the host's.
         let computed_us = if matches!(device, Device::Cpu(_)) { last.submit_us } else { 0.0 };
-        let host_us = (wall_us - last.wait_us - computed_us).max(0.0);
+        let host_us = (host_us - last.wait_us - computed_us).max(0.0);
         Ok(Reading { wall_us, host_us, device_us: last.device_us })
     })?;
-    let Prepared { mut executor, memory_bytes, timed, sizes, times, .. } = prepared;
+    let Prepared { mut executor, memory_bytes, timed, sizes, times, running, .. } = prepared;
+    if let Some((table, words)) = running {
+        executor.write(table, 0, Values::U32(&words))?;
+    }
     let profile =
         if settings.profile { profile::measure(&mut executor, &timed, sizes, settings.budget)? } else { Vec::new() };
-    let (wall, steps) = (readings.wall.figure(), workload.steps as f64);
+    let alone_us = profile.iter().map(|line| line.time_us * line.count as f64).sum::<f64>() * times as f64;
+    let (wall, steps, batch) = (readings.wall.figure(), workload.steps as f64, workload.batch as f64);
     let plan = executor.plan();
     let mut kernels: Vec<String> = Vec::new();
     for kernel in timed.iter().flat_map(|section| executor.kernels(*section)) {
@@ -96,13 +101,14 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
         tokens_per_second: (workload.batch * workload.steps) as f64 / wall.median_us * 1e6,
         dispatches: timed.iter().map(|section| executor.dispatches(*section, sizes)).sum(),
         submissions: last.submissions,
-        host_us_per_step: readings.host.median_us() / steps,
+        host_us_per_token: readings.host.median_us() / (batch * steps),
         device_us_per_step: readings.device.as_ref().map(|sample| sample.median_us() / steps),
         memory_bytes,
         kernels,
         flops,
         gflops: flops / wall.median_us / 1e3,
         share_of_matrix_rate: None,
+        profile_of_wall: settings.profile.then(|| alone_us / wall.median_us),
         profile,
         doubt: readings.wall.doubt(),
     })
@@ -118,6 +124,8 @@ struct Prepared {
     timed: Vec<SectionId>,
     times: usize,
     sizes: Sizes,
+    /// A row table whose sequences never end: after the job all have, and ops pass over such rows.
+    running: Option<(TensorId, Vec<u32>)>,
 }
 
 impl Prepared {
@@ -128,6 +136,9 @@ impl Prepared {
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
         let (timed, times) = (vec![lm.step], workload.steps);
+        let row =
+            |m| Row { active: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
+        let running = Some((lm.table, (0..workload.batch as u32).flat_map(|m| row(m).to_words()).collect()));
         let mut generator = Generator::new(lm, Box::new(executor.clone()))?;
         let requests = requests(workload);
         let (vocab, expected) = (workload.shape.vocab, workload.batch * workload.steps);
@@ -144,7 +155,7 @@ impl Prepared {
             }
             right(tokens == expected, || format!("{tokens} tokens of the vocabulary came, not {expected}"))
         };
-        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times, sizes })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times, sizes, running })
     }
 
     fn score(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
@@ -166,7 +177,7 @@ impl Prepared {
             let nats = -results[0].real().iter().map(|p| f64::from(*p)).sum::<f64>() / count as f64;
             right(nats.is_finite() && nats > 0.0, || format!("the mean of {count} tokens is {nats} nats"))
         };
-        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes, running: None })
     }
 
     fn train(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
@@ -187,7 +198,7 @@ impl Prepared {
             let loss = outcomes.last().map_or(f32::NAN, |outcome| outcome.loss);
             right(loss.is_finite() && loss > 0.0, || format!("the loss of a step is {loss}"))
         };
-        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes })
+        Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes, running: None })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::cases::KernelCase;
 use super::report::{Check, KernelLine, Limits};
 use super::sample::Figure;
-use super::{Budget, FAST, Reading, Sample, executor, implementations};
+use super::{Budget, FAST, Reading, Sample, executor};
 use crate::check::{Outcome, reference, run_fast, run_kernel, written_tensors};
 use crate::cpu::{CpuExecutor, Functions, Interpreter, Serial};
 use crate::error::Result;
@@ -33,62 +33,52 @@ pub struct Settings {
     pub budget: Budget,
     /// Whether kernels that caches matter to are measured cold too.
     pub cold: bool,
-    /// Kernels that the device would not choose, too.
-    pub all_variants: bool,
     /// An op whose results are expected to be others than they are: for tests of the comparison.
     pub spoiled: Option<&'static str>,
 }
 
-/// All implementations of a case on a device; the one that the device takes by itself is marked.
+/// One implementation of a case: a kernel, or the CPU's fast function.
 ///
 /// # Errors
 /// A device that fails or cannot hold the case.
-pub fn measure(device: &Device, case: &KernelCase, settings: Settings) -> Result<Vec<KernelLine>> {
-    let chosen = chosen(device, case)?;
-    let mut lines = Vec::new();
-    for name in implementations(device, case.op) {
-        if !settings.all_variants && Some(name) != chosen {
-            continue;
-        }
-        let forced = [(case.op.name.to_string(), name.to_string())];
-        let (check, correct) = check(device, case, name, settings.spoiled == Some(case.op.name))?;
-        let hot = time(device, &case.case, 1, &forced, settings.budget)?;
-        let is_bound = case.cost.flops < FEW_FLOPS_A_BYTE * case.cost.bytes && case.weight_bytes >= SMALL_WEIGHT;
-        let cold = if settings.cold && is_bound {
-            let (cold, copies) = case.cold(COLD_BYTES);
-            // Where all copies take seconds, the device is too slow for its caches to matter.
-            let is_slow = hot.figure().median_us * copies as f64 > SLOW_US;
-            if is_slow { None } else { Some(time(device, &cold, copies, &forced, settings.budget)?) }
-        } else {
-            None
-        };
-        let figure = hot.figure();
-        let of_cold = || Some(format!("cold: {}", cold.as_ref()?.judged().doubt()?));
-        let doubt = hot.judged().doubt().or_else(of_cold);
-        let order = match name {
-            FAST => case.op.fast.as_ref().map(|f| f.class),
-            name => case.op.variants.iter().find(|v| v.name == name).map(|v| v.class),
-        };
-        lines.push(KernelLine {
-            op: case.op.name.to_string(),
-            shape: case.shape.clone(),
-            kernel: name.to_string(),
-            order: order.map_or(String::new(), |class| class.to_string()),
-            chosen: Some(name) == chosen,
-            check,
-            correct,
-            flops: case.cost.flops,
-            bytes: case.cost.bytes,
-            wall: hot.wall.figure(),
-            device: hot.device.as_ref().map(Sample::figure),
-            cold: cold.as_ref().map(Times::figure),
-            doubt,
-            gflops: case.cost.flops / figure.median_us / 1e3,
-            gigabytes: case.cost.bytes / figure.median_us / 1e3,
-            roof: None,
-        });
-    }
-    Ok(lines)
+pub fn measure(device: &Device, case: &KernelCase, name: &str, settings: Settings) -> Result<KernelLine> {
+    let forced = [(case.op.name.to_string(), name.to_string())];
+    let (check, correct) = check(device, case, name, settings.spoiled == Some(case.op.name))?;
+    let hot = time(device, &case.case, 1, &forced, settings.budget)?;
+    let is_bound = case.cost.flops < FEW_FLOPS_A_BYTE * case.cost.bytes && case.weight_bytes >= SMALL_WEIGHT;
+    let cold = if settings.cold && is_bound {
+        let (cold, copies) = case.cold(COLD_BYTES);
+        // Where all copies take seconds, the device is too slow for its caches to matter.
+        let is_slow = hot.figure().median_us * copies as f64 > SLOW_US;
+        if is_slow { None } else { Some(time(device, &cold, copies, &forced, settings.budget)?) }
+    } else {
+        None
+    };
+    let figure = hot.figure();
+    let of_cold = || Some(format!("cold: {}", cold.as_ref()?.judged().doubt()?));
+    let doubt = hot.judged().doubt().or_else(of_cold);
+    let order = match name {
+        FAST => case.op.fast.as_ref().map(|f| f.class),
+        name => case.op.variants.iter().find(|v| v.name == name).map(|v| v.class),
+    };
+    Ok(KernelLine {
+        op: case.op.name.to_string(),
+        shape: case.shape.clone(),
+        kernel: name.to_string(),
+        order: order.map_or(String::new(), |class| class.to_string()),
+        chosen: Some(name) == chosen(device, case)?,
+        check,
+        correct,
+        flops: case.cost.flops,
+        bytes: case.cost.bytes,
+        wall: hot.wall.figure(),
+        device: hot.device.as_ref().map(Sample::figure),
+        cold: cold.as_ref().map(Times::figure),
+        doubt,
+        gflops: case.cost.flops / figure.median_us / 1e3,
+        gigabytes: case.cost.bytes / figure.median_us / 1e3,
+        roof: None,
+    })
 }
 
 /// Measures whether the limits explain a kernel's time.

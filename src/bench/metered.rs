@@ -2,19 +2,40 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
 use crate::error::Result;
 use crate::executor::{Executor, Kernel, Run, Ticket, Values};
 use crate::ops::Buffer;
 use crate::plan::{Plan, SectionId, Sizes, TensorId};
 
+/// Counts what this thread computes, not what it sleeps: a driver may hold a submission back until the one before it is
+/// done (llvmpipe does), and that is no work of the host.
+pub struct HostClock(Started);
+
+// Windows counts a thread's time in steps of 15 ms only.
+#[cfg(unix)]
+type Started = cpu_time::ThreadTime;
+#[cfg(not(unix))]
+type Started = std::time::Instant;
+
+impl HostClock {
+    /// Counts from here, on this thread.
+    pub fn start() -> HostClock {
+        HostClock(Started::now())
+    }
+
+    /// Microseconds since the start.
+    pub fn elapsed_us(&self) -> f64 {
+        self.0.elapsed().as_secs_f64() * 1e6
+    }
+}
+
 /// What went through an executor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
-    /// Microseconds inside `submit` and `write`: encoding, and on the CPU the work itself.
+    /// Host time inside `submit` and `write`: encoding, and on the CPU the work itself.
     pub submit_us: f64,
-    /// Microseconds inside `wait`.
+    /// Host time inside `wait`.
     pub wait_us: f64,
     /// Submissions.
     pub submissions: usize,
@@ -44,9 +65,9 @@ impl Metered {
     /// Calls the executor, and counts its time.
     fn timed<R>(&self, call: impl FnOnce(&mut dyn Executor) -> R) -> R {
         let (executor, count) = &mut *self.shared.borrow_mut();
-        let began = Instant::now();
+        let began = HostClock::start();
         let result = call(&mut **executor);
-        count.submit_us += began.elapsed().as_secs_f64() * 1e6;
+        count.submit_us += began.elapsed_us();
         result
     }
 
@@ -92,9 +113,9 @@ impl Executor for Metered {
     }
 
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
-        let began = Instant::now();
+        let began = HostClock::start();
         let result = self.taking(|executor| executor.wait(ticket));
-        self.shared.borrow_mut().1.wait_us += began.elapsed().as_secs_f64() * 1e6;
+        self.shared.borrow_mut().1.wait_us += began.elapsed_us();
         result
     }
 

@@ -64,7 +64,7 @@ fn text(report: &Report) -> String {
         );
         report.runs.iter().for_each(|line| text += &run_text(line));
         text += "calls: dispatches of a token of all sequences (generate) or of a window; host us\n\
-                 is the host's time for it, waiting and computing not counted\n";
+                 is the host's time for one token, waiting and computing not counted\n";
     }
     for warning in report.warnings.iter().take(MOST_WARNINGS) {
         text += &wrapped(&format!("warning: {warning}"));
@@ -187,7 +187,7 @@ fn run_text(line: &RunLine) -> String {
         grouped(line.tokens_per_second),
         percent(line.wall.uncertainty()),
         line.dispatches,
-        three_digits(line.host_us_per_step),
+        three_digits(line.host_us_per_token),
         three_digits(line.gflops),
         bytes_in_words(line.memory_bytes),
     );
@@ -197,6 +197,9 @@ fn run_text(line: &RunLine) -> String {
         text += "\n";
     }
     line.profile.iter().for_each(|p| text += &profile_text(p));
+    if let Some(share) = line.profile_of_wall {
+        text += &format!("  these ops, each alone, add up to {} of the run\n", percent(share));
+    }
     text
 }
 
@@ -250,7 +253,7 @@ fn markdown(report: &Report) -> String {
         text += &format!("\n{}", footnote(report));
     }
     if !report.runs.is_empty() {
-        text += "\n| job | workload | batch | steps | tokens/s | +- | dispatches | host us/step | device us/step | GFLOP/s | of matrix rate | memory |\n";
+        text += "\n| job | workload | batch | steps | tokens/s | +- | dispatches | host us/token | device us/step | GFLOP/s | of matrix rate | memory |\n";
         text += "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     }
     for line in &report.runs {
@@ -263,7 +266,7 @@ fn markdown(report: &Report) -> String {
             grouped(line.tokens_per_second),
             percent(line.wall.uncertainty()),
             line.dispatches,
-            three_digits(line.host_us_per_step),
+            three_digits(line.host_us_per_token),
             line.device_us_per_step.map_or(String::new(), three_digits),
             three_digits(line.gflops),
             line.share_of_matrix_rate.map_or(String::new(), percent),
@@ -272,8 +275,11 @@ fn markdown(report: &Report) -> String {
     }
     for line in report.runs.iter().filter(|line| !line.profile.is_empty()) {
         text += &format!(
-            "\n{} {}, by op:\n\n| share | op | sizes | runs | time | GFLOP/s | GB/s |\n",
-            line.job, line.workload
+            "\n{} {}, by op{}:\n\n| share | op | sizes | runs | time | GFLOP/s | GB/s |\n",
+            line.job,
+            line.workload,
+            line.profile_of_wall
+                .map_or(String::new(), |share| format!(" (alone they add up to {} of the run)", percent(share)))
         );
         text += "|--:|---|---|--:|--:|--:|--:|\n";
         for p in &line.profile {

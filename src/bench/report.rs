@@ -158,9 +158,9 @@ pub struct RunLine {
     pub dispatches: usize,
     /// Submissions of a run.
     pub submissions: usize,
-    /// Microseconds of a run, over its steps, that the host was busy with scheduling, encoding and submitting: all that
-    /// it did not wait for the device. Where it is the device, its computing does not count.
-    pub host_us_per_step: f64,
+    /// Microseconds of a run, over all its tokens, that the host was busy with scheduling, encoding and submitting: all
+    /// that it did not wait for the device. Where it is the device, its computing does not count.
+    pub host_us_per_token: f64,
     /// Microseconds of a run, over its steps, that the device worked, where it measures that.
     pub device_us_per_step: Option<f64>,
     /// Bytes of weights, states and everything between.
@@ -176,6 +176,10 @@ pub struct RunLine {
     pub share_of_matrix_rate: Option<f64>,
     /// Where the time goes, if that was asked for.
     pub profile: Vec<ProfileLine>,
+    /// What the lines of the profile add up to, over the wall time: well below 1 where the host or its waiting takes
+    /// time, above it where ops are faster together than alone (on the CPU, steps that take their input products along).
+    #[serde(default)]
+    pub profile_of_wall: Option<f64>,
     /// What makes one doubt the figure.
     pub doubt: Option<String>,
 }

@@ -127,7 +127,7 @@ fn compare() -> Outcome {
         let wall = format!(r#"{{"median_us":{us},"low_us":{us},"high_us":{us},"spread":0,"runs":9}}"#);
         let run = format!(
             r#"{{"job":"score","workload":"{workload}","batch":1,"steps":1,"wall":{wall},"tokens_per_second":1,
-            "dispatches":1,"submissions":1,"host_us_per_step":0,"device_us_per_step":null,"memory_bytes":1,
+            "dispatches":1,"submissions":1,"host_us_per_token":0,"device_us_per_step":null,"memory_bytes":1,
             "flops":1,"gflops":1,"share_of_matrix_rate":null,"profile":[],"doubt":null}}"#
         );
         format!(r#"{{"gatefold":"0","runs":[{run}]}}"#)

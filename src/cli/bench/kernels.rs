@@ -7,9 +7,9 @@ use clap::Args;
 use super::lists::{Sizes, WorkloadArgs, sizes};
 use super::{CommonArgs, Within, WithinArgs, output, progress};
 use crate::bench::cases::{KernelCase, of_workload};
-use crate::bench::kernels::{Settings, compare_with, measure};
+use crate::bench::kernels::{Settings, chosen, compare_with, measure};
 use crate::bench::report::Report;
-use crate::bench::{Workload, limits};
+use crate::bench::{Workload, implementations, limits};
 use crate::error::{Error, Result};
 use crate::host::Device;
 use crate::plan::network::Shape;
@@ -74,37 +74,60 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
     let cases = cases(args, &device)?;
     progress("limits");
     report.limits = Some(limits::measure(&device, args.common.budget(SECONDS))?);
-    let settings =
-        Settings { budget: args.common.budget(SECONDS), cold: !args.hot, all_variants: !args.chosen, spoiled: None };
-    add_kernels(&mut report, &device, &cases, settings, within)?;
+    let settings = Settings { budget: args.common.budget(SECONDS), cold: !args.hot, spoiled: None };
+    let variants = if args.chosen { Variants::Chosen } else { Variants::All };
+    add_kernels(&mut report, &device, &cases, variants, settings, within)?;
     report.add_warnings();
     args.common.output.write(&report)?;
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures cases into a report that has limits.
+/// Which kernels of an op are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variants {
+    /// What the device takes by itself.
+    Chosen,
+    /// What it would not take, too.
+    All,
+}
+
+/// Measures cases into a report that has limits. What the device takes by itself comes first: where time is short, the
+/// picture of a network is whole before any other variant is looked at.
 pub(super) fn add_kernels(
     report: &mut Report,
     device: &Device,
     cases: &[KernelCase],
+    variants: Variants,
     settings: Settings,
     within: Within,
 ) -> Result<()> {
+    let (mut kernels, mut others) = (Vec::new(), Vec::new());
     for (i, case) in cases.iter().enumerate() {
-        if within.is_over() {
-            let (done, all) = (i, cases.len());
-            report.warnings.push(format!("the time was up after {done} of {all} ops; the others are not measured"));
-            break;
-        }
-        progress(&format!("kernels: {} of {}, {} {}", i + 1, cases.len(), case.op.name, case.shape));
-        for mut line in measure(device, case, settings)? {
-            if let Some(limits) = &report.limits {
-                compare_with(limits, &mut line);
-            }
-            report.kernels.push(line);
+        let chosen = chosen(device, case)?;
+        for name in implementations(device, case.op) {
+            if Some(name) == chosen { &mut kernels } else { &mut others }.push((i, name));
         }
     }
+    if variants == Variants::All {
+        kernels.append(&mut others);
+    }
+    let mut lines = Vec::new();
+    for (done, (i, name)) in kernels.iter().enumerate() {
+        let (case, all) = (&cases[*i], kernels.len());
+        if within.is_over() {
+            report.warnings.push(format!("the time was up after {done} of {all} kernels; the others are not measured"));
+            break;
+        }
+        progress(&format!("kernels: {} of {all}, {name} {}", done + 1, case.shape));
+        let mut line = measure(device, case, name, settings)?;
+        if let Some(limits) = &report.limits {
+            compare_with(limits, &mut line);
+        }
+        lines.push((i, line));
+    }
     progress("");
+    lines.sort_by_key(|(i, _)| *i);
+    report.kernels.extend(lines.into_iter().map(|(_, line)| line));
     Ok(())
 }
 
@@ -121,7 +144,7 @@ fn cases(args: &KernelsArgs, device: &Device) -> Result<Vec<KernelCase>> {
             for case in of_workload(&workload, args.window.into()) {
                 let is_wanted = args.filter.as_ref().is_none_or(|part| case.op.name.contains(part));
                 named |= is_wanted;
-                let runs_here = !crate::bench::implementations(device, case.op).is_empty();
+                let runs_here = !implementations(device, case.op).is_empty();
                 if is_wanted && runs_here && known.insert((case.op.name, case.shape.clone())) {
                     cases.push(case);
                 }

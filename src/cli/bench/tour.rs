@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::end_to_end::{PRESETS, add_runs};
-use super::kernels::add_kernels;
+use super::kernels::{Variants, add_kernels};
 use super::{CommonArgs, WithinArgs, output, progress};
 use crate::bench::cases::{KernelCase, of_workload};
 use crate::bench::end_to_end::{Job, Settings};
@@ -48,8 +48,9 @@ pub(super) fn run(args: &TourArgs) -> Result<ExitCode> {
         }
     }
     let budget = args.common.budget(short);
-    let settings = kernels::Settings { budget, cold: !args.quick, all_variants: args.quick, spoiled: args.spoil };
-    add_kernels(&mut report, &device, &cases, settings, within)?;
+    let settings = kernels::Settings { budget, cold: !args.quick, spoiled: args.spoil };
+    let variants = if args.quick { Variants::All } else { Variants::Chosen };
+    add_kernels(&mut report, &device, &cases, variants, settings, within)?;
     let budget = args.common.budget(if args.quick { 0.05 } else { 2.0 });
     let settings = Settings { budget, profile: false, forced: Vec::new() };
     add_runs(&mut report, &device, &Job::ALL, &of_jobs, &settings, within)?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::kernels::SECONDS;
 use super::lists::WorkloadArgs;
-use super::progress;
+use super::{WithinArgs, progress};
 use crate::bench::Budget;
 use crate::bench::cases::of_workload;
 use crate::bench::tune::{Finding, Tuner};
@@ -29,6 +29,9 @@ pub(super) struct TuneArgs {
     #[arg(long, value_name = "S", value_parser = super::seconds)]
     seconds: Option<f64>,
 
+    #[command(flatten)]
+    within: WithinArgs,
+
     /// Print what was found, and keep nothing
     #[arg(long)]
     dry_run: bool,
@@ -38,6 +41,7 @@ pub(super) struct TuneArgs {
 }
 
 pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
+    let within = args.within.start();
     let workloads = args.workload.read(&super::end_to_end::PRESETS)?;
     // Without the choices of another time: they are what is measured.
     let options = |_: &_| DeviceOptions { timestamps: true, ..Default::default() };
@@ -49,11 +53,16 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
     let mut tuner = Tuner::new(gpu.clone(), Budget::seconds(args.seconds.unwrap_or(SECONDS)));
     // What other workloads were tuned for stays.
     let mut choices = host::choices(&gpu.info);
-    let mut path = None;
+    let (mut path, mut broke_off) = (None, false);
     let mut known = std::collections::BTreeSet::new();
     for case in workloads.iter().flat_map(|workload| of_workload(workload, args.window.into())) {
         if case.op.variants.len() < 2 || !known.insert((case.op.name, case.shape.clone())) {
             continue;
+        }
+        if within.is_over() {
+            crate::cli::say("the time was up: the ops that follow were not looked at");
+            broke_off = true;
+            break;
         }
         progress(&format!("{} {}", case.op.name, case.shape));
         let found = tuner.tune(&case)?;
@@ -68,7 +77,7 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
     }
     match path {
         Some(path) => crate::cli::say(&format!("{} choices are in {}", choices.len(), path.display())),
-        None if args.dry_run => {}
+        None if args.dry_run || broke_off => {}
         None => crate::cli::say("no op of these workloads has kernels to choose from on this device"),
     }
     Ok(ExitCode::SUCCESS)
