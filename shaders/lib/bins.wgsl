@@ -1,5 +1,5 @@
-// 256 bins that hold whole numbers of 64 bits. All lanes of a workgroup of 256 add to them; then they are summed up, from
-// the highest one down.
+// 256 bins that hold whole numbers of 64 bits. All lanes of a workgroup of 256 add to them; then they are summed up,
+// from the highest one down.
 // import: wide
 
 var<workgroup> bins_low: array<atomic<u32>, 256>;

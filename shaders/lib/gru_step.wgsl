@@ -1,5 +1,5 @@
-// What the kernels of gru_step bind; src/ops/gru_step.rs has the equations. The kernel declares `Units`: f32, or vec4<f32>
-// where an invocation computes quads of units.
+// What the kernels of gru_step bind; src/ops/gru_step.rs has the equations. The kernel declares `Units`: f32, or
+// vec4<f32> where an invocation computes quads of units.
 
 struct Params {
     rows: u32,

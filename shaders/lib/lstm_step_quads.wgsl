@@ -1,7 +1,8 @@
 // The end of an LSTM step, in the kernels whose invocations compute a quad of units.
 // import: lstm_step, lstm_quads
 
-/// Writes a row's states from its pre-activations and, where they are wanted, the activated gates over the input product.
+/// Writes a row's states from its pre-activations and, where they are wanted, the activated gates over the input
+/// product.
 fn finish_row(row: u32, first: u32, before: QuadGates) {
     if !writes(row) {
         return;
