@@ -1,29 +1,9 @@
 // One GRU step with its input product. A workgroup computes 64 units of four rows, an invocation one unit.
 // Rows whose input row lies in another part of the source are computed and not written.
-// import: index, math, product, decode_source, gru, gru_recurrent, state_rows
+// import: index, math, product, gru, gru_recurrent, state_rows, gru_decode
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    hidden: u32,
-    x_row: u32,
-    gather: u32,
-    h_read_row: u32,
-    h_write_row: u32,
-    unit_first: u32,
-    unit_len: u32,
-    source_first: u32,
-    source_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var<storage, read> w_ih: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> w_hh: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> b_ih: array<f32>;
-@group(0) @binding(5) var<storage, read> b_hh: array<f32>;
-@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
+/// The units of a row that an invocation computes.
+alias Units = f32;
 
 /// b_ih + W_ih x of one unit, for the input rows that start at x_at, in vec4s.
 fn input_gates(x_at: vec4<u32>, local: u32) -> Gates {

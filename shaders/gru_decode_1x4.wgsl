@@ -1,33 +1,9 @@
 // One GRU step with its input product, in registers alone: an invocation computes a quad of units of one row.
 // A row whose input row lies in another part of the source is left to the dispatch of that part.
-// import: index, math, product, decode_source, gru_row
+// import: index, math, product, gru_row, gru_decode
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    hidden: u32,
-    x_row: u32,
-    gather: u32,
-    h_read_row: u32,
-    h_write_row: u32,
-    unit_first: u32,
-    unit_len: u32,
-    source_first: u32,
-    source_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var<storage, read> w_ih: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> w_hh: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> b_ih: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> b_hh: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
-
-fn input_weights(at: vec4<u32>) -> mat4x4<f32> {
-    return mat4x4<f32>(w_ih[at.x], w_ih[at.y], w_ih[at.z], w_ih[at.w]);
-}
+/// The units of a row that an invocation computes.
+alias Units = vec4<f32>;
 
 /// b_ih + W_ih x for the input row that starts at x_at, in vec4s.
 fn input_gates(x_at: u32, quad: u32, first: u32) -> QuadGates {

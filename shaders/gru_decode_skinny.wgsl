@@ -1,29 +1,9 @@
 // One GRU step with its input product for few rows: a workgroup computes 16 units of one row in 16 slices.
 // A row whose input row lies in another part of the source is computed and not written.
-// import: index, math, product, decode_source, gru, slices, gru_slices, state_row
+// import: index, math, product, gru, slices, gru_slices, state_row, gru_decode
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    hidden: u32,
-    x_row: u32,
-    gather: u32,
-    h_read_row: u32,
-    h_write_row: u32,
-    unit_first: u32,
-    unit_len: u32,
-    source_first: u32,
-    source_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var<storage, read> w_ih: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> w_hh: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> b_ih: array<f32>;
-@group(0) @binding(5) var<storage, read> b_hh: array<f32>;
-@group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
+/// The units of a row that an invocation computes.
+alias Units = f32;
 
 /// b_ih + W_ih x of one unit, for the input row that starts at x_at, in vec4s.
 fn input_gates(x_at: u32, local: u32, lane: u32) -> vec4<f32> {

@@ -1,45 +1,13 @@
 // One GRU step whose input product is there. A workgroup computes 64 units of four rows, an invocation one unit.
-// import: index, math, product, gru, gru_recurrent, state_rows
+// import: index, math, product, gru, gru_recurrent, state_rows, gru_step_units
 
-struct Params {
-    rows: u32,
-    hidden: u32,
-    gx_row: u32,
-    h_read_row: u32,
-    h_write_row: u32,
-    keep_gates: u32,
-    unit_first: u32,
-    unit_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read_write> gates: array<f32>;
-@group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b_hh: array<f32>;
-@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> candidate: array<f32>;
-
-/// Whether this dispatch writes a row's state.
-fn writes(row: u32) -> bool {
-    return row < params.rows;
-}
+/// The units of a row that an invocation computes.
+alias Units = f32;
 
 /// Input product of one gate and four rows.
 fn gate(number: u32, rows: vec4<u32>, unit: u32) -> vec4<f32> {
     let at = ((params.gx_row + rows) * 3u + number) * (quads(params.hidden) * 4u) + unit;
     return vec4(gates[at.x], gates[at.y], gates[at.z], gates[at.w]);
-}
-
-/// Leaves the activated gates of one row and unit where their input product was, and the recurrent part of n.
-fn keep(row: u32, unit: u32, rzn: vec3<f32>, recurrent: f32) {
-    if row < params.rows {
-        let stride = quads(params.hidden) * 4u;
-        let at = (params.gx_row + row) * 3u * stride + unit;
-        gates[at] = rzn.x;
-        gates[at + stride] = rzn.y;
-        gates[at + 2u * stride] = rzn.z;
-        candidate[(params.gx_row + row) * stride + unit] = recurrent;
-    }
 }
 
 @compute @workgroup_size(64)

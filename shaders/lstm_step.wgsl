@@ -1,48 +1,14 @@
 // One LSTM step whose input product is there. A workgroup computes 64 units of four rows, an invocation one unit.
-// import: index, math, product, lstm, lstm_recurrent, lstm_finish, state_rows
+// import: index, math, product, lstm, lstm_recurrent, lstm_finish, state_rows, lstm_step_units
 
-struct Params {
-    rows: u32,
-    hidden: u32,
-    gx_row: u32,
-    h_read_row: u32,
-    h_write_row: u32,
-    c_read_row: u32,
-    c_write_row: u32,
-    keep_gates: u32,
-    unit_first: u32,
-    unit_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read_write> gates: array<f32>;
-@group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b_hh: array<f32>;
-@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;
-
-/// Whether this dispatch writes a row's state.
-fn writes(row: u32) -> bool {
-    return row < params.rows;
-}
+/// The units of a row that an invocation computes.
+alias Units = f32;
 
 /// Input product + b_hh of one gate and four rows.
 fn gate(number: u32, rows: vec4<u32>, unit: u32) -> vec4<f32> {
     let stride = quads(params.hidden) * 4u;
     let at = ((params.gx_row + rows) * 4u + number) * stride + unit;
     return vec4(gates[at.x], gates[at.y], gates[at.z], gates[at.w]) + b_hh[number * stride + unit];
-}
-
-/// Leaves the activated gates of one row and unit where their input product was.
-fn keep(row: u32, unit: u32, ifgo: vec4<f32>) {
-    if row < params.rows {
-        let stride = quads(params.hidden) * 4u;
-        let at = (params.gx_row + row) * 4u * stride + unit;
-        gates[at] = ifgo.x;
-        gates[at + stride] = ifgo.y;
-        gates[at + 2u * stride] = ifgo.z;
-        gates[at + 3u * stride] = ifgo.w;
-    }
 }
 
 @compute @workgroup_size(64)

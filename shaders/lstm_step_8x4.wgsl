@@ -1,25 +1,8 @@
 // One LSTM step whose input product is there, in registers alone: an invocation computes a quad of units of eight rows.
-// import: index, math, product, lstm_tile
+// import: index, math, product, lstm_tile, lstm_step_quads
 
-struct Params {
-    rows: u32,
-    hidden: u32,
-    gx_row: u32,
-    h_read_row: u32,
-    h_write_row: u32,
-    c_read_row: u32,
-    c_write_row: u32,
-    keep_gates: u32,
-    unit_first: u32,
-    unit_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read_write> gates: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b_hh: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> c: array<vec4<f32>>;
+/// The units of a row that an invocation computes.
+alias Units = vec4<f32>;
 
 /// Input product + b_hh of one gate.
 fn gate(number: u32, rows: Places, quad: u32) -> Tile {
@@ -32,24 +15,6 @@ fn gate(number: u32, rows: Places, quad: u32) -> Tile {
         by_k(gates[high.x], gates[high.y], gates[high.z], gates[high.w]),
     );
     return plus_tile(input, same_rows(b_hh[number * depth + quad]));
-}
-
-/// Writes a row's states from its pre-activations and, where they are wanted, the activated gates over the input product.
-fn finish_row(row: u32, first: u32, before: QuadGates) {
-    if row >= params.rows {
-        return;
-    }
-    let own = activated(before);
-    if params.keep_gates == 1u {
-        let depth = quads(params.hidden);
-        let at = (params.gx_row + row) * 4u * depth + (params.unit_first + first) / 4u;
-        let is_live = live(first, params.unit_len);
-        gates[at] = select(vec4(0.0), own.i, is_live);
-        gates[at + depth] = select(vec4(0.0), own.f, is_live);
-        gates[at + 2u * depth] = select(vec4(0.0), own.g, is_live);
-        gates[at + 3u * depth] = select(vec4(0.0), own.o, is_live);
-    }
-    write_states(own, row, first, params.c_read_row, params.c_write_row);
 }
 
 @compute @workgroup_size(8)

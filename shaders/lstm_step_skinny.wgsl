@@ -1,47 +1,13 @@
 // One LSTM step for few rows, its input product there: a workgroup computes 16 units of one row in 16 slices.
-// import: index, math, product, lstm, slices, lstm_slices, state_row
+// import: index, math, product, lstm, slices, lstm_slices, state_row, lstm_step_units
 
-struct Params {
-    rows: u32,
-    hidden: u32,
-    gx_row: u32,
-    h_read_row: u32,
-    h_write_row: u32,
-    c_read_row: u32,
-    c_write_row: u32,
-    keep_gates: u32,
-    unit_first: u32,
-    unit_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read_write> gates: array<f32>;
-@group(0) @binding(1) var<storage, read> w_hh: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b_hh: array<f32>;
-@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;
-
-/// Whether this dispatch writes a row's state.
-fn writes(row: u32) -> bool {
-    return row < params.rows;
-}
+/// The units of a row that an invocation computes.
+alias Units = f32;
 
 /// Input product + b_hh of one gate.
 fn gate(number: u32, row: u32, unit: u32) -> f32 {
     let stride = quads(params.hidden) * 4u;
     return gates[((params.gx_row + row) * 4u + number) * stride + unit] + b_hh[number * stride + unit];
-}
-
-/// Leaves the activated gates of one row and unit where their input product was.
-fn keep(row: u32, unit: u32, ifgo: vec4<f32>) {
-    if row < params.rows {
-        let stride = quads(params.hidden) * 4u;
-        let at = (params.gx_row + row) * 4u * stride + unit;
-        gates[at] = ifgo.x;
-        gates[at + stride] = ifgo.y;
-        gates[at + 2u * stride] = ifgo.z;
-        gates[at + 3u * stride] = ifgo.w;
-    }
 }
 
 @compute @workgroup_size(256)

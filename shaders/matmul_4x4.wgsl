@@ -2,24 +2,6 @@
 // A workgroup covers 16 rows and 64 columns. Columns q count through all gates of the part: q = g n_len + n.
 // import: index, matmul, product
 
-/// Writes the sums of a column for rows row .. row + 3, as far as there are such rows and columns.
-fn store(q: u32, row: u32, sums: vec4<f32>) {
-    if q >= params.groups * params.n_len {
-        return;
-    }
-    // Where y is cut, the part's columns are the buffer's.
-    let is_cut = (params.flags & 4u) != 0u;
-    let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
-    let n = q % params.n_len + select(params.n_first, 0u, is_cut);
-    let at = ((params.y_row + row) * params.groups + q / params.n_len) * stride + n;
-    let step = params.groups * stride;
-    let left = params.rows - row;
-    y[at] = sums.x;
-    if left > 1u { y[at + step] = sums.y; }
-    if left > 2u { y[at + 2u * step] = sums.z; }
-    if left > 3u { y[at + 3u * step] = sums.w; }
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let columns = params.groups * params.n_len;
@@ -57,8 +39,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         y2 += s2;
         y3 += s3;
     }
-    store(q.x, row, y0);
-    store(q.y, row, y1);
-    store(q.z, row, y2);
-    store(q.w, row, y3);
+    store_rows(q.x, row, y0);
+    store_rows(q.y, row, y1);
+    store_rows(q.z, row, y2);
+    store_rows(q.w, row, y3);
 }

@@ -9,14 +9,6 @@ fn inputs(at: Places, k: u32) -> Tile {
     );
 }
 
-/// Writes a column of four rows.
-fn store_rows(q: u32, row: u32, sums: vec4<f32>) {
-    store(q, row, sums.x);
-    store(q, row + 1u, sums.y);
-    store(q, row + 2u, sums.z);
-    store(q, row + 3u, sums.w);
-}
-
 fn store_tile(q: u32, row: u32, sums: Tile) {
     store_rows(q, row, sums.low[0]);
     store_rows(q + 1u, row, sums.low[1]);

@@ -25,29 +25,13 @@ fn plus(a: Column, b: Column) -> Column {
 
 /// The bias of a column: what its sums start from.
 fn start(q: u32) -> Column {
-    let at = min(q, params.groups * params.n_len - 1u);
-    let b = bias[at / params.n_len * quads(params.outputs) * 4u + params.n_first + at % params.n_len];
+    let b = bias_of(min(q, params.groups * params.n_len - 1u));
     return Column(vec4(b), vec4(b));
 }
 
-fn store_row(q: u32, row: u32, value: f32) {
-    if row < params.rows && q < params.groups * params.n_len {
-        let is_cut = (params.flags & 4u) != 0u;
-        let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
-        let n = q % params.n_len + select(params.n_first, 0u, is_cut);
-        y[((params.y_row + row) * params.groups + q / params.n_len) * stride + n] = value;
-    }
-}
-
-fn store(q: u32, row: u32, sums: Column) {
-    store_row(q, row, sums.low.x);
-    store_row(q, row + 1u, sums.low.y);
-    store_row(q, row + 2u, sums.low.z);
-    store_row(q, row + 3u, sums.low.w);
-    store_row(q, row + 4u, sums.high.x);
-    store_row(q, row + 5u, sums.high.y);
-    store_row(q, row + 6u, sums.high.z);
-    store_row(q, row + 7u, sums.high.w);
+fn store_column(q: u32, row: u32, sums: Column) {
+    store_rows(q, row, sums.low);
+    store_rows(q, row + 4u, sums.high);
 }
 
 /// Loads x[64 rows, 16 k] and w[16 k, 64 columns]; zeros beyond the last k, the last row and column repeated.
@@ -125,12 +109,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         y7 = plus(y7, s7);
     }
     let row = first_row + own_row;
-    store(q, row, y0);
-    store(q + 8u, row, y1);
-    store(q + 16u, row, y2);
-    store(q + 24u, row, y3);
-    store(q + 32u, row, y4);
-    store(q + 40u, row, y5);
-    store(q + 48u, row, y6);
-    store(q + 56u, row, y7);
+    store_column(q, row, y0);
+    store_column(q + 8u, row, y1);
+    store_column(q + 16u, row, y2);
+    store_column(q + 24u, row, y3);
+    store_column(q + 32u, row, y4);
+    store_column(q + 40u, row, y5);
+    store_column(q + 48u, row, y6);
+    store_column(q + 56u, row, y7);
 }

@@ -1,11 +1,6 @@
 // d_x (+)= dy w, in registers only: an invocation computes four rows of two vec4s of k, eight vec4s apart.
 // A workgroup covers 32 rows and 64 k.
-// import: index, product, output_gradient, input_gradient
-
-/// Rows n of w as far as there are any, at one vec4 of k. Terms beyond the last n are zeros times its weights.
-fn weights(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(w[w_at.x + k], w[w_at.y + k], w[w_at.z + k], w[w_at.w + k]);
-}
+// import: index, product, input_gradient
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -43,8 +38,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var n4 = block; n4 < min(block + BLOCK, terms); n4++) {
                 let n = min(vec4(n4 * 4u) + vec4(0u, 1u, 2u, 3u), vec4(params.n_len - 1u));
                 let w_at = (first + n) * width;
-                let left = weights(w_at, w_k.x);
-                let right = weights(w_at, w_k.y);
+                let left = w_rows(w_at, w_k.x);
+                let right = w_rows(w_at, w_k.y);
                 let d0 = dy[at.x + n4];
                 let d1 = dy[at.y + n4];
                 let d2 = dy[at.z + n4];

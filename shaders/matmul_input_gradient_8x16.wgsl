@@ -1,10 +1,5 @@
 // d_x (+)= dy w in registers alone: an invocation computes eight rows of four vec4s of k. Column r of a tile is a row here.
-// import: index, product, output_gradient, input_gradient, tile
-
-/// Rows n of w as far as there are any, at one vec4 of k. Terms beyond the last n are zeros times its weights.
-fn weights(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(w[w_at.x + k], w[w_at.y + k], w[w_at.z + k], w[w_at.w + k]);
-}
+// import: index, product, input_gradient, tile
 
 /// Four n of eight rows of dy.
 fn gradients(at: Places, n4: u32) -> Tile {
@@ -12,11 +7,6 @@ fn gradients(at: Places, n4: u32) -> Tile {
         mat4x4<f32>(dy[at.low.x + n4], dy[at.low.y + n4], dy[at.low.z + n4], dy[at.low.w + n4]),
         mat4x4<f32>(dy[at.high.x + n4], dy[at.high.y + n4], dy[at.high.z + n4], dy[at.high.w + n4]),
     );
-}
-
-/// acc + the terms of four n.
-fn add_terms(d: Tile, w: mat4x4<f32>, acc: Tile) -> Tile {
-    return Tile(fma_columns(d.low, w, acc.low), fma_columns(d.high, w, acc.high));
 }
 
 /// What the sums of eight rows start from.
@@ -67,10 +57,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let n = min(vec4(n4 * 4u) + vec4(0u, 1u, 2u, 3u), vec4(params.n_len - 1u));
                 let w_at = (first_w + n) * width;
                 let d = gradients(at, n4);
-                s0 = add_terms(d, weights(w_at, w_k.x), s0);
-                s1 = add_terms(d, weights(w_at, w_k.y), s1);
-                s2 = add_terms(d, weights(w_at, w_k.z), s2);
-                s3 = add_terms(d, weights(w_at, w_k.w), s3);
+                s0 = add_terms(d, w_rows(w_at, w_k.x), s0);
+                s1 = add_terms(d, w_rows(w_at, w_k.y), s1);
+                s2 = add_terms(d, w_rows(w_at, w_k.z), s2);
+                s3 = add_terms(d, w_rows(w_at, w_k.w), s3);
             }
             x0 = plus_tile(x0, s0);
             x1 = plus_tile(x1, s1);

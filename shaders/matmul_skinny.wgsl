@@ -13,10 +13,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let q = group.x * 16u + lane % 16u;
     let w_at = min(q, columns - 1u);
     let x_at = (params.x_row + group.y) * depth;
-    let g = w_at / params.n_len;
-    let n = w_at % params.n_len;
 
-    var total = bias[g * quads(params.outputs) * 4u + params.n_first + n];
+    var total = bias_of(w_at);
     for (var round = 0u; round < blocks; round += 16u) {
         let first = (round + slice) * BLOCK;
         var sum = 0.0;
@@ -32,10 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    if slice == 0u && q < columns {
-        let is_cut = (params.flags & 4u) != 0u;
-        let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
-        let column = n + select(params.n_first, 0u, is_cut);
-        y[((params.y_row + group.y) * params.groups + g) * stride + column] = total;
+    if slice == 0u {
+        store(q, group.y, total);
     }
 }

@@ -31,3 +31,17 @@ fn add_later(start: vec4<f32>, group: vec3<u32>, lane: u32) -> vec4<f32> {
     }
     return total;
 }
+
+/// The step backwards for the quads of the first slice. All lanes come here: `add_later` has barriers.
+fn step_backward(group: vec3<u32>, lane: u32) {
+    let quad = group.x * 8u + lane % 8u;
+    let live = lane < 8u && quad < quads(params.hidden);
+    var start = vec4(0.0);
+    if live {
+        start = start_of(group.y, quad);
+    }
+    let d = add_later(start, group, lane);
+    if live {
+        finish(group.y, quad, d);
+    }
+}

@@ -42,3 +42,18 @@ fn add_later(start: vec4<f32>, group: vec3<u32>, lane: u32) -> vec4<f32> {
     }
     return total;
 }
+
+/// The step backwards for the lane's own row and quad. All lanes come here: `add_later` has barriers.
+fn step_backward(group: vec3<u32>, lane: u32) {
+    let row = group.y * 4u + lane / 16u;
+    let quad = group.x * 16u + lane % 16u;
+    let live = row < params.rows && quad < quads(params.hidden);
+    var start = vec4(0.0);
+    if live {
+        start = start_of(row, quad);
+    }
+    let d = add_later(start, group, lane);
+    if live {
+        finish(row, quad, d);
+    }
+}

@@ -30,11 +30,6 @@ fn later_rows(g: u32, at: vec4<u32>) -> mat4x4<f32> {
     return mat4x4<f32>(later(g, at.x), later(g, at.y), later(g, at.z), later(g, at.w));
 }
 
-/// acc + the terms of four n.
-fn add_terms(d: Tile, w: mat4x4<f32>, acc: Tile) -> Tile {
-    return Tile(fma_columns(d.low, w, acc.low), fma_columns(d.high, w, acc.high));
-}
-
 /// Leaves eight rows' sums in dh, from where `finish` goes on with them.
 fn hand_over(row: u32, quad: u32, sums: Tile) {
     hand_over_row(row, quad, sums.low[0]);

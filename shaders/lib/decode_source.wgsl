@@ -1,4 +1,5 @@
-// Where a decode step finds its input rows. The kernel declares ids: array<u32> and the parameters of a decode op.
+// Where a decode step finds its input rows, and their weights. The kernel declares ids: array<u32>,
+// w_ih: array<vec4<f32>> and the parameters of a decode op.
 
 /// The row of the source that is a row's input.
 fn source_row(row: u32) -> u32 {
@@ -17,4 +18,9 @@ fn writes(row: u32) -> bool {
 fn input_at(row: u32) -> u32 {
     let local = select(source_row(row) - params.source_first, 0u, !writes(row));
     return local * quads(params.inputs);
+}
+
+/// Four k of a quad's units of one gate.
+fn input_weights(at: vec4<u32>) -> mat4x4<f32> {
+    return mat4x4<f32>(w_ih[at.x], w_ih[at.y], w_ih[at.z], w_ih[at.w]);
 }

@@ -1,9 +1,5 @@
-// Input rows and weights of a decode step for eight rows. The kernel declares source, w_ih: array<vec4<f32>>.
+// The input rows of a decode step for eight rows. The kernel declares source: array<vec4<f32>>.
 // import: decode_source, tile
-
-fn input_weights(at: vec4<u32>) -> mat4x4<f32> {
-    return mat4x4<f32>(w_ih[at.x], w_ih[at.y], w_ih[at.z], w_ih[at.w]);
-}
 
 /// Where eight input rows begin.
 fn inputs_at(rows: Places) -> Places {

@@ -1,6 +1,6 @@
 // The search for a key digit by digit: in each round the tokens that agree with the digits found so far go into 256
 // bins, by their next digit, and the bin in which the wanted count or mass is reached is the digit.
-// import: wide
+// import: wide, bins
 
 /// What is known of a row between rounds.
 struct Search {
@@ -17,18 +17,6 @@ struct Search {
 
 var<workgroup> search: Search;
 var<workgroup> most: atomic<u32>;
-var<workgroup> bins_low: array<atomic<u32>, 256>;
-var<workgroup> bins_high: array<atomic<u32>, 256>;
-var<workgroup> bins: array<vec2<u32>, 256>;
-/// Sums of 16 neighbouring bins each.
-var<workgroup> blocks: array<vec2<u32>, 16>;
-
-const BLOCKS: u32 = 16u;
-const BLOCK: u32 = 16u;
-
-/// What a lane has for one bin and has not given up yet: neighbours often fall into one, and atomics take turns.
-var<private> pending_bin: u32;
-var<private> pending: vec2<u32>;
 /// The largest high word that a lane has seen.
 var<private> largest: u32;
 
@@ -66,17 +54,6 @@ fn weight(high: u32) -> vec2<u32> {
     return vec2(u32((e - whole) * 4294967296.0), u32(whole));
 }
 
-fn give_up_pending() {
-    if pending.x != 0u || pending.y != 0u {
-        let before = atomicAdd(&bins_low[pending_bin], pending.x);
-        let high = pending.y + select(0u, 1u, before + pending.x < before);
-        if high != 0u {
-            atomicAdd(&bins_high[pending_bin], high);
-        }
-    }
-    pending = vec2(0u);
-}
-
 /// Counts a token in this round, or weighs it.
 fn take(key: vec2<u32>, round: u32) {
     let level = round % levels();
@@ -95,12 +72,7 @@ fn take(key: vec2<u32>, round: u32) {
         }
         amount = weight(key.y);
     }
-    let bin = (word >> shift) & 255u;
-    if bin != pending_bin {
-        give_up_pending();
-        pending_bin = bin;
-    }
-    pending = wide_add(pending, amount);
+    add_to_bin((word >> shift) & 255u, amount);
 }
 
 /// The share of a total, in units of 2^-32, that is to be reached: something of it at least.
@@ -123,18 +95,7 @@ fn begin_search(kept: vec2<u32>) {
 fn settle(works: bool, lane: u32, round: u32, top_k: u32, top_p: u32) {
     let level = round % levels();
     var rest = search.rest;
-    if works {
-        bins[lane] = vec2(atomicLoad(&bins_low[lane]), atomicLoad(&bins_high[lane]));
-    }
-    workgroupBarrier();
-    if works && lane < BLOCKS {
-        var sum = vec2(0u);
-        for (var i = 0u; i < BLOCK; i++) {
-            sum = wide_add(sum, bins[lane * BLOCK + i]);
-        }
-        blocks[lane] = sum;
-    }
-    workgroupBarrier();
+    sum_up_bins(works, lane);
     if !works {
         return;
     }
@@ -144,24 +105,10 @@ fn settle(works: bool, lane: u32, round: u32, top_k: u32, top_p: u32) {
             rest = share(sum_of_blocks(0u), top_p);
         }
     }
-    let block = lane / BLOCK;
-    var higher = sum_of_blocks(block + 1u);
-    for (var i = 0u; i < BLOCK; i++) {
-        let bin = block * BLOCK + i;
-        higher = wide_add(higher, select(vec2(0u), bins[bin], bin > lane));
-    }
+    let higher = sum_above(lane);
     if at_least(wide_add(higher, bins[lane]), rest) && !at_least(higher, rest) {
         let digit = lane << shift_of(level);
         search.rest = wide_sub(rest, higher);
         search.found |= select(vec2(0u, digit), vec2(digit, 0u), level >= 4u);
     }
-}
-
-/// What lies in a block and all above it.
-fn sum_of_blocks(first: u32) -> vec2<u32> {
-    var sum = vec2(0u);
-    for (var block = 0u; block < BLOCKS; block++) {
-        sum = wide_add(sum, select(vec2(0u), blocks[block], block >= first));
-    }
-    return sum;
 }

@@ -1,22 +1,6 @@
 // What the kernels of matmul_input_gradient bind and share; the op's file has the equation.
+// import: product_gradient
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    outputs: u32,
-    groups: u32,
-    y_row: u32,
-    x_row: u32,
-    y_groups: u32,
-    y_group: u32,
-    w_group: u32,
-    accumulate: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> d_x: array<vec4<f32>>;
 
@@ -24,6 +8,11 @@ struct Params {
 fn w_row(g: u32) -> u32 {
     let n = select(params.outputs, params.n_len, is_cut(1u));
     return (params.w_group + g) * n + select(params.n_first, 0u, is_cut(1u));
+}
+
+/// Rows n of w as far as there are any, at one vec4 of k. Terms beyond the last n are zeros times its weights.
+fn w_rows(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(w[w_at.x + k], w[w_at.y + k], w[w_at.z + k], w[w_at.w + k]);
 }
 
 /// What the sums of a vec4 of k start from.

@@ -1,10 +1,6 @@
 // The recurrent products of a quad of units of one row. The kernel declares h and w_hh: array<vec4<f32>> and parameter
 // hidden; w_hh lies in panels.
-// import: lstm_quads, panels
-
-fn recurrent_weights(at: vec4<u32>) -> mat4x4<f32> {
-    return mat4x4<f32>(w_hh[at.x], w_hh[at.y], w_hh[at.z], w_hh[at.w]);
-}
+// import: recurrent, lstm_quads, panels
 
 /// gates + W_hh h for the row of h that starts at h_at, in vec4s.
 fn add_recurrent(before: QuadGates, h_at: u32, first: u32) -> QuadGates {

@@ -1,6 +1,6 @@
 // The recurrent products of a quad of units of eight rows, and what follows from them. The kernel declares h and
 // w_hh: array<vec4<f32>> and parameters hidden and unit_len, and `finish_row(row, first, gates)`.
-// import: tile, lstm_quads
+// import: recurrent, lstm_quads
 
 struct TileGates {
     i: Tile,
@@ -11,18 +11,6 @@ struct TileGates {
 
 fn plus_tiles(a: TileGates, b: TileGates) -> TileGates {
     return TileGates(plus_tile(a.i, b.i), plus_tile(a.f, b.f), plus_tile(a.g, b.g), plus_tile(a.o, b.o));
-}
-
-fn recurrent_weights(at: vec4<u32>) -> mat4x4<f32> {
-    return mat4x4<f32>(w_hh[at.x], w_hh[at.y], w_hh[at.z], w_hh[at.w]);
-}
-
-/// Four k of eight rows of h.
-fn states_before(at: Places, k: u32) -> Tile {
-    return Tile(
-        by_k(h[at.low.x + k], h[at.low.y + k], h[at.low.z + k], h[at.low.w + k]),
-        by_k(h[at.high.x + k], h[at.high.y + k], h[at.high.z + k], h[at.high.w + k]),
-    );
 }
 
 /// gates + W_hh h for the rows of h that start at h_at, in vec4s.

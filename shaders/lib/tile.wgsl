@@ -52,3 +52,9 @@ fn fma_columns(a: mat4x4<f32>, b: mat4x4<f32>, acc: mat4x4<f32>) -> mat4x4<f32> 
 fn fma_tile(w: mat4x4<f32>, x: Tile, acc: Tile) -> Tile {
     return Tile(fma_columns(w, x.low, acc.low), fma_columns(w, x.high, acc.high));
 }
+
+/// The same for tiles with a row in each column: acc + the terms of four n. d.low[r] holds a row's factors, w[n] those of
+/// four units.
+fn add_terms(d: Tile, w: mat4x4<f32>, acc: Tile) -> Tile {
+    return Tile(fma_columns(d.low, w, acc.low), fma_columns(d.high, w, acc.high));
+}

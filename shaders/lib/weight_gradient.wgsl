@@ -1,23 +1,7 @@
 // What the kernels of matmul_weight_gradient bind and share; the op's file has the equation. Sums of four outputs n of
 // one vec4 of k are a matrix: a column for each n.
+// import: product_gradient
 
-struct Params {
-    rows: u32,
-    inputs: u32,
-    outputs: u32,
-    groups: u32,
-    y_row: u32,
-    x_row: u32,
-    y_groups: u32,
-    y_group: u32,
-    w_group: u32,
-    accumulate: u32,
-    n_first: u32,
-    n_len: u32,
-    flags: u32,
-}
-
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
 

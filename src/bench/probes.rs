@@ -4,7 +4,7 @@
 //! [`crate::ops::TABLE`]. Their kernels are in `shaders/limits`.
 
 use crate::cpu::{Fast, fast};
-use crate::ops::{Adapters, Args, Cost, OpRow, Operand, OrderClass, Real, Requires, Variant, folded};
+use crate::ops::{Args, Cost, OpRow, Operand, OrderClass, Real, Requires, Variant, folded};
 
 /// `y = x`; x and y `[4 N]`, N = quads.
 pub static COPY: OpRow = OpRow {
@@ -13,13 +13,9 @@ pub static COPY: OpRow = OpRow {
     reference_f32: copy::<f32>,
     reference_f64: copy::<f64>,
     fast: Some(Fast { run: fast::copy, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "limits/copy",
-        source: crate::wgsl!("limits/copy"),
-        requires: Requires::invocations(256),
-        groups: |w| folded(w[0].div_ceil(256)),
-        ..PROBE
-    }],
+    variants: &[
+        Variant::new(crate::kernel!("limits/copy"), Requires::invocations(256)).groups(|w| folded(w[0].div_ceil(256)))
+    ],
     cost: |w| Cost { flops: 0.0, bytes: 32.0 * f64::from(w[0]) },
     ..ROW
 };
@@ -31,13 +27,8 @@ pub static MULTIPLY_ADD: OpRow = OpRow {
     reference_f32: multiply_add::<f32>,
     reference_f64: multiply_add::<f64>,
     fast: Some(Fast { run: fast::multiply_add, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "limits/multiply_add",
-        source: crate::wgsl!("limits/multiply_add"),
-        requires: Requires::invocations(64),
-        groups: |w| folded(w[0].div_ceil(64)),
-        ..PROBE
-    }],
+    variants: &[Variant::new(crate::kernel!("limits/multiply_add"), Requires::invocations(64))
+        .groups(|w| folded(w[0].div_ceil(64)))],
     cost: |w| Cost { flops: 32.0 * f64::from(w[0]) * f64::from(w[1]), bytes: 8.0 * f64::from(w[0]) },
     ..ROW
 };
@@ -48,7 +39,7 @@ pub static TOUCH: OpRow = OpRow {
     operands: &[Operand::write("y")],
     reference_f32: touch::<f32>,
     reference_f64: touch::<f64>,
-    variants: &[Variant { name: "limits/touch", source: crate::wgsl!("limits/touch"), ..PROBE }],
+    variants: &[Variant::new(crate::kernel!("limits/touch"), Requires::invocations(1))],
     cost: |_| Cost { flops: 1.0, bytes: 8.0 },
     ..ROW
 };
@@ -66,19 +57,6 @@ const ROW: OpRow = OpRow {
     variants: &[],
     cases: Vec::new,
     cost: |_| Cost { flops: 0.0, bytes: 0.0 },
-};
-
-/// What their kernels have in common.
-const PROBE: Variant = Variant {
-    name: "",
-    source: "",
-    overrides: &[],
-    requires: Requires::invocations(1),
-    layouts: &[],
-    class: OrderClass::None,
-    suits: |_| true,
-    adapters: Adapters::Any,
-    groups: |_| [1, 1, 1],
 };
 
 fn copy<F: Real>(args: &mut Args<F>) {

@@ -1,11 +1,12 @@
 //! The GPU executor: memory, submissions of many dispatches in one pass, and tickets for what is read back.
 
+mod params;
 mod recording;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::device::{Gpu, PARAM_BYTES, ParamsBy};
+use super::device::Gpu;
 use super::lower::{Dispatch, Lowered, lower, lower_pack, select};
 use super::memory::{GUARD, Memory, Part, Stored, new_buffer};
 use super::readback::{Callback, Readback};
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::ops::Buffer;
 use crate::plan::{Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
+use params::Params;
 
 pub use recording::{Place, RecordedDispatch, Recording};
 
@@ -38,8 +40,7 @@ pub struct GpuExecutor {
     used: Vec<bool>,
     memory: Memory,
     sections: HashMap<SectionId, Vec<Lowered>>,
-    /// Parameters of a submission's dispatches, where they come by uniform.
-    uniform: Option<(wgpu::Buffer, wgpu::BindGroup)>,
+    params: Params,
     timer: Option<Timer>,
     /// GPU time of the submissions that were taken, in microseconds, since somebody asked.
     device_us: f64,
@@ -81,7 +82,7 @@ impl GpuExecutor {
             used,
             memory,
             sections: lowered,
-            uniform: None,
+            params: Params::default(),
             timer,
             device_us: 0.0,
             tickets: 0,
@@ -107,8 +108,7 @@ impl GpuExecutor {
             })
             .collect();
         let packs = lower_pack(&self.gpu, &self.plan, &self.memory, stored, &staged, self.checked)?;
-        let words: Vec<Vec<u32>> = packs.iter().map(|pack| pack.words.to_vec()).collect();
-        self.deliver_uniforms(&words);
+        self.params.deliver(&self.gpu, packs.iter().map(|pack| pack.words));
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -123,53 +123,9 @@ impl GpuExecutor {
 
     fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: Dispatch<'_>, place: usize) {
         pass.set_bind_group(0, dispatch.bind_group, &[]);
-        self.set_params(pass, &dispatch.words, place);
+        self.params.set(&self.gpu, pass, &dispatch.words, place);
         let [x, y, z] = dispatch.groups;
         pass.dispatch_workgroups(x, y, z);
-    }
-
-    /// Hands a dispatch its parameters.
-    fn set_params(&self, pass: &mut wgpu::ComputePass<'_>, words: &[u32], place: usize) {
-        match (&self.uniform, self.gpu.params_by) {
-            (_, ParamsBy::Immediates) => pass.set_immediates(0, bytemuck::cast_slice(words)),
-            (Some((_, group)), ParamsBy::Uniform) => {
-                pass.set_bind_group(1, group, &[place as u32 * self.gpu.uniform_alignment]);
-            }
-            (None, ParamsBy::Uniform) => unreachable!("deliver_uniforms made the buffer"),
-        }
-    }
-
-    /// Writes the parameters of all dispatches of the next submission, where they come by uniform.
-    fn deliver_uniforms(&mut self, words: &[Vec<u32>]) {
-        let Some(layout) = &self.gpu.params_layout else { return };
-        let step = self.gpu.uniform_alignment as usize;
-        let bytes = (words.len().max(1) * step) as u64;
-        if self.uniform.as_ref().is_none_or(|(buffer, _)| buffer.size() < bytes) {
-            let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("parameters"),
-                size: bytes.next_power_of_two(),
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &buffer,
-                offset: 0,
-                size: wgpu::BufferSize::new(u64::from(PARAM_BYTES)),
-            });
-            let group = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("parameters"),
-                layout,
-                entries: &[wgpu::BindGroupEntry { binding: 0, resource }],
-            });
-            self.uniform = Some((buffer, group));
-        }
-        let mut bytes = vec![0u8; words.len() * step];
-        for (to, from) in bytes.chunks_exact_mut(step).zip(words) {
-            to[..4 * from.len()].copy_from_slice(bytemuck::cast_slice(from));
-        }
-        // Ordered before the next submission and after all earlier ones, so one buffer serves every submission.
-        let (buffer, _) = self.uniform.as_ref().expect("just made");
-        self.gpu.queue.write_buffer(buffer, 0, &bytes);
     }
 
     /// One pass with the dispatches of all runs.
@@ -183,13 +139,9 @@ impl GpuExecutor {
                 instances.extend(some.map(|instance| (run.section, run.sizes, instance)));
             }
         }
-        if self.gpu.params_by == ParamsBy::Uniform {
-            let words: Vec<Vec<u32>> = (instances.iter())
-                .flat_map(|(section, sizes, at)| self.sections[section][at.node].dispatches(*sizes, at.index))
-                .map(|dispatch| dispatch.words.to_vec())
-                .collect();
-            self.deliver_uniforms(&words);
-        }
+        let dispatches = (instances.iter())
+            .flat_map(|(section, sizes, at)| self.sections[section][at.node].dispatches(*sizes, at.index));
+        self.params.deliver(&self.gpu, dispatches.map(|dispatch| dispatch.words));
         let timestamp_writes = self.timer.as_ref().and_then(Timer::around);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
         if let Some(timer) = &self.timer {

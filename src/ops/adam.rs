@@ -13,7 +13,7 @@
 
 use super::case::{Case, Fill, flat};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Role, TensorId};
@@ -91,17 +91,7 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::adam, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "adam",
-        source: crate::wgsl!("adam"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[9].div_ceil(256)),
-    }],
+    variants: &[Variant::new(crate::kernel!("adam"), Requires::invocations(64)).groups(|w| folded(w[9].div_ceil(256)))],
     cases,
     cost: |w| Cost { flops: 15.0 * f64::from(w[9]), bytes: 28.0 * f64::from(w[9]) },
 };

@@ -15,7 +15,7 @@
 use super::case::{Caps, Case, Fill};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Requires, Variant};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Role, TensorId};
 
@@ -67,17 +67,7 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "admit",
-        source: crate::wgsl!("admit"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(1024),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |_| [1, 1, 1],
-    }],
+    variants: &[Variant::new(crate::kernel!("admit"), Requires::invocations(256).with_memory(1024))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * f64::from(w[0]) },
 };

@@ -9,7 +9,7 @@
 
 use super::case::{Case, Fill};
 use super::schedule::{CLIP_COLUMNS, CLIP_SCALE, NORM};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{OrderClass, Requires, Variant};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Role, TensorId};
@@ -41,17 +41,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::clip_scale, layouts: &[], class: OrderClass::Lanes16 }),
-    variants: &[Variant {
-        name: "clip_scale",
-        source: crate::wgsl!("clip_scale"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(1024),
-        layouts: &[],
-        class: OrderClass::Lanes256,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |_| [1, 1, 1],
-    }],
+    variants: &[Variant::new(crate::kernel!("clip_scale"), Requires::invocations(256).with_memory(1024))
+        .class(OrderClass::Lanes256)],
     cases,
     cost: |w| Cost { flops: w[0].into(), bytes: 4.0 * f64::from(w[0]) },
 };

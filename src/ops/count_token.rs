@@ -10,7 +10,7 @@
 use super::case::{Caps, Case, Fill};
 use super::filters::BANNED;
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Role, TensorId};
 
@@ -33,17 +33,9 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "count_token",
-        source: crate::wgsl!("count_token"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[0].div_ceil(64)),
-    }],
+    variants: &[
+        Variant::new(crate::kernel!("count_token"), Requires::invocations(64)).groups(|w| folded(w[0].div_ceil(64)))
+    ],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 12.0 * f64::from(w[0]) },
 };

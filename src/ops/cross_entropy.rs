@@ -12,7 +12,7 @@
 use super::case::{Case, Fill};
 use super::logsumexp::of_row;
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -73,17 +73,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::cross_entropy, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "cross_entropy",
-        source: crate::wgsl!("cross_entropy"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(if w[5] == 1 { w[0] * w[7].div_ceil(256) } else { w[0].div_ceil(64) }),
-    }],
+    variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64))
+        .groups(|w| folded(if w[5] == 1 { w[0] * w[7].div_ceil(256) } else { w[0].div_ceil(64) }))],
     cases,
     cost: |w| {
         let (m, v) = (f64::from(w[0]), f64::from(w[1]));

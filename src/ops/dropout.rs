@@ -11,7 +11,7 @@
 use super::case::{Caps, Case, Fill};
 use super::noise::philox;
 use super::rows::halves;
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -74,17 +74,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::dropout, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "dropout",
-        source: crate::wgsl!("dropout"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)),
-    }],
+    variants: &[Variant::new(crate::kernel!("dropout"), Requires::invocations(64))
+        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {
         let n = f64::from(w[0]) * f64::from(w[1]);

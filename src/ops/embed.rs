@@ -6,7 +6,7 @@
 //! Bytes: 8 M E + 4 M. No arithmetic. An id outside [0, V) must have been refused before; its row is not written.
 
 use super::case::{Caps, Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -48,17 +48,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "embed",
-        source: crate::wgsl!("embed"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)),
-    }],
+    variants: &[Variant::new(crate::kernel!("embed"), Requires::invocations(64))
+        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {
         let (m, e) = (f64::from(w[0]), f64::from(w[1]));

@@ -9,7 +9,7 @@
 //! Bytes: 4 (V E + M E + 2 M). An id outside [0, V) must have been refused before.
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -63,17 +63,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "embed_gradient",
-        source: crate::wgsl!("embed_gradient"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded((w[7] * w[1].div_ceil(4)).div_ceil(64)),
-    }],
+    variants: &[Variant::new(crate::kernel!("embed_gradient"), Requires::invocations(64))
+        .groups(|w| folded((w[7] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {
         let (m, e, v) = (f64::from(w[0]), f64::from(w[1]), f64::from(w[2]));

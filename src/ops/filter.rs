@@ -22,7 +22,7 @@
 use super::case::{Caps, Case, Fill};
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, FIRST_PART, LAST_PART, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Direction, Role, TensorId};
@@ -54,20 +54,10 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::filter, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "filter",
-        source: crate::wgsl!("filter"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(4260),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| {
-            let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
-            folded(if is_whole && w[2] > 0 { 0 } else { w[0] })
-        },
-    }],
+    variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260)).groups(|w| {
+        let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
+        folded(if is_whole && w[2] > 0 { 0 } else { w[0] })
+    })],
     cases,
     cost: |w| {
         let (m, v) = (f64::from(w[0]), f64::from(w[1]));

@@ -13,7 +13,7 @@
 
 use super::activation::Activation;
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -73,17 +73,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "gru_gates",
-        source: crate::wgsl!("gru_gates"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded((w[0] * w[1]).div_ceil(64)),
-    }],
+    variants: &[Variant::new(crate::kernel!("gru_gates"), Requires::invocations(64))
+        .groups(|w| folded((w[0] * w[1]).div_ceil(64)))],
     cases,
     cost: |w| {
         let elements = f64::from(w[0]) * f64::from(w[1]);

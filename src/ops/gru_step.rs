@@ -15,7 +15,7 @@
 
 use super::case::{Case, Fill};
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -80,50 +80,25 @@ pub static ROW: OpRow = OpRow {
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::gru_step, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
-        Variant {
-            name: "gru_step_1x4",
-            source: crate::wgsl!("gru_step_1x4"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[(1, Layout::K4Panels)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] == 1,
-            adapters: Adapters::Software,
-            groups: |w| [w[7].div_ceil(32), w[0], 1],
-        },
-        Variant {
-            name: "gru_step_8x4",
-            source: crate::wgsl!("gru_step_8x4"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] > 4,
-            adapters: Adapters::Software,
-            groups: |w| [w[7].div_ceil(32), w[0].div_ceil(8), 1],
-        },
-        Variant {
-            name: "gru_step_skinny",
-            source: crate::wgsl!("gru_step_skinny"),
-            overrides: &[],
-            requires: Requires::invocations(256).with_memory(4096 + 64),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] <= 4,
-            adapters: Adapters::Hardware,
-            groups: |w| [w[7].div_ceil(16), w[0], 1],
-        },
-        Variant {
-            name: "gru_step",
-            source: crate::wgsl!("gru_step"),
-            overrides: &[],
-            requires: Requires::invocations(64).with_memory(1024),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: always,
-            adapters: Adapters::Any,
-            groups: |w| [w[7].div_ceil(64), w[0].div_ceil(4), 1],
-        },
+        Variant::new(crate::kernel!("gru_step_1x4"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4Panels)])
+            .better_on(Adapters::Software, |w| w[0] == 1)
+            .groups(|w| [w[7].div_ceil(32), w[0], 1]),
+        Variant::new(crate::kernel!("gru_step_8x4"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .better_on(Adapters::Software, |w| w[0] > 4)
+            .groups(|w| [w[7].div_ceil(32), w[0].div_ceil(8), 1]),
+        Variant::new(crate::kernel!("gru_step_skinny"), Requires::invocations(256).with_memory(4096 + 64))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .better_on(Adapters::Hardware, |w| w[0] <= 4)
+            .groups(|w| [w[7].div_ceil(16), w[0], 1]),
+        Variant::new(crate::kernel!("gru_step"), Requires::invocations(64).with_memory(1024))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .groups(|w| [w[7].div_ceil(64), w[0].div_ceil(4), 1]),
     ],
     cases,
     cost: |w| {

@@ -6,7 +6,7 @@
 //! A row of minus infinities gives minus infinity. Flops: 3 M V. Bytes: 4 M V + 4 M.
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Builder, Dim, Role, TensorId};
@@ -27,17 +27,9 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::logsumexp, layouts: &[], class: OrderClass::Lanes16 }),
-    variants: &[Variant {
-        name: "logsumexp",
-        source: crate::wgsl!("logsumexp"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(2048),
-        layouts: &[],
-        class: OrderClass::Lanes256,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[0]),
-    }],
+    variants: &[Variant::new(crate::kernel!("logsumexp"), Requires::invocations(256).with_memory(2048))
+        .class(OrderClass::Lanes256)
+        .groups(|w| folded(w[0]))],
     cases,
     cost: |w| {
         let (m, v) = (f64::from(w[0]), f64::from(w[1]));

@@ -12,7 +12,7 @@
 use super::case::{Case, Fill};
 use super::lstm_step::cell;
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -113,50 +113,25 @@ pub static ROW: OpRow = OpRow {
         class: OrderClass::Blocks64,
     }),
     variants: &[
-        Variant {
-            name: "lstm_decode_1x4",
-            source: crate::wgsl!("lstm_decode_1x4"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[(2, Layout::K4Panels), (3, Layout::K4Panels)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] == 1,
-            adapters: Adapters::Software,
-            groups: |w| [w[9].div_ceil(32), w[0], 1],
-        },
-        Variant {
-            name: "lstm_decode_8x4",
-            source: crate::wgsl!("lstm_decode_8x4"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[(2, Layout::K4), (3, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] > 4,
-            adapters: Adapters::Software,
-            groups: |w| [w[9].div_ceil(32), w[0].div_ceil(8), 1],
-        },
-        Variant {
-            name: "lstm_decode_skinny",
-            source: crate::wgsl!("lstm_decode_skinny"),
-            overrides: &[],
-            requires: Requires::invocations(256).with_memory(4096 + 64),
-            layouts: &[(2, Layout::K4), (3, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] <= 4,
-            adapters: Adapters::Hardware,
-            groups: |w| [w[9].div_ceil(16), w[0], 1],
-        },
-        Variant {
-            name: "lstm_decode",
-            source: crate::wgsl!("lstm_decode"),
-            overrides: &[],
-            requires: Requires::invocations(64).with_memory(1024),
-            layouts: &[(2, Layout::K4), (3, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: always,
-            adapters: Adapters::Any,
-            groups: |w| [w[9].div_ceil(64), w[0].div_ceil(4), 1],
-        },
+        Variant::new(crate::kernel!("lstm_decode_1x4"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(2, Layout::K4Panels), (3, Layout::K4Panels)])
+            .better_on(Adapters::Software, |w| w[0] == 1)
+            .groups(|w| [w[9].div_ceil(32), w[0], 1]),
+        Variant::new(crate::kernel!("lstm_decode_8x4"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(2, Layout::K4), (3, Layout::K4)])
+            .better_on(Adapters::Software, |w| w[0] > 4)
+            .groups(|w| [w[9].div_ceil(32), w[0].div_ceil(8), 1]),
+        Variant::new(crate::kernel!("lstm_decode_skinny"), Requires::invocations(256).with_memory(4096 + 64))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(2, Layout::K4), (3, Layout::K4)])
+            .better_on(Adapters::Hardware, |w| w[0] <= 4)
+            .groups(|w| [w[9].div_ceil(16), w[0], 1]),
+        Variant::new(crate::kernel!("lstm_decode"), Requires::invocations(64).with_memory(1024))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(2, Layout::K4), (3, Layout::K4)])
+            .groups(|w| [w[9].div_ceil(64), w[0].div_ceil(4), 1]),
     ],
     cases,
     cost: |w| {

@@ -13,7 +13,7 @@
 //! blocks of 64 (g, n), g ascending. Flops: 8 M H^2 + 40 M H, say. Bytes: 4 (4 H^2 + 12 M H + 7 M H).
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -80,39 +80,17 @@ pub static ROW: OpRow = OpRow {
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::lstm_step_backward, layouts: &[(1, Layout::Panel16T)], class: OrderClass::Blocks64 }),
     variants: &[
-        Variant {
-            name: "lstm_step_backward_8x16",
-            source: crate::wgsl!("lstm_step_backward_8x16"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] > 4 && w[1] >= 64,
-            adapters: Adapters::Software,
-            groups: |w| [w[1].div_ceil(128), w[0].div_ceil(8), 1],
-        },
-        Variant {
-            name: "lstm_step_backward_skinny",
-            source: crate::wgsl!("lstm_step_backward_skinny"),
-            overrides: &[],
-            requires: Requires::invocations(256).with_memory(4096),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] <= 4,
-            adapters: Adapters::Any,
-            groups: |w| [w[1].div_ceil(32), w[0], 1],
-        },
-        Variant {
-            name: "lstm_step_backward",
-            source: crate::wgsl!("lstm_step_backward"),
-            overrides: &[],
-            requires: Requires::invocations(64).with_memory(4096),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: always,
-            adapters: Adapters::Any,
-            groups: |w| [w[1].div_ceil(64), w[0].div_ceil(4), 1],
-        },
+        Variant::new(crate::kernel!("lstm_step_backward_8x16"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Software, |w| w[0] > 4 && w[1] >= 64)
+            .groups(|w| [w[1].div_ceil(128), w[0].div_ceil(8), 1]),
+        Variant::new(crate::kernel!("lstm_step_backward_skinny"), Requires::invocations(256).with_memory(4096))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Any, |w| w[0] <= 4)
+            .groups(|w| [w[1].div_ceil(32), w[0], 1]),
+        Variant::new(crate::kernel!("lstm_step_backward"), Requires::invocations(64).with_memory(4096))
+            .class(OrderClass::Blocks64)
+            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(4), 1]),
     ],
     cases,
     cost: |w| {

@@ -7,7 +7,7 @@
 //! Flops: 2 M G N K. Bytes: 4 (M K + G N K + G N + M G N).
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
@@ -46,61 +46,30 @@ pub static ROW: OpRow = OpRow {
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::matmul, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
-        Variant {
-            name: "matmul_1x8",
-            source: crate::wgsl!("matmul_1x8"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] == 1,
-            adapters: Adapters::Software,
-            groups: |w| [columns(w).div_ceil(64), w[0], 1],
-        },
-        Variant {
-            name: "matmul_8x16",
-            source: crate::wgsl!("matmul_8x16"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] > 4,
-            adapters: Adapters::Software,
-            groups: |w| [columns(w).div_ceil(128), w[0].div_ceil(8), 1],
-        },
-        Variant {
-            name: "matmul_skinny",
-            source: crate::wgsl!("matmul_skinny"),
-            overrides: &[],
-            requires: Requires::invocations(256).with_memory(1024),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] <= 2,
-            adapters: Adapters::Hardware,
-            groups: |w| [columns(w).div_ceil(16), w[0], 1],
-        },
-        Variant {
-            name: "matmul_8x8",
-            source: crate::wgsl!("matmul_8x8"),
-            overrides: &[],
-            requires: Requires::invocations(64).with_memory(8192),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] >= 64 && columns(w) >= 64,
-            adapters: Adapters::Hardware,
-            groups: |w| [columns(w).div_ceil(64), w[0].div_ceil(64), 1],
-        },
-        Variant {
-            name: "matmul_4x4",
-            source: crate::wgsl!("matmul_4x4"),
-            overrides: &[],
-            requires: Requires::invocations(64),
-            layouts: &[(1, Layout::K4)],
-            class: OrderClass::Blocks64,
-            suits: always,
-            adapters: Adapters::Any,
-            groups: |w| [columns(w).div_ceil(64), w[0].div_ceil(16), 1],
-        },
+        Variant::new(crate::kernel!("matmul_1x8"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .better_on(Adapters::Software, |w| w[0] == 1)
+            .groups(|w| [columns(w).div_ceil(64), w[0], 1]),
+        Variant::new(crate::kernel!("matmul_8x16"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .better_on(Adapters::Software, |w| w[0] > 4)
+            .groups(|w| [columns(w).div_ceil(128), w[0].div_ceil(8), 1]),
+        Variant::new(crate::kernel!("matmul_skinny"), Requires::invocations(256).with_memory(1024))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .better_on(Adapters::Hardware, |w| w[0] <= 2)
+            .groups(|w| [columns(w).div_ceil(16), w[0], 1]),
+        Variant::new(crate::kernel!("matmul_8x8"), Requires::invocations(64).with_memory(8192))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .better_on(Adapters::Hardware, |w| w[0] >= 64 && columns(w) >= 64)
+            .groups(|w| [columns(w).div_ceil(64), w[0].div_ceil(64), 1]),
+        Variant::new(crate::kernel!("matmul_4x4"), Requires::invocations(64))
+            .class(OrderClass::Blocks64)
+            .layouts(&[(1, Layout::K4)])
+            .groups(|w| [columns(w).div_ceil(64), w[0].div_ceil(16), 1]),
     ],
     cases,
     cost: |w| {

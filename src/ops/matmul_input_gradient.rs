@@ -9,7 +9,7 @@
 //! next part does. Flops: 2 M G N K. Bytes: 4 (M G N + G N K + M K).
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -50,17 +50,19 @@ pub(crate) fn expect_groups(op: &str, all: Dim, first: usize, groups: usize) {
 
 /// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, op: MatmulInputGradient, rows: Dim, at: Offsets) {
-    let [w_groups, outputs, inputs] = b.tensor(op.w).shape[..] else {
-        panic!("matmul_input_gradient: w is [Gw, N, K]")
-    };
-    let [.., y_groups, y_outputs] = b.tensor(op.dy).shape[..] else {
-        panic!("matmul_input_gradient: dy is [*, Gy, N]")
-    };
-    assert_eq!(y_outputs, outputs, "matmul_input_gradient: dy is [*, Gy, N]");
-    assert_eq!(b.tensor(op.dx).shape.last(), Some(&inputs), "matmul_input_gradient: dx is [*, K]");
-    expect_groups("matmul_input_gradient: dy", y_groups, at.dy_group, at.groups);
-    expect_groups("matmul_input_gradient: w", w_groups, at.w_group, at.groups);
-    let params = [
+    let params = params(b, ROW.name, [op.dy, op.w, op.dx], rows, at);
+    b.push(&ROW, &[op.dy, op.w, op.dx], &params);
+}
+
+/// The parameters of both gradients, for gradients dy of the outputs, w or its gradient, and x or its gradient.
+pub(crate) fn params(b: &Builder, op: &str, [dy, w, x]: [TensorId; 3], rows: Dim, at: Offsets) -> [Affine; 10] {
+    let [w_groups, outputs, inputs] = b.tensor(w).shape[..] else { panic!("{op}: w and dw are [Gw, N, K]") };
+    let [.., y_groups, y_outputs] = b.tensor(dy).shape[..] else { panic!("{op}: dy is [*, Gy, N]") };
+    assert_eq!(y_outputs, outputs, "{op}: dy is [*, Gy, N]");
+    assert_eq!(b.tensor(x).shape.last(), Some(&inputs), "{op}: x and dx are [*, K]");
+    expect_groups(&format!("{op}: dy"), y_groups, at.dy_group, at.groups);
+    expect_groups(&format!("{op}: w"), w_groups, at.w_group, at.groups);
+    [
         rows.into(),
         inputs.into(),
         outputs.into(),
@@ -71,11 +73,10 @@ pub fn record(b: &mut Builder, op: MatmulInputGradient, rows: Dim, at: Offsets) 
         at.dy_group.into(),
         at.w_group.into(),
         at.accumulate,
-    ];
-    b.push(&ROW, &[op.dy, op.w, op.dx], &params);
+    ]
 }
 
-/// The parameters of both gradients.
+/// Their names.
 pub(crate) const PARAMS: &[&str] =
     &["rows", "inputs", "outputs", "groups", "y_row", "x_row", "y_groups", "y_group", "w_group", "accumulate"];
 
@@ -91,39 +92,17 @@ pub static ROW: OpRow = OpRow {
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::matmul_input_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
-        Variant {
-            name: "matmul_input_gradient_8x16",
-            source: crate::wgsl!("matmul_input_gradient_8x16"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] > 4 && w[1] >= 64,
-            adapters: Adapters::Software,
-            groups: |w| [w[1].div_ceil(128), w[0].div_ceil(8), 1],
-        },
-        Variant {
-            name: "matmul_input_gradient_8x8",
-            source: crate::wgsl!("matmul_input_gradient_8x8"),
-            overrides: &[],
-            requires: Requires::invocations(64).with_memory(8192),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[0] >= 64 && w[1] >= 64,
-            adapters: Adapters::Hardware,
-            groups: |w| [w[1].div_ceil(64), w[0].div_ceil(64), 1],
-        },
-        Variant {
-            name: "matmul_input_gradient_4x8",
-            source: crate::wgsl!("matmul_input_gradient_4x8"),
-            overrides: &[],
-            requires: Requires::invocations(64),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: always,
-            adapters: Adapters::Any,
-            groups: |w| [w[1].div_ceil(64), w[0].div_ceil(32), 1],
-        },
+        Variant::new(crate::kernel!("matmul_input_gradient_8x16"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Software, |w| w[0] > 4 && w[1] >= 64)
+            .groups(|w| [w[1].div_ceil(128), w[0].div_ceil(8), 1]),
+        Variant::new(crate::kernel!("matmul_input_gradient_8x8"), Requires::invocations(64).with_memory(8192))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Hardware, |w| w[0] >= 64 && w[1] >= 64)
+            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(64), 1]),
+        Variant::new(crate::kernel!("matmul_input_gradient_4x8"), Requires::invocations(64))
+            .class(OrderClass::Blocks64)
+            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(32), 1]),
     ],
     cases,
     cost,

@@ -8,8 +8,8 @@
 //! Flops: 2 M G N K. Bytes: 4 (M G N + M K + G N K).
 
 use super::case::{Case, Fill};
-use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, expect_groups, shapes};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, params, shapes};
+use super::variant::{Adapters, OrderClass, Requires, Variant};
 use super::{Args, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Builder, Dim, Role, TensorId};
@@ -27,28 +27,7 @@ pub struct MatmulWeightGradient {
 
 /// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, op: MatmulWeightGradient, rows: Dim, at: Offsets) {
-    let [w_groups, outputs, inputs] = b.tensor(op.dw).shape[..] else {
-        panic!("matmul_weight_gradient: dw is [Gw, N, K]")
-    };
-    let [.., y_groups, y_outputs] = b.tensor(op.dy).shape[..] else {
-        panic!("matmul_weight_gradient: dy is [*, Gy, N]")
-    };
-    assert_eq!(y_outputs, outputs, "matmul_weight_gradient: dy is [*, Gy, N]");
-    assert_eq!(b.tensor(op.x).shape.last(), Some(&inputs), "matmul_weight_gradient: x is [*, K]");
-    expect_groups("matmul_weight_gradient: dy", y_groups, at.dy_group, at.groups);
-    expect_groups("matmul_weight_gradient: dw", w_groups, at.w_group, at.groups);
-    let params = [
-        rows.into(),
-        inputs.into(),
-        outputs.into(),
-        at.groups.into(),
-        at.y_row,
-        at.x_row,
-        y_groups.into(),
-        at.dy_group.into(),
-        at.w_group.into(),
-        at.accumulate,
-    ];
+    let params = params(b, ROW.name, [op.dy, op.dw, op.x], rows, at);
     b.push(&ROW, &[op.dy, op.x, op.dw], &params);
 }
 
@@ -63,51 +42,22 @@ pub static ROW: OpRow = OpRow {
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::matmul_weight_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
-        Variant {
-            name: "matmul_weight_gradient_8x16",
-            source: crate::wgsl!("matmul_weight_gradient_8x16"),
-            overrides: &[],
-            requires: Requires::invocations(8),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[1] >= 64,
-            adapters: Adapters::Software,
-            groups: |w| [w[1].div_ceil(128), w[11].div_ceil(8), w[3]],
-        },
-        Variant {
-            name: "matmul_weight_gradient_slices",
-            source: crate::wgsl!("matmul_weight_gradient_slices"),
-            overrides: &[],
-            requires: Requires::invocations(256).with_memory(16384),
-            layouts: &[],
-            class: OrderClass::Blocks64,
+        Variant::new(crate::kernel!("matmul_weight_gradient_8x16"), Requires::invocations(8))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Software, |w| w[1] >= 64)
+            .groups(|w| [w[1].div_ceil(128), w[11].div_ceil(8), w[3]]),
+        Variant::new(crate::kernel!("matmul_weight_gradient_slices"), Requires::invocations(256).with_memory(16384))
+            .class(OrderClass::Blocks64)
             // Few tiles and many rows: else most of a GPU would have nothing to do.
-            suits: |w| w[0] >= 256 && tiles(w, 64) <= 32,
-            adapters: Adapters::Hardware,
-            groups: |w| [w[1].div_ceil(16), w[11].div_ceil(16), w[3]],
-        },
-        Variant {
-            name: "matmul_weight_gradient_8x8",
-            source: crate::wgsl!("matmul_weight_gradient_8x8"),
-            overrides: &[],
-            requires: Requires::invocations(64).with_memory(8192),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: |w| w[1] >= 64 && w[11] >= 64,
-            adapters: Adapters::Hardware,
-            groups: |w| [w[1].div_ceil(64), w[11].div_ceil(64), w[3]],
-        },
-        Variant {
-            name: "matmul_weight_gradient_4x8",
-            source: crate::wgsl!("matmul_weight_gradient_4x8"),
-            overrides: &[],
-            requires: Requires::invocations(64),
-            layouts: &[],
-            class: OrderClass::Blocks64,
-            suits: always,
-            adapters: Adapters::Any,
-            groups: |w| [w[1].div_ceil(64), w[11].div_ceil(32), w[3]],
-        },
+            .better_on(Adapters::Hardware, |w| w[0] >= 256 && tiles(w, 64) <= 32)
+            .groups(|w| [w[1].div_ceil(16), w[11].div_ceil(16), w[3]]),
+        Variant::new(crate::kernel!("matmul_weight_gradient_8x8"), Requires::invocations(64).with_memory(8192))
+            .class(OrderClass::Blocks64)
+            .better_on(Adapters::Hardware, |w| w[1] >= 64 && w[11] >= 64)
+            .groups(|w| [w[1].div_ceil(64), w[11].div_ceil(64), w[3]]),
+        Variant::new(crate::kernel!("matmul_weight_gradient_4x8"), Requires::invocations(64))
+            .class(OrderClass::Blocks64)
+            .groups(|w| [w[1].div_ceil(64), w[11].div_ceil(32), w[3]]),
     ],
     cases,
     cost,

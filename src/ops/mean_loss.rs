@@ -8,7 +8,7 @@
 
 use super::case::{Case, Fill};
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{OrderClass, Requires, Variant};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -41,17 +41,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::mean_loss, layouts: &[], class: OrderClass::Lanes16 }),
-    variants: &[Variant {
-        name: "mean_loss",
-        source: crate::wgsl!("mean_loss"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(1024),
-        layouts: &[],
-        class: OrderClass::Lanes256,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |_| [1, 1, 1],
-    }],
+    variants: &[Variant::new(crate::kernel!("mean_loss"), Requires::invocations(256).with_memory(1024))
+        .class(OrderClass::Lanes256)],
     cases,
     cost: |w| Cost { flops: w[0].into(), bytes: 4.0 * f64::from(w[0]) },
 };

@@ -9,7 +9,7 @@
 //! Bytes: 8 G N K. No arithmetic. [`pack`] and [`unpack`] are the same on the host, for every layout.
 
 use super::case::{Caps, Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Layout, Role, TensorId};
 
@@ -36,17 +36,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "pack_weight",
-        source: crate::wgsl!("pack_weight"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded((w[0] * w[1]).div_ceil(64) * w[2].div_ceil(4)),
-    }],
+    variants: &[Variant::new(crate::kernel!("pack_weight"), Requires::invocations(64))
+        .groups(|w| folded((w[0] * w[1]).div_ceil(64) * w[2].div_ceil(4)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * f64::from(w[0]) * f64::from(w[1]) * f64::from(w[2]) },
 };

@@ -11,7 +11,7 @@
 //! the product first, as WGSL allows. The case has other b, so that either passes; [`squares`] are for who wants to know.
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{Requires, Variant};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, PARAM_WORDS, Role, TensorId};
 
@@ -74,17 +74,7 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "probe",
-        source: crate::wgsl!("probe"),
-        overrides: &[],
-        requires: Requires::invocations(16),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |_| [1, 1, 1],
-    }],
+    variants: &[Variant::new(crate::kernel!("probe"), Requires::invocations(16))],
     cases: || vec![case()],
     cost: |_| Cost { flops: 0.0, bytes: 7.0 * 4.0 * N as f64 },
 };

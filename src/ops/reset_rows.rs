@@ -6,7 +6,7 @@
 //! Bytes: at most 4 M W + 4 M. No arithmetic.
 
 use super::case::{Caps, Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -35,17 +35,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "reset_rows",
-        source: crate::wgsl!("reset_rows"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)),
-    }],
+    variants: &[Variant::new(crate::kernel!("reset_rows"), Requires::invocations(64))
+        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * (f64::from(w[1]) + 1.0) },
 };

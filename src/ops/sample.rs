@@ -21,7 +21,7 @@ use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -85,17 +85,9 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::sample, layouts: &[], class: OrderClass::Lanes16 }),
-    variants: &[Variant {
-        name: "sample",
-        source: crate::wgsl!("sample"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(6144),
-        layouts: &[],
-        class: OrderClass::Lanes256,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[0]),
-    }],
+    variants: &[Variant::new(crate::kernel!("sample"), Requires::invocations(256).with_memory(6144))
+        .class(OrderClass::Lanes256)
+        .groups(|w| folded(w[0]))],
     cases,
     cost: |w| {
         let (m, v) = (f64::from(w[0]), f64::from(w[1]));

@@ -10,7 +10,7 @@
 //! Without `ragged` every row is within its sequence and `lengths` is not read. Bytes: 8 M W + 4 M.
 
 use super::case::{Caps, Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, OpRow, Operand, Real};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
@@ -78,17 +78,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "select_rows",
-        source: crate::wgsl!("select_rows"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded((w[0] * w[2]).div_ceil(64)),
-    }],
+    variants: &[Variant::new(crate::kernel!("select_rows"), Requires::invocations(64))
+        .groups(|w| folded((w[0] * w[2]).div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * (2.0 * f64::from(w[2]) + 1.0) },
 };

@@ -11,7 +11,7 @@
 use super::adam::{expect_step_tensors, step_tensors};
 use super::case::{Case, Fill, flat};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, LEARNING_RATE};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, TensorId};
@@ -68,17 +68,7 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::sgd, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "sgd",
-        source: crate::wgsl!("sgd"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[4].div_ceil(256)),
-    }],
+    variants: &[Variant::new(crate::kernel!("sgd"), Requires::invocations(64)).groups(|w| folded(w[4].div_ceil(256)))],
     cases,
     cost: |w| Cost { flops: 7.0 * f64::from(w[4]), bytes: 20.0 * f64::from(w[4]) },
 };

@@ -8,7 +8,7 @@
 
 use super::case::{Case, Fill};
 use super::logsumexp::{of_row, rows_of_logits};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Builder, Dim, Role, TensorId};
@@ -39,17 +39,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::softmax, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant {
-        name: "softmax",
-        source: crate::wgsl!("softmax"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[0] * w[4].div_ceil(256)),
-    }],
+    variants: &[Variant::new(crate::kernel!("softmax"), Requires::invocations(64))
+        .groups(|w| folded(w[0] * w[4].div_ceil(256)))],
     cases,
     cost: |w| {
         let (m, v) = (f64::from(w[0]), f64::from(w[1]));

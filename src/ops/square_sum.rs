@@ -6,7 +6,7 @@
 //! Flops: 2 n. Bytes: 4 n. A block's sum does not depend on where x is cut; see [`super::clip_scale`] for the rest.
 
 use super::case::{Case, Fill, flat};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{OrderClass, Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{ARENA_BLOCK, Builder, Role, TensorId};
@@ -44,17 +44,9 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::square_sum, layouts: &[], class: OrderClass::Lanes16 }),
-    variants: &[Variant {
-        name: "square_sum",
-        source: crate::wgsl!("square_sum"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(1024),
-        layouts: &[],
-        class: OrderClass::Lanes256,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[1].div_ceil(BLOCK as u32)),
-    }],
+    variants: &[Variant::new(crate::kernel!("square_sum"), Requires::invocations(256).with_memory(1024))
+        .class(OrderClass::Lanes256)
+        .groups(|w| folded(w[1].div_ceil(BLOCK as u32)))],
     cases,
     cost: |w| Cost { flops: 2.0 * f64::from(w[1]), bytes: 4.0 * f64::from(w[1]) },
 };

@@ -11,7 +11,7 @@ use super::case::{Caps, Case, Fill};
 use super::filters::{BANNED, MARKS};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Role, TensorId};
 
@@ -53,17 +53,7 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "start_marks",
-        source: crate::wgsl!("start_marks"),
-        overrides: &[],
-        requires: Requires::invocations(256),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[0]),
-    }],
+    variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w[0]))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * f64::from(w[1]) },
 };

@@ -9,7 +9,7 @@
 
 use super::case::{Case, Fill};
 use super::matmul_input_gradient::expect_groups;
-use super::variant::{Adapters, OrderClass, Requires, Variant, always};
+use super::variant::{OrderClass, Requires, Variant};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::cpu::{Fast, fast};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
@@ -68,17 +68,9 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: Some(Fast { run: fast::sum_rows, layouts: &[], class: OrderClass::Blocks64 }),
-    variants: &[Variant {
-        name: "sum_rows",
-        source: crate::wgsl!("sum_rows"),
-        overrides: &[],
-        requires: Requires::invocations(256).with_memory(4096),
-        layouts: &[],
-        class: OrderClass::Blocks64,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| [w[9].div_ceil(64), w[2], 1],
-    }],
+    variants: &[Variant::new(crate::kernel!("sum_rows"), Requires::invocations(256).with_memory(4096))
+        .class(OrderClass::Blocks64)
+        .groups(|w| [w[9].div_ceil(64), w[2], 1])],
     cases,
     cost: |w| {
         let (m, n) = (f64::from(w[0]), f64::from(w[1]) * f64::from(w[2]));

@@ -6,7 +6,7 @@
 //! Flops: M. Bytes: 16 M. A target outside [0, V) must have been refused before; its y is not written.
 
 use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant, always, folded};
+use super::variant::{Requires, Variant, folded};
 use super::{Args, Cost, Cut, OpRow, Operand, Real};
 use crate::plan::{Builder, Dim, Role, TensorId};
 
@@ -39,17 +39,8 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     fast: None,
-    variants: &[Variant {
-        name: "target_log_prob",
-        source: crate::wgsl!("target_log_prob"),
-        overrides: &[],
-        requires: Requires::invocations(64),
-        layouts: &[],
-        class: OrderClass::None,
-        suits: always,
-        adapters: Adapters::Any,
-        groups: |w| folded(w[0].div_ceil(64)),
-    }],
+    variants: &[Variant::new(crate::kernel!("target_log_prob"), Requires::invocations(64))
+        .groups(|w| folded(w[0].div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: f64::from(w[0]), bytes: 16.0 * f64::from(w[0]) },
 };

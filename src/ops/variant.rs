@@ -100,6 +100,42 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// The kernel `kernel!("NAME")` as most are: for all parameters and adapters, with row-major operands, without sums
+    /// and without `override` constants. One workgroup; a row says what is otherwise.
+    pub const fn new(kernel: (&'static str, &'static str), requires: Requires) -> Variant {
+        Variant {
+            name: kernel.0,
+            source: kernel.1,
+            overrides: &[],
+            requires,
+            layouts: &[],
+            class: OrderClass::None,
+            suits: |_| true,
+            adapters: Adapters::Any,
+            groups: |_| [1, 1, 1],
+        }
+    }
+
+    /// With the order of its sums.
+    pub const fn class(self, class: OrderClass) -> Variant {
+        Variant { class, ..self }
+    }
+
+    /// With the layouts of operands that are not row major.
+    pub const fn layouts(self, layouts: &'static [(usize, Layout)]) -> Variant {
+        Variant { layouts, ..self }
+    }
+
+    /// The better choice on some adapters alone, for parameters that suit it.
+    pub const fn better_on(self, adapters: Adapters, suits: fn(&[u32; PARAM_WORDS]) -> bool) -> Variant {
+        Variant { adapters, suits, ..self }
+    }
+
+    /// With the workgroups that cover the part that the words describe.
+    pub const fn groups(self, groups: fn(&[u32; PARAM_WORDS]) -> Dispatch) -> Variant {
+        Variant { groups, ..self }
+    }
+
     /// The layout that this kernel wants of an operand.
     pub fn layout(&self, operand: usize) -> Layout {
         self.layouts.iter().find(|(i, _)| *i == operand).map_or(Layout::RowMajor, |(_, layout)| *layout)
@@ -115,14 +151,18 @@ macro_rules! wgsl {
     };
 }
 
+/// Name and text of a kernel in `shaders/`, for [`Variant::new`].
+#[macro_export]
+#[doc(hidden)]
+macro_rules! kernel {
+    ($name:literal) => {
+        ($name, $crate::wgsl!($name))
+    };
+}
+
 /// Workgroups for `items` invocations one after the other, folded into x and y: a dimension takes 65,535 at most.
 /// Kernels undo the fold with `fold(workgroup_id)` of `shaders/lib/index.wgsl`.
 pub fn folded(items: u32) -> Dispatch {
     const MOST: u32 = 65_535;
     if items <= MOST { [items, 1, 1] } else { [MOST, items.div_ceil(MOST), 1] }
-}
-
-/// Any shape suits.
-pub fn always(_: &[u32; PARAM_WORDS]) -> bool {
-    true
 }

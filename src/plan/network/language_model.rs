@@ -1,6 +1,7 @@
 //! A language model: what generation and scoring run.
 
 use super::arrivals::{Arrivals, Shared, arrivals};
+use super::head::Head;
 use super::stack::read_slot;
 use super::{Cell, Layer, Rows, StackScratch, decode_stack, head, layers, rnn_stack, stack_scratch};
 use crate::ops::rows::ROW_WORDS;
@@ -90,101 +91,166 @@ pub struct LanguageModel {
 /// Writes the plan of a language model.
 pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
     let b = &mut Builder::new();
-    let Shape { cell, vocab, embedding, hidden, .. } = shape;
-    let window = Dim::TIME * Dim::ROWS;
-
-    let table_e = b.f32(Role::Weight, "embedding.weight", &[vocab.into(), embedding.into()]);
-    let embedding_group = b.split_group();
-    b.split(table_e, 0, embedding_group);
-    let layers = layers(b, cell, "rnn.", embedding, hidden, shape.layers);
-    let head = head(b, vocab, cell.form().outputs(hidden));
-
-    let input = b.u32(Role::Io, "input", &[Dim::TIME, Dim::ROWS]);
-    let targets = b.u32(Role::Io, "targets", &[Dim::TIME, Dim::ROWS]);
-    let table = b.u32(Role::State, "table", &[Dim::ROWS, ROW_WORDS.into()]);
-    let tokens = b.u32(Role::State, "tokens", &[Dim::ROWS]);
-    let forced = b.u32(Role::Io, "forced", &[Dim::ROWS.plus(room.queue), room.forced.into()]);
-    let ids = b.u32(Role::Io, "ids", &[room.ring.into(), Dim::ROWS]);
-    let log_probs = b.f32(Role::Io, "log_probs", &[room.ring.into(), Dim::ROWS]);
-    let no_marks = b.u32(Role::State, "no_marks", &[1.into()]);
-    let marks = room.filters.then(|| head.marks(b, "marks", Dim::ROWS));
-    let target_log_probs = b.f32(Role::Io, "target_log_probs", &[window]);
-    let row_source = b.u32(Role::Io, "row_source", &[Dim::ROWS]);
-
-    let scratch = stack_scratch(b, &layers);
-    let x = b.f32(Role::Scratch, "x", &[window, embedding.into()]);
-    let step_logits = head.logits(b, Role::Scratch, "step_logits", Dim::ROWS);
-    let window_logits = head.logits(b, Role::Scratch, "window_logits", window);
-    let all_log_probs = head.logits(b, Role::Io, "all_log_probs", window);
-    let lse = b.f32(Role::Scratch, "lse", &[window]);
-
-    let read_window = |b: &mut Builder| {
-        let op = embed::Embed { ids: input, table: table_e, y: x };
-        embed::record(b, op, window, embed::Offsets { ids: 0.into(), y: 0.into() });
-        rnn_stack(b, &layers, &scratch, Rows { tensor: x, first: 0.into() })
-    };
-    let window_lse = |b: &mut Builder| {
-        let y = read_window(b);
-        head.record(b, y, window_logits, window);
-        logsumexp::record(b, window_logits, lse, window);
-    };
-
-    let shared = Shared { input, embedding: table_e, x, table, tokens, marks };
-    let arrivals = arrivals(b, &layers, &scratch, shared, room.queue);
-    let draw = |b: &mut Builder, marks| {
-        let op = sample::Sample { logits: step_logits, table, tokens, forced, ids, log_probs, marks };
-        sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(room.ring));
-    };
+    let net = Network::declare(b, shape, room);
+    let arrivals = arrivals(b, &net.layers, &net.scratch, net.shared(), room.queue);
+    // With a direction that runs backward there is no next token to draw.
+    let draws = !shape.cell.is_bidirectional();
     let step = b.section("step", |b| {
-        if cell.is_bidirectional() {
-            return;
+        if draws {
+            net.step(b);
         }
-        let y = decode_stack(b, &layers, table_e, tokens);
-        head.record(b, y, step_logits, Dim::ROWS);
-        draw(b, sample::Marks::Unfiltered(no_marks));
     });
-    let step_filtered = marks.filter(|_| !cell.is_bidirectional()).map(|marks| {
-        b.section("step_filtered", |b| {
-            count_token::record(b, table, tokens, marks, Dim::ROWS);
-            let y = decode_stack(b, &layers, table_e, tokens);
-            head.record(b, y, step_logits, Dim::ROWS);
-            filter::record(b, step_logits, table, marks, Dim::ROWS);
-            draw(b, sample::Marks::Filtered(marks));
-        })
-    });
-    let score = b.section("score", |b| {
-        window_lse(b);
-        let op = target_log_prob::TargetLogProb { x: window_logits, lse, targets, y: target_log_probs };
-        target_log_prob::record(b, op, window);
-    });
-    let logits = b.section("logits", |b| {
-        window_lse(b);
-        softmax::record(b, window_logits, lse, all_log_probs, window, softmax::Kind::LogSoftmax);
-    });
-    let permute = permute_section(b, &layers, &scratch, row_source);
+    let filtered = net.marks.filter(|_| draws);
+    let step_filtered = filtered.map(|marks| b.section("step_filtered", |b| net.step_filtered(b, marks)));
+    let score = b.section("score", |b| net.score(b));
+    let logits = b.section("logits", |b| net.all_logits(b));
+    let permute = permute_section(b, &net.layers, &net.scratch, net.row_source);
 
     LanguageModel {
         plan: std::mem::take(b).finish(),
         shape,
-        layers,
-        input,
-        targets,
-        target_log_probs,
-        window_logits,
-        all_log_probs,
-        table,
-        tokens,
-        forced,
-        ids,
-        log_probs,
-        marks,
-        row_source,
+        layers: net.layers,
+        input: net.input,
+        targets: net.targets,
+        target_log_probs: net.target_log_probs,
+        window_logits: net.window_logits,
+        all_log_probs: net.all_log_probs,
+        table: net.table,
+        tokens: net.tokens,
+        forced: net.forced,
+        ids: net.ids,
+        log_probs: net.log_probs,
+        marks: net.marks,
+        row_source: net.row_source,
         arrivals,
         step,
         step_filtered,
         score,
         logits,
         permute,
+    }
+}
+
+/// Tokens of a window, T for each row.
+fn window() -> Dim {
+    Dim::TIME * Dim::ROWS
+}
+
+/// The tensors of a language model, of which [`LanguageModel`] names those that the host touches, and what its sections
+/// do with them.
+struct Network {
+    room: Room,
+    embedding: TensorId,
+    layers: Vec<Layer>,
+    head: Head,
+    input: TensorId,
+    targets: TensorId,
+    table: TensorId,
+    tokens: TensorId,
+    forced: TensorId,
+    ids: TensorId,
+    log_probs: TensorId,
+    no_marks: TensorId,
+    marks: Option<TensorId>,
+    target_log_probs: TensorId,
+    row_source: TensorId,
+    scratch: StackScratch,
+    /// `[T B, E]`: the embedded tokens of a window.
+    x: TensorId,
+    /// `[B, 1, V]`.
+    step_logits: TensorId,
+    window_logits: TensorId,
+    all_log_probs: TensorId,
+    /// `[T B]`: ln sum exp of each row of `window_logits`.
+    lse: TensorId,
+}
+
+impl Network {
+    fn declare(b: &mut Builder, shape: Shape, room: Room) -> Network {
+        let Shape { cell, vocab, embedding: width, hidden, .. } = shape;
+        let embedding = b.f32(Role::Weight, "embedding.weight", &[vocab.into(), width.into()]);
+        let embedding_group = b.split_group();
+        b.split(embedding, 0, embedding_group);
+        let layers = layers(b, cell, "rnn.", width, hidden, shape.layers);
+        let head = head(b, vocab, cell.form().outputs(hidden));
+        Network {
+            room,
+            embedding,
+            input: b.u32(Role::Io, "input", &[Dim::TIME, Dim::ROWS]),
+            targets: b.u32(Role::Io, "targets", &[Dim::TIME, Dim::ROWS]),
+            table: b.u32(Role::State, "table", &[Dim::ROWS, ROW_WORDS.into()]),
+            tokens: b.u32(Role::State, "tokens", &[Dim::ROWS]),
+            forced: b.u32(Role::Io, "forced", &[Dim::ROWS.plus(room.queue), room.forced.into()]),
+            ids: b.u32(Role::Io, "ids", &[room.ring.into(), Dim::ROWS]),
+            log_probs: b.f32(Role::Io, "log_probs", &[room.ring.into(), Dim::ROWS]),
+            no_marks: b.u32(Role::State, "no_marks", &[1.into()]),
+            marks: room.filters.then(|| head.marks(b, "marks", Dim::ROWS)),
+            target_log_probs: b.f32(Role::Io, "target_log_probs", &[window()]),
+            row_source: b.u32(Role::Io, "row_source", &[Dim::ROWS]),
+            scratch: stack_scratch(b, &layers),
+            x: b.f32(Role::Scratch, "x", &[window(), width.into()]),
+            step_logits: head.logits(b, Role::Scratch, "step_logits", Dim::ROWS),
+            window_logits: head.logits(b, Role::Scratch, "window_logits", window()),
+            all_log_probs: head.logits(b, Role::Io, "all_log_probs", window()),
+            lse: b.f32(Role::Scratch, "lse", &[window()]),
+            layers,
+            head,
+        }
+    }
+
+    /// What reading prompts on the side shares with the sections here.
+    fn shared(&self) -> Shared {
+        let Network { input, embedding, x, table, tokens, marks, .. } = *self;
+        Shared { input, embedding, x, table, tokens, marks }
+    }
+
+    /// One token for every row, drawn and fed back.
+    fn step(&self, b: &mut Builder) {
+        self.read_token(b);
+        self.draw(b, sample::Marks::Unfiltered(self.no_marks));
+    }
+
+    /// The same for rows that may have filters.
+    fn step_filtered(&self, b: &mut Builder, marks: TensorId) {
+        count_token::record(b, self.table, self.tokens, marks, Dim::ROWS);
+        self.read_token(b);
+        filter::record(b, self.step_logits, self.table, marks, Dim::ROWS);
+        self.draw(b, sample::Marks::Filtered(marks));
+    }
+
+    /// From each row's token to its logits.
+    fn read_token(&self, b: &mut Builder) {
+        let y = decode_stack(b, &self.layers, self.embedding, self.tokens);
+        self.head.record(b, y, self.step_logits, Dim::ROWS);
+    }
+
+    fn draw(&self, b: &mut Builder, marks: sample::Marks) {
+        let Network { step_logits: logits, table, tokens, forced, ids, log_probs, .. } = *self;
+        let op = sample::Sample { logits, table, tokens, forced, ids, log_probs, marks };
+        sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(self.room.ring));
+    }
+
+    /// The log-probability of each token that follows.
+    fn score(&self, b: &mut Builder) {
+        self.read_window(b);
+        let Network { window_logits: x, lse, targets, target_log_probs: y, .. } = *self;
+        target_log_prob::record(b, target_log_prob::TargetLogProb { x, lse, targets, y }, window());
+    }
+
+    /// The log-probabilities of all tokens.
+    fn all_logits(&self, b: &mut Builder) {
+        self.read_window(b);
+        let kind = softmax::Kind::LogSoftmax;
+        softmax::record(b, self.window_logits, self.lse, self.all_log_probs, window(), kind);
+    }
+
+    /// From the tokens of a window to its logits and their logsumexp.
+    fn read_window(&self, b: &mut Builder) {
+        let op = embed::Embed { ids: self.input, table: self.embedding, y: self.x };
+        embed::record(b, op, window(), embed::Offsets { ids: 0.into(), y: 0.into() });
+        let y = rnn_stack(b, &self.layers, &self.scratch, Rows { tensor: self.x, first: 0.into() });
+        self.head.record(b, y, self.window_logits, window());
+        logsumexp::record(b, self.window_logits, self.lse, window());
     }
 }
 
