@@ -63,7 +63,12 @@ fn tickets(adapter: usize) -> Outcome {
     let mut under_way = |windows: &usize| -> Result<_, Failed> {
         let second = executor.submit(&vec![run.clone(); *windows], &[lm.input, lm.all_log_probs])?;
         let (sender, receiver) = mpsc::channel();
-        executor.on_ready(second, Box::new(move || drop(sender.send(()))));
+        executor.on_ready(
+            second,
+            Box::new(move || {
+                let _ = sender.send(());
+            }),
+        );
         // It is waited for without blocking, by polling.
         let mut polls = 1;
         let results = loop {
