@@ -142,6 +142,14 @@ pub fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()
     written
 }
 
+/// Whether a file has the name that [`replace_file`] writes under.
+pub(super) fn is_partial(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".partial"));
+    let numbers = name.and_then(|name| name.rsplit_once('.')?.1.split_once('-'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.is_some_and(|(process, count)| is_number(process) && is_number(count))
+}
+
 pub(super) fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
     let context = path.display().to_string();
     move |source| Error::Io { context: context.clone(), source }

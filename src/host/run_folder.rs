@@ -5,13 +5,15 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{CONFIG, context, map, replace_file, save_model};
+use super::files::{CONFIG, context, is_partial, map, replace_file, save_model};
 use crate::error::{Error, Result};
 use crate::model::{Config, Model, Precision};
 use crate::train::{Checkpoint, Line, chart};
 
 const LAST: &str = "last.safetensors";
 const LOG: &str = "log.jsonl";
+/// The files of `data/`.
+const IDS: [&str; 4] = ["train.ids", "train.ends", "valid.ids", "valid.ends"];
 
 /// The folder of a run.
 #[derive(Debug)]
@@ -38,8 +40,19 @@ impl RunFolder {
                 there.display()
             )));
         }
-        let lock = lock(path)?;
         let file = path.join(LOG);
+        if path.exists() && !path.is_dir() {
+            return Err(Error::Usage(format!("--output {}: there is a file; expected a folder", path.display())));
+        }
+        // A run that failed before its first step leaves an empty one.
+        if !overwrite && file.metadata().is_ok_and(|found| found.is_file() && found.len() > 0) {
+            return Err(Error::Usage(format!(
+                "--output {}: {} is there already, of something else; --overwrite writes over it",
+                path.display(),
+                file.display()
+            )));
+        }
+        let lock = lock(path)?;
         let log = OpenOptions::new().write(true).create(true).truncate(false).open(&file).map_err(context(&file))?;
         let folder = RunFolder { path: path.into(), log, log_bytes: 0, _lock: lock };
         folder.remove_data()?;
@@ -98,15 +111,20 @@ impl RunFolder {
         self.path.join("data")
     }
 
-    /// Removes the ids of the corpus: a finished run needs them no more, and they can be made again.
+    /// Removes the ids of the corpus: a finished run needs them no more, and they can be made again. What else stands
+    /// in `data/`, the texts of whoever calls the folder so, stays.
     ///
     /// # Errors
     /// What the file system says.
     pub fn remove_data(&self) -> Result<()> {
-        match fs::remove_dir_all(self.data()) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(context(&self.data())(e)),
-            _ => Ok(()),
+        let data = self.data();
+        for name in IDS {
+            remove(&data.join(name))?;
         }
+        remove_partial(&data);
+        // Only an empty folder goes.
+        let _ = fs::remove_dir(&data);
+        Ok(())
     }
 
     /// Writes the model's own files, each whole or not at all.
@@ -165,12 +183,17 @@ impl RunFolder {
     /// Removes what a process that was killed had begun to write.
     fn remove_partial(&self) {
         for folder in [&self.path, &self.path.join("checkpoint"), &self.data()] {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            for entry in entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "partial")) {
-                // It does no harm if it stays.
-                let _ = fs::remove_file(entry.path());
-            }
+            remove_partial(folder);
         }
+    }
+}
+
+/// Removes files that [`replace_file`] left behind in a folder.
+fn remove_partial(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_partial(&entry.path())) {
+        // It does no harm if it stays.
+        let _ = fs::remove_file(entry.path());
     }
 }
 
@@ -197,5 +220,48 @@ fn remove(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(context(file)(e)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::Folder;
+    use super::*;
+
+    #[test]
+    fn what_a_run_did_not_write_stays() {
+        let folder = Folder::new("run-folder-data");
+        let names = ["data/corpus.txt", "data/notes.partial", "movie.mp4.partial"];
+        fs::create_dir(folder.0.join("data")).unwrap();
+        for name in names.iter().chain(&["data/train.ids", "data/train.ids.12-0.partial"]) {
+            fs::write(folder.0.join(name), "text").unwrap();
+        }
+        let run = RunFolder::create(&folder.0, true).unwrap();
+        run.remove_data().unwrap();
+        for name in names {
+            assert!(folder.0.join(name).exists(), "{name}");
+        }
+        assert_eq!(fs::read_dir(run.data()).unwrap().count(), 2, "ids are left");
+        for name in &names[..2] {
+            fs::remove_file(folder.0.join(name)).unwrap();
+        }
+        fs::write(run.data().join("valid.ends"), "").unwrap();
+        run.remove_data().unwrap();
+        run.remove_data().unwrap();
+        assert!(!run.data().exists());
+    }
+
+    #[test]
+    fn a_log_of_something_else_is_not_written_over_unasked() {
+        let folder = Folder::new("run-folder-log");
+        let log = folder.0.join(LOG);
+        fs::write(&log, "{}\n").unwrap();
+        let message = RunFolder::create(&folder.0, false).unwrap_err().to_string();
+        assert!(message.contains("log.jsonl is there already") && message.contains("--overwrite"), "{message}");
+        assert_eq!(fs::read(&log).unwrap(), b"{}\n");
+        let message = RunFolder::create(&log, false).unwrap_err().to_string();
+        assert!(message.contains("there is a file; expected a folder"), "{message}");
+        RunFolder::create(&folder.0, true).unwrap().begin().unwrap();
+        assert_eq!(fs::read(&log).unwrap(), b"");
     }
 }

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("training: without better validations a run ends early", patience),
         trial("training: lines become a model that ends its texts", lines),
         trial("training: validation and score agree", score_agrees),
+        trial("training: a corpus in the data folder of the run's own folder stays", own_data),
         trial("training: wrong calls say what is wrong", wrong_calls),
         trial("training: help fits 80 columns", help),
     ];
@@ -391,6 +392,7 @@ fn wrong_calls() -> Outcome {
         (&data, &taken, &[], 2, &["is there already", "--resume", "--overwrite"]),
         (&short, &new, &[], 1, &["short.txt", "too few for 4 rows", "--batch-size"]),
         (&empty, &new, &[], 1, &["empty.txt: there is no text"]),
+        (&data, &short, &[], 2, &["short.txt: there is a file; expected a folder"]),
         (&bytes, &new, &[], 1, &["bytes.txt", "line 2", "--tokenizer byte"]),
         (&data, &new, &["--tokenizer", &letters], 1, &["data.txt: ", "at line 1, column 1"]),
         (&data, &new, &["--tokenizer", &none], 1, &["--tokenizer", "none.txt"]),
@@ -412,6 +414,19 @@ fn wrong_calls() -> Outcome {
     cut.truncate(cut.len() / 2);
     std::fs::write(folder.join("taken/checkpoint/last.safetensors"), cut)?;
     fail(&["train", "--resume", &taken], 1, &["checkpoint/last.safetensors", "cut off"])?;
+    DONE
+}
+
+/// People call the folder of their texts `data`, too.
+fn own_data() -> Outcome {
+    let folder = Folder::new("own-data");
+    std::fs::create_dir(folder.join("data"))?;
+    let (data, output) = (folder.write("data/corpus.txt", corpus()), folder.join("").display().to_string());
+    for more in [&["--steps", "2"][..], &["--steps", "2", "--overwrite"]] {
+        succeed(&call(&data, &output, "cpu", more))?;
+        let left: Vec<_> = std::fs::read_dir(folder.join("data"))?.flatten().map(|entry| entry.file_name()).collect();
+        ensure!(left == ["corpus.txt"], "{left:?}");
+    }
     DONE
 }
 
