@@ -15,10 +15,13 @@ pub fn trials() -> Vec<Trial> {
         trial("batches: a file for any batch, and its shards, on the CPU", || same_file("cpu")),
         trial("batches: resumed after kills at several moments", killed),
         trial("batches: --resume refuses another run", other_runs),
+        trial("batches: outputs that cannot be, and options that do not go together", wrong_calls),
         trial("batches: prompts with options, and wrong lines", wrong_lines),
         trial("batches: a full disk and a closed pipe", full_disk),
         trial("batches: unique texts", unique),
     ];
+    #[cfg(unix)]
+    trials.push(trial("batches: Ctrl-C says what stays", interrupted));
     trials.extend(trials_per_adapter("batches: a file for any batch, and its shards", |adapter| {
         ensure!(!adapters().is_empty(), "no adapter");
         same_file(&adapter.to_string())
@@ -83,6 +86,7 @@ fn same_file(device: &str) -> Outcome {
     let shards: Result<Vec<Vec<u8>>, String> =
         ["1/3", "2/3", "3/3"].iter().map(|shard| with(&["--shard", shard, "--batch", "1"])).collect();
     ensure!(whole == shards?.concat(), "the shards are not the whole");
+    ensure!(whole == with(&["--output", "-"])?, "other lines on standard output by its name");
     DONE
 }
 
@@ -111,6 +115,51 @@ fn killed() -> Outcome {
     DONE
 }
 
+#[cfg(unix)]
+fn interrupted() -> Outcome {
+    let folder = Folder::new("interrupted");
+    let path = folder.path("o.txt");
+    let call = ["--count", "1000000", "-n", "20", "--seed", "8", "--resume", "--output", &path];
+    let child = command(&call).stderr(Stdio::piped()).spawn()?;
+    // It has begun when its manifest is there.
+    let begun = std::time::Instant::now();
+    while !Path::new(&format!("{path}.run.json")).exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    ensure!(status.success(), "{status:?}");
+    let output = child.wait_with_output()?;
+    let said = text(&output.stderr);
+    ensure!(output.status.code() == Some(130), "status {:?}: {said}", output.status);
+    let lines = text(&read(&path)?).lines().count();
+    ensure!(said.contains(&format!("o.txt: {lines} sequences are there; --resume goes on behind them")), "{said}");
+    DONE
+}
+
+fn wrong_calls() -> Outcome {
+    let folder = Folder::new("wrong-outputs");
+    let (there, none) = (folder.write("there.txt", "mine"), folder.path("none/o.txt"));
+    let here = folder.path("");
+    for (call, parts) in [
+        (&["--count", "1", "--output", &there][..], &["the file is there; it is of no run", "remove this one"][..]),
+        (&["--count", "1", "--output", &there, "--resume"], &["there.txt is of no run"]),
+        (&["--count", "1", "--output", &none], &["there is no folder", "make it first"]),
+        (&["--count", "1", "--output", &here], &["there is a folder; expected a file"]),
+        (&["--json", "--unique"], &["'--json' cannot be used with '--unique'"]),
+        (&["--json", "--batch", "4"], &["'--json' cannot be used with '--batch <N>'"]),
+        (&["-n", "-5"], &["'-5' for '--max-tokens <N>'"]),
+        (&["--top-k", "-1"], &["'-1' for '--top-k <K>'"]),
+    ] {
+        let output = generate(call);
+        let said = text(&output.stderr);
+        ensure!(output.status.code() == Some(2), "{call:?}: status {:?}: {said}", output.status.code());
+        ensure!(parts.iter().all(|part| said.contains(part)), "{call:?}: {said}");
+    }
+    ensure!(read(&there)? == b"mine", "the file was written to");
+    DONE
+}
+
 fn other_runs() -> Outcome {
     let folder = Folder::new("other");
     let path = folder.path("o.txt");
@@ -123,7 +172,7 @@ fn other_runs() -> Outcome {
         if right { Ok(()) } else { Err(format!("{more:?}: status {:?}: {message}", output.status.code())) }
     };
     refused(&[], "the file is there; --resume goes on")?;
-    refused(&["--resume", "--temperature", "0.5"], "was begun with options {")?;
+    refused(&["--resume", "--temperature", "0.5"], "was begun with temperature 0.800000011920929, this run has 0.5")?;
     refused(&["--resume", "--shard", "1/2"], "was begun with shard null, this run has \"1/2\"")?;
     refused(&["--resume", "--format", "csv"], "was begun with format \"text\", this run has \"csv\"")?;
     let other = generate(&["--count", "5", "-n", "3", "--seed", "9", "--output", &path, "--resume"]);

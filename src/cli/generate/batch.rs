@@ -33,7 +33,7 @@ struct Survey {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let many = &args.many;
-    let found = output::look(many.output.as_deref(), many.resume)?;
+    let found = output::look(many.output(), many.resume)?;
     let model = args.model.open()?;
     let of_run = found.manifest.as_ref().and_then(|m| m.run.get("seed")).and_then(Value::as_u64);
     let seed = args.seed.or(of_run).unwrap_or_else(fresh_seed);
@@ -42,7 +42,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     if many.shard.is_some() && survey.total.is_none() {
         return Err(Error::Usage("--shard: how many prompts standard input has is not known; give a file".into()));
     }
-    let format = many.format.unwrap_or_else(|| many.output.as_deref().map_or(Format::Text, Format::of));
+    let format = many.format.unwrap_or_else(|| many.output().map_or(Format::Text, Format::of));
     if many.logprobs && format != Format::Jsonl {
         return Err(Error::Usage(format!("--logprobs: {} has no place for them; --format jsonl has", format.name())));
     }
@@ -60,7 +60,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let program = concat!("gatefold ", env!("CARGO_PKG_VERSION")).to_string();
     let progress = match &found.manifest {
         Some(manifest) => {
-            manifest.check_same(&run, many.output.as_deref().expect("it has a manifest")).map(|()| manifest.progress)?
+            manifest.check_same(&run, many.output().expect("it has a manifest")).map(|()| manifest.progress)?
         }
         None => Progress::default(),
     };
@@ -69,13 +69,13 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut unique = many.unique.then(Unique::default);
-    if let (Some(unique), Some(path)) = (&mut unique, many.output.as_deref().filter(|_| progress.bytes > 0)) {
+    if let (Some(unique), Some(path)) = (&mut unique, many.output().filter(|_| progress.bytes > 0)) {
         output::for_lines(path, progress.bytes, |line| {
             format.content(line).iter().for_each(|text| _ = unique.insert(text));
         })?;
         unique.dropped = progress.dropped;
     }
-    let output = Output::open(many.output.as_deref(), Manifest { program, run, with, progress })?;
+    let output = Output::open(many.output(), Manifest { program, run, with, progress })?;
 
     let range = part.start + progress.sequences..part.end;
     let jobs = Jobs {
@@ -89,6 +89,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     let total = survey.total.map(|_| part.end - part.start);
     let bar = Bar::new(total, progress.sequences);
+    let interrupted = output.file().map(|_| host::interrupt_flag());
     let writer = Writer {
         format,
         log_probs: many.logprobs,
@@ -97,6 +98,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         unique,
         bar,
         is_first: part.start == 0,
+        interrupted,
     };
     writer.run(Completions::new(generator, jobs, clock()), seed)
 }

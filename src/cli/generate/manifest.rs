@@ -72,20 +72,25 @@ impl Manifest {
     /// # Errors
     /// The first thing that differs.
     pub fn check_same(&self, run: &serde_json::Map<String, Value>, output: &Path) -> Result<()> {
-        let names = run.keys().chain(self.run.keys());
-        match names.into_iter().find(|name| self.run.get(*name) != run.get(*name)) {
-            None => Ok(()),
-            Some(name) => {
-                let show =
-                    |map: &serde_json::Map<String, Value>| map.get(name).map_or("nothing".into(), Value::to_string);
-                Err(Error::Usage(format!(
-                    "--resume: {} was begun with {name} {}, this run has {}; with another output it can begin anew",
-                    output.display(),
-                    show(&self.run),
-                    show(run)
-                )))
-            }
-        }
+        let Some((name, before, now)) = difference(&self.run, run) else { return Ok(()) };
+        let show = |value: Option<&Value>| value.map_or("nothing".into(), Value::to_string);
+        Err(Error::Usage(format!(
+            "--resume: {} was begun with {name} {}, this run has {}; with another output it can begin anew",
+            output.display(),
+            show(before),
+            show(now)
+        )))
+    }
+}
+
+type Object = serde_json::Map<String, Value>;
+
+/// The first name whose values differ, in an object of its own where the value is one.
+fn difference<'a>(a: &'a Object, b: &'a Object) -> Option<(&'a str, Option<&'a Value>, Option<&'a Value>)> {
+    let name = a.keys().chain(b.keys()).find(|name| a.get(*name) != b.get(*name))?;
+    match (a.get(name), b.get(name)) {
+        (Some(Value::Object(a)), Some(Value::Object(b))) => difference(a, b),
+        (a, b) => Some((name, a, b)),
     }
 }
 
@@ -100,6 +105,10 @@ mod tests {
         assert!(manifest.check_same(&run(1), Path::new("o.smi")).is_ok());
         let message = manifest.check_same(&run(2), Path::new("o.smi")).unwrap_err().to_string();
         assert!(message.contains("o.smi was begun with seed 1, this run has 2"), "{message}");
+        let options = |t: f64| serde_json::Map::from_iter([("options".into(), serde_json::json!({"a": 1, "t": t}))]);
+        let manifest = Manifest { run: options(0.5), ..manifest };
+        let message = manifest.check_same(&options(1.0), Path::new("o.smi")).unwrap_err().to_string();
+        assert!(message.contains("was begun with t 0.5, this run has 1.0"), "{message}");
         let read: Manifest = serde_json::from_str(&serde_json::to_string(&manifest).unwrap()).unwrap();
         assert_eq!(read, manifest);
     }

@@ -11,7 +11,7 @@ mod stream;
 mod unique;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ pub(super) struct GenerateArgs {
     prompt: String,
 
     /// Tokens to write at most [default: 500]
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true)]
     max_tokens: Option<u32>,
 
     /// End where this text appears, without writing it; may be given several times
@@ -44,34 +44,50 @@ pub(super) struct GenerateArgs {
     stop: Vec<String>,
 
     /// The same seed gives the same text on the same device [default: a new one each time, shown]
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     seed: Option<u64>,
 
-    /// Print one JSON object: prompt, text, tokens, finish_reason, log_probability
-    #[arg(long)]
+    /// Print one JSON object: prompt, text, tokens, finish_reason, log_probability; for many, see --format jsonl
+    #[arg(long, conflicts_with_all = MANY)]
     json: bool,
 
     #[command(flatten)]
     many: ManyArgs,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Device")]
     device: DeviceArgs,
 
     #[command(flatten)]
     sampling: SamplingArgs,
 }
 
+/// The names of [`ManyArgs`].
+const MANY: [&str; 12] = [
+    "count",
+    "prompts",
+    "prompts_format",
+    "samples_per_prompt",
+    "on_error",
+    "output",
+    "format",
+    "logprobs",
+    "batch",
+    "shard",
+    "resume",
+    "unique",
+];
+
 /// Many sequences: any of these makes a batch of them.
 #[derive(Args)]
 #[command(next_help_heading = "Many sequences")]
 struct ManyArgs {
     /// Write N sequences, one a line
-    #[arg(long, value_name = "N", conflicts_with_all = ["prompts", "json"])]
+    #[arg(long, value_name = "N", conflicts_with = "prompts", allow_negative_numbers = true)]
     count: Option<u64>,
 
     /// Go on from the prompts of a file: .txt has one a line, .jsonl an object a line with `prompt` and any option
     /// (max_tokens, stop, seed, sequence, temperature, top_k, ...); `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
 
     /// What the prompts are written in [default: by the file's name]
@@ -79,19 +95,19 @@ struct ManyArgs {
     prompts_format: Option<prompts::PromptsFormat>,
 
     /// Sequences of each prompt
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     samples_per_prompt: u64,
 
     /// What to do about a prompt that cannot be used
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Stop)]
     on_error: OnError,
 
-    /// Where sequences are written [default: standard output]
-    #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
+    /// Where sequences are written; `-` is standard output [default: -]
+    #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// How they are written [default: by the file's name, else text]
-    #[arg(long, value_name = "FORMAT", value_enum, conflicts_with = "json")]
+    #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 
     /// Write each token's log-probability too (jsonl)
@@ -99,7 +115,7 @@ struct ManyArgs {
     logprobs: bool,
 
     /// Sequences side by side [default: up to 256]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: Option<u32>,
 
     /// Only part I of N equal parts, such as 3/16: the parts one behind the other are the whole
@@ -124,6 +140,11 @@ enum OnError {
 }
 
 impl ManyArgs {
+    /// Where sequences are written, if not to standard output.
+    fn output(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| path.as_os_str() != "-")
+    }
+
     /// Whether a batch was asked for.
     fn any(&self) -> bool {
         self.count.is_some()
@@ -133,6 +154,8 @@ impl ManyArgs {
             || self.logprobs
             || self.shard.is_some()
             || self.unique
+            || self.batch.is_some()
+            || self.on_error != OnError::Stop
             || self.samples_per_prompt > 1
     }
 }

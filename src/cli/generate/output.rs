@@ -33,23 +33,34 @@ pub(super) struct Found {
 /// Looks at what is there before anything is made.
 ///
 /// # Errors
-/// A file that is there, without `--resume`; one without a manifest, with it.
+/// A folder, or a file in a folder that is not there; a file that is there, without `--resume`; one without a manifest,
+/// with it.
 pub(super) fn look(path: Option<&Path>, resume: bool) -> Result<Found> {
-    let Some(path) = path.filter(|path| is_file(path)) else { return Ok(Found { manifest: None }) };
-    let exists = path.exists();
+    let Some(path) = path else { return Ok(Found { manifest: None }) };
     let name = path.display();
-    if !resume {
-        return if exists {
-            Err(Error::Usage(format!(
-                "--output {name}: the file is there; --resume goes on with a run that was not finished"
-            )))
-        } else {
-            Ok(Found { manifest: None })
-        };
+    let wrong = |what: String| Err(Error::Usage(format!("--output {name}: {what}")));
+    if path.is_dir() {
+        return wrong("there is a folder; expected a file".into());
     }
-    let manifest = Manifest::read(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return wrong(format!("there is no folder {}; make it first", folder.display()));
+    }
+    if !is_file(path) {
+        return Ok(Found { manifest: None });
+    }
+    let exists = path.exists();
+    if exists && !resume {
+        let run = Manifest::path(path).exists();
+        let advice = if run { "--resume goes on with a run that was not finished" } else { "it is of no run" };
+        return wrong(format!("the file is there; {advice}. Name another file, or remove this one"));
+    }
+    let manifest = if resume { Manifest::read(path)? } else { None };
     if exists && manifest.is_none() {
-        return Err(Error::Usage(format!("--resume: {name} has no manifest {}", Manifest::path(path).display())));
+        return Err(Error::Usage(format!(
+            "--resume: {name} is of no run: there is no {} beside it. Name another file, or remove this one",
+            Manifest::path(path).display()
+        )));
     }
     Ok(Found { manifest })
 }

@@ -187,7 +187,8 @@ impl<'a> Prompts<'a> {
             let text = e.to_string();
             // The place in the line; which line it is, we know better.
             let what = text.strip_suffix(&format!(" at line {} column {}", e.line(), e.column())).unwrap_or(&text);
-            self.wrong(&format!("column {}: {what}", e.column()))
+            let not = if e.is_data() { "" } else { "not JSON: " };
+            self.wrong(&format!("column {}: {not}{what}", e.column()))
         })?;
         parsed.into_prompt(self.defaults, self.vocab).map_err(|e| self.wrong(&e.to_string()))
     }

@@ -1,6 +1,7 @@
 //! From completions to lines, and what stays of them where something goes wrong.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::OnError;
 use super::formats::Format;
@@ -11,6 +12,7 @@ use super::progress::Bar;
 use super::unique::Unique;
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Job, Sequence};
+use crate::host::INTERRUPTED;
 
 /// Writes sequences as they are completed.
 pub(super) struct Writer {
@@ -22,6 +24,19 @@ pub(super) struct Writer {
     pub bar: Bar,
     /// Whether the first sequence of the whole run is in this part: then a header stands before it.
     pub is_first: bool,
+    /// Ctrl-C, where what was written until then is kept.
+    pub interrupted: Option<&'static AtomicBool>,
+}
+
+/// Why no more is written, where nothing went wrong.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// All of it is there.
+    Finished,
+    /// Nobody reads it any more.
+    Unread,
+    /// Ctrl-C.
+    Interrupted,
 }
 
 impl Writer {
@@ -30,30 +45,41 @@ impl Writer {
     where
         J: Iterator<Item = (Tag, Result<Job>)>,
     {
-        let open = match self.write_all(&mut texts) {
-            Ok(open) => open,
+        let end = match self.write_all(&mut texts) {
+            Ok(end) => end,
             Err(error) => {
                 // The first error matters; that it could not be noted either does not.
                 let noted = self.output.note();
                 self.bar.clear();
-                if let (Ok(_), Error::Device(_), Some(file)) = (noted, &error, self.output.file()) {
-                    let sequences = self.output.progress.sequences;
-                    crate::cli::say(&format!("{file}: {sequences} sequences are there; --resume goes on behind them"));
+                if let (Ok(_), Error::Device(_)) = (noted, &error) {
+                    self.say_what_stays();
                 }
                 return Err(error);
             }
         };
-        self.output.progress.finished = open;
+        self.output.progress.finished = end == End::Finished;
         self.output.note()?;
         self.bar.clear();
-        if open {
-            self.summary(texts.tokens(), seed);
+        match end {
+            End::Finished => self.summary(texts.tokens(), seed),
+            End::Unread => {}
+            End::Interrupted => {
+                self.say_what_stays();
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// `false` if nobody reads them any more.
-    fn write_all<J>(&mut self, texts: &mut Completions<Tag, J>) -> Result<bool>
+    /// What `--resume` goes on with.
+    fn say_what_stays(&self) {
+        if let Some(file) = self.output.file() {
+            let sequences = self.output.progress.sequences;
+            crate::cli::say(&format!("{file}: {sequences} sequences are there; --resume goes on behind them"));
+        }
+    }
+
+    fn write_all<J>(&mut self, texts: &mut Completions<Tag, J>) -> Result<End>
     where
         J: Iterator<Item = (Tag, Result<Job>)>,
     {
@@ -62,13 +88,16 @@ impl Writer {
             open = self.output.write(self.format.header())?;
         }
         while open {
+            if self.interrupted.is_some_and(|flag| flag.load(SeqCst)) {
+                return Ok(End::Interrupted);
+            }
             if !texts.is_ready() {
                 self.bar.show(self.output.progress.sequences, texts.tokens());
                 open = self.output.pause()?;
                 texts.advance()?;
                 continue;
             }
-            let Some(item) = texts.next() else { break };
+            let Some(item) = texts.next() else { return Ok(End::Finished) };
             let (tag, sequence) = item?;
             open = match sequence {
                 Ok(sequence) => self.take(&tag, &sequence)?,
@@ -76,7 +105,7 @@ impl Writer {
             };
             self.output.progress.sequences += 1;
         }
-        Ok(open)
+        Ok(End::Unread)
     }
 
     fn take(&mut self, tag: &Tag, sequence: &Sequence) -> Result<bool> {
@@ -155,6 +184,7 @@ mod tests {
             unique: None,
             bar: Bar::new(Some(SEQUENCES), progress.sequences),
             is_first: true,
+            interrupted: None,
         };
         writer.run(Completions::new(generator, jobs, super::super::clock()), 1)
     }
