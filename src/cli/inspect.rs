@@ -17,7 +17,7 @@ use crate::score;
 /// Arguments of `inspect`.
 #[derive(Args)]
 pub(super) struct InspectArgs {
-    /// A model's folder, builtin:shakespeare, or a .safetensors file, whose tensors are listed
+    /// A model's folder, `builtin:shakespeare`, `builtin:molecules`, or a .safetensors file, whose tensors are listed
     #[arg(value_name = "MODEL")]
     model: String,
 

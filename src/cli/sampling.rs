@@ -10,12 +10,12 @@ use crate::model::GenerationConfig;
 #[derive(Args)]
 #[command(next_help_heading = "Sampling")]
 pub(super) struct SamplingArgs {
-    /// Divides the logits: below 1 bolder, above 1 wilder, 0 always the most likely token [default: 0.8]
+    /// Divides the logits: lower is safer, higher is wilder, 0 always takes the most likely token [default: 0.8]
     #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
 
     /// Choose among the K most likely tokens; 0 for all
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
 
     /// Choose among the most likely tokens that together have probability P; 1 for all
@@ -39,7 +39,7 @@ pub(super) struct SamplingArgs {
     frequency_penalty: Option<f32>,
 
     /// Never draw the token with this id; may be given several times
-    #[arg(long = "ban-token", value_name = "ID")]
+    #[arg(long = "ban-token", value_name = "ID", allow_negative_numbers = true)]
     banned: Vec<u32>,
 }
 

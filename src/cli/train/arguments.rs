@@ -112,15 +112,15 @@ pub(in crate::cli) struct ShapeArgs {
     cell: CellName,
 
     /// Length of each layer's state
-    #[arg(long, value_name = "H", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "H", default_value_t = 256, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     hidden: u32,
 
     /// Recurrent layers
-    #[arg(long, value_name = "L", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "L", default_value_t = 2, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=256))]
     layers: u32,
 
     /// Length of a token's embedding [default: 64 for up to 512 tokens, else as --hidden]
-    #[arg(long, value_name = "E", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     embedding: Option<u32>,
 
     /// Share one weight between embedding and output; then E = H
@@ -128,7 +128,7 @@ pub(in crate::cli) struct ShapeArgs {
     tied: bool,
 
     /// Share of values that are zeroed between layers while training
-    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = share::<f32>)]
+    #[arg(long, value_name = "P", default_value_t = 0.2, allow_negative_numbers = true, value_parser = share::<f32>)]
     dropout: f32,
 
     /// Bias of an LSTM's forget gates at the beginning [default: random, as in PyTorch]
@@ -149,15 +149,15 @@ enum MethodName {
 #[group(id = "step_args", multiple = true, conflicts_with = "resume")]
 pub(in crate::cli) struct StepArgs {
     /// Rows that are trained at once
-    #[arg(long, value_name = "B", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "B", default_value_t = 32, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
 
     /// Tokens of a row in one step; gradients reach back no further
-    #[arg(long, value_name = "T", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "T", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     sequence_length: u32,
 
     /// Of the first weights, dropout and the order of lines: the same seed gives the same model on the same device
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    #[arg(long, value_name = "SEED", default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
 
     /// How gradients become steps
@@ -165,19 +165,19 @@ pub(in crate::cli) struct StepArgs {
     optimizer: MethodName,
 
     /// The learning rate that --schedule begins with [default: 0.002, for sgd 0.5]
-    #[arg(long, value_name = "RATE", value_parser = positive)]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = positive)]
     learning_rate: Option<f32>,
 
     /// Pulls weights towards zero
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = not_negative::<f64>)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, value_parser = not_negative::<f64>)]
     weight_decay: f64,
 
     /// Of sgd
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = share::<f64>)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share::<f64>)]
     momentum: f64,
 
     /// Scale gradients down to this norm; 0 for never
-    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = not_negative::<f32>)]
+    #[arg(long, value_name = "NORM", default_value_t = 1.0, allow_negative_numbers = true, value_parser = not_negative::<f32>)]
     clip: f32,
 }
 
@@ -200,23 +200,23 @@ pub(in crate::cli) struct ScheduleArgs {
     schedule: ScheduleName,
 
     /// Steps in which it rises from zero
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
     warmup: u32,
 
     /// Where cosine ends
-    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = not_negative::<f32>)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = not_negative::<f32>)]
     min_learning_rate: f32,
 
     /// Of step
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 5000, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     divide_after: u32,
 
     /// What step and plateau divide by
-    #[arg(long, value_name = "X", default_value_t = 2.0, value_parser = positive)]
+    #[arg(long, value_name = "X", default_value_t = 2.0, allow_negative_numbers = true, value_parser = positive)]
     divide_by: f32,
 
     /// Validations that plateau waits for a better one
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true)]
     plateau: u32,
 }
 
@@ -226,11 +226,11 @@ pub(in crate::cli) struct ScheduleArgs {
 #[group(id = "valid_args", multiple = true, conflicts_with = "resume")]
 pub(in crate::cli) struct ValidArgs {
     /// Steps between validations
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 500, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     valid_every: u32,
 
     /// Tokens that a validation reads at most, from the beginning; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, allow_negative_numbers = true)]
     valid_tokens: usize,
 
     /// Steps between checkpoints, or minutes with an m
@@ -242,7 +242,7 @@ pub(in crate::cli) struct ValidArgs {
     f16: bool,
 
     /// Steps between lines of log.jsonl
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     log_every: u32,
 }
 
@@ -251,15 +251,15 @@ pub(in crate::cli) struct ValidArgs {
 #[command(next_help_heading = "End")]
 pub(in crate::cli) struct EndArgs {
     /// Steps to take [default: as --epochs says]
-    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
+    #[arg(long, value_name = "N", conflicts_with = "epochs", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
     pub steps: Option<u32>,
 
     /// Times to read the data [default: 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub epochs: Option<u64>,
 
     /// End after so many validations without a better one [default: never]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: Option<u32>,
 }
 
