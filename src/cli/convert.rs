@@ -1,5 +1,6 @@
 //! `gatefold convert`: a model folder from another program's weights.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,11 +38,11 @@ pub(super) struct ConvertArgs {
     verify: Option<PathBuf>,
 
     /// How far a logit may be from the recorded one
-    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 1e-4)]
     tolerance: f64,
 
     /// What TensorFlow adds to its forget gates' bias when it runs
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 1.0)]
     forget_bias: f32,
 
     /// The function of plain RNN cells in a state dict, which does not say it: tanh or relu [default: tanh]
@@ -66,7 +67,10 @@ pub(super) struct ConvertArgs {
 
 pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let options = Options { map: args.map()?, forget_bias: args.forget_bias, activation: args.activation()? };
-    let source = args.source_file();
+    let source = args.source_file()?;
+    if args.folder.is_file() {
+        return Err(Error::Usage(format!("{}: there is a file; expected a folder to write", args.folder.display())));
+    }
     let folder = source.parent().unwrap_or(Path::new("")).to_path_buf();
     let name = source.display().to_string();
     let open = |file: &str| host::map(&folder.join(file));
@@ -83,11 +87,9 @@ pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
         super::say("nothing was written (--dry-run)");
         return Ok(ExitCode::SUCCESS);
     }
-    if !args.force && args.folder.join("config.json").exists() {
-        return Err(Error::Usage(format!(
-            "{} is a model folder already; --force writes over it",
-            args.folder.display()
-        )));
+    let files = ["config.json", "model.safetensors"].map(|name| args.folder.join(name));
+    if let Some(there) = files.iter().find(|file| !args.force && file.exists()) {
+        return Err(Error::Usage(format!("{} is there already; --force writes over it", there.display())));
     }
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
     host::save_model(&args.folder, &model, precision)?;
@@ -118,8 +120,18 @@ impl ConvertArgs {
     }
 
     /// The file itself: a folder stands for the manifest in it.
-    fn source_file(&self) -> PathBuf {
-        if self.source.is_dir() { self.source.join("manifest.json") } else { self.source.clone() }
+    fn source_file(&self) -> Result<PathBuf> {
+        if !self.source.is_dir() {
+            return Ok(self.source.clone());
+        }
+        let manifest = self.source.join("manifest.json");
+        if !manifest.exists() {
+            return Err(Error::Usage(format!(
+                "{}: a folder without a manifest.json; expected a file of weights, or a folder of TensorFlow.js",
+                self.source.display()
+            )));
+        }
+        Ok(manifest)
     }
 
     /// The tokens, and where they come from.
@@ -193,7 +205,7 @@ fn verify(args: &ConvertArgs, model: &Model, reference: &Path) -> Result<()> {
             sizes.rows, sizes.time
         ))?;
     }
-    match agreements.iter().find(|a| a.largest.is_nan() || a.largest > args.tolerance) {
+    match agreements.iter().find(|a| a.largest.partial_cmp(&args.tolerance).is_none_or(Ordering::is_gt)) {
         None => Ok(()),
         Some(worst) => Err(Error::Model(format!(
             "{name}: logits of `{}` are {:.1e} from the recorded ones; expected at most {:.1e} (--tolerance). Nothing was \

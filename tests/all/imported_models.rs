@@ -157,14 +157,20 @@ fn wrong_calls() -> Outcome {
     let folder = Folder::new("import-wrong");
     let path = |name: &str| project("tests/imports").join(name).display().to_string();
     let (npz, lstm) = (path("cells.npz"), path("lstm.onnx"));
-    let to = folder.join("model").display().to_string();
+    let (here, to) = (folder.join("").display().to_string(), folder.join("model").display().to_string());
     let bytes = std::fs::read(&npz)?;
     let cut = folder.write("cut.npz", &bytes[..bytes.len() / 2]);
     let noise = folder.write("noise.pt", b"not a model");
     let tokens = folder.write("tokens.txt", (0..9).map(|i| format!("t{i}\n")).collect::<String>());
     let other = path("lstm.ref.safetensors");
+    std::fs::create_dir(folder.join("theirs"))?;
+    let theirs = folder.join("theirs").display().to_string();
+    let own = folder.write("theirs/model.safetensors", std::fs::read(path("k3.safetensors"))?);
     for (call, status, parts) in [
         (&["convert", &npz][..], 2, &["Usage"][..]),
+        (&["convert", &here, &to], 2, &["a folder without a manifest.json; expected a file of weights"]),
+        (&["convert", &own, &theirs], 2, &["model.safetensors is there already; --force"]),
+        (&["convert", &npz, &noise], 2, &["noise.pt: there is a file; expected a folder"]),
         (&["convert", &npz, &to, "--map", "x"], 2, &["--map", "OLD=NEW"]),
         (&["convert", &npz, &to, "--map", "x=y"], 1, &["cells.npz", "no tensor `x`", "net.cells.0.weight_ih"]),
         (&["convert", &lstm, &to, "--map", "x=y"], 1, &["lstm.onnx", "--map is for files of named tensors"]),
@@ -174,6 +180,7 @@ fn wrong_calls() -> Outcome {
         (&["convert", &npz, &to, "--vocab", &tokens], 1, &["tokens.txt", "9 tokens, but the model has 7"]),
         (&["convert", &npz, &to, "--verify", &other, "--device", "cpu"], 1, &["lstm.ref", "from the recorded ones"]),
         (&["convert", &npz, &to, "--verify", &npz, "--device", "cpu"], 1, &["cells.npz"]),
+        (&["convert", &lstm, &to, "--verify", &other, "--device", "cpu", "--tolerance", "nan"], 1, &["at most NaN"]),
     ] {
         let output = gatefold(call);
         let said = text(&output.stderr);
