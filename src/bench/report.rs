@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::json_fault;
+
 pub use super::sample::Figure;
 
 /// Everything that one call measured on one device.
@@ -224,7 +226,8 @@ impl Report {
     /// # Errors
     /// Something else, in words.
     pub fn from_json(json: &[u8]) -> Result<Report, String> {
-        let report: Report = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        let expected = |e| format!("{}; expected a report of `gatefold bench --json`", json_fault(&e));
+        let report: Report = serde_json::from_slice(json).map_err(expected)?;
         if report.gatefold.is_empty() {
             return Err("it has no field `gatefold`, so it is no report of `gatefold bench --json`".into());
         }

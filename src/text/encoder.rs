@@ -227,7 +227,8 @@ impl Encoder {
         };
         let count = self.tokenizer.len();
         Err(Error::Text(format!(
-            "{what} at line {line}, column {column} is not in the model's vocabulary of {count} {unit}"
+            "{what} at line {line}, column {column} is not in the model's vocabulary of {count} {unit}; \
+             --on-unknown skip leaves it out"
         )))
     }
 }

@@ -90,6 +90,7 @@ fn unknown_character() -> Outcome {
     ensure!(output.status.code() == Some(1), "status {:?}", output.status.code());
     let message = text(&output.stderr);
     ensure!(message.contains("(U+00E9) at line 2, column 4"), "{message}");
+    ensure!(message.contains("--on-unknown skip leaves it out"), "{message}");
     DONE
 }
 
