@@ -3,6 +3,10 @@
 //! The text goes through the plan's `score` section in windows; the states stay on the device and are carried from
 //! window to window, so memory does not grow with the text.
 
+mod lines;
+
+pub use lines::{LineScorer, line_sizes};
+
 use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
@@ -19,12 +23,12 @@ const WINDOW: usize = 256;
 /// The same of a model that reads from the end too: the whole text.
 const WHOLE_TEXT: usize = 4096;
 
-/// The plan that a [`Scorer`] runs.
+/// The plan that a [`Scorer`] or a [`LineScorer`] runs.
 pub fn plan(shape: Shape) -> LanguageModel {
     language_model(shape, Room { ring: 1, queue: 1, forced: 1, filters: false })
 }
 
-/// The section that a [`Scorer`] runs.
+/// The section that they run.
 pub fn sections(model: &LanguageModel) -> [SectionId; 1] {
     [model.score]
 }
@@ -55,7 +59,7 @@ impl Scorer {
     pub fn new(model: LanguageModel, executor: Box<dyn Executor>, start: Option<u32>) -> Result<Scorer> {
         assert_eq!(executor.capacity().rows, 1, "a scorer reads one text");
         let mut scorer = Scorer { model, executor, waiting: Vec::new(), flights: VecDeque::new(), step: 0 };
-        scorer.check(start.as_slice())?;
+        check(start.as_slice(), scorer.model.shape.vocab)?;
         scorer.waiting.extend(start);
         Ok(scorer)
     }
@@ -65,7 +69,7 @@ impl Scorer {
     /// # Errors
     /// An id outside the vocabulary; a text too long for a model that reads from its end too; a device that failed.
     pub fn push(&mut self, ids: &[u32], log_probs: &mut Vec<f32>) -> Result<()> {
-        self.check(ids)?;
+        check(ids, self.model.shape.vocab)?;
         let window = self.executor.capacity().time;
         for some in ids.chunks(window) {
             self.waiting.extend_from_slice(some);
@@ -98,14 +102,6 @@ impl Scorer {
         Ok(())
     }
 
-    fn check(&self, ids: &[u32]) -> Result<()> {
-        let vocab = self.model.shape.vocab;
-        match ids.iter().find(|id| **id as usize >= vocab) {
-            None => Ok(()),
-            Some(id) => Err(Error::Text(format!("token id {id} in a vocabulary of {vocab}"))),
-        }
-    }
-
     /// Queues a window that reads `time` tokens and scores those that follow each of them.
     fn submit(&mut self, time: usize, log_probs: &mut Vec<f32>) -> Result<()> {
         if self.flights.len() == IN_FLIGHT {
@@ -127,5 +123,13 @@ impl Scorer {
         let results = self.executor.wait(ticket)?;
         log_probs.extend_from_slice(&results[0].real()[..time]);
         Ok(())
+    }
+}
+
+/// Whether all ids are of the vocabulary.
+fn check(ids: &[u32], vocab: usize) -> Result<()> {
+    match ids.iter().find(|id| **id as usize >= vocab) {
+        None => Ok(()),
+        Some(id) => Err(Error::Text(format!("token id {id} in a vocabulary of {vocab}"))),
     }
 }

@@ -17,6 +17,8 @@ use crate::ensure;
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("model folders: score agrees with generation on the CPU", || score_agrees("cpu")),
+        trial("model folders: score takes each line as a text on the CPU", || lines_agree("cpu")),
+        trial("model folders: lines that cannot be scored are named", wrong_lines),
         trial("model folders: f16 and bf16 within 0.01 nats of f32", precisions),
         trial("model folders: 32,000 words of a tokenizer.json", many_words),
         trial("model folders: Chinese characters", chinese),
@@ -26,6 +28,9 @@ pub fn trials() -> Vec<Trial> {
     ];
     trials.extend(trials_per_adapter("model folders: score agrees with generation", |adapter| {
         score_agrees(&adapter.to_string())
+    }));
+    trials.extend(trials_per_adapter("model folders: score takes each line as a text", |adapter| {
+        lines_agree(&adapter.to_string())
     }));
     trials
 }
@@ -97,6 +102,73 @@ fn score_agrees(device: &str) -> Outcome {
     ensure!((bits - nats * tokens / 301.0 / std::f64::consts::LN_2).abs() < 1e-6, "{bits} bits per byte");
     ensure!((scored["perplexity"].as_f64().ok_or("none")? - nats.exp()).abs() < 1e-6, "perplexity");
     ensure!(scored["tokens_per_second"].as_f64() > Some(0.0) && scored["adapter"].is_string(), "{scored}");
+    DONE
+}
+
+/// Many lines side by side have the log-probabilities of their generation, or of each alone, however lines end.
+fn lines_agree(device: &str) -> Outcome {
+    let folder = Folder::new(&format!("lines-{device}"));
+    let objects = |output: std::process::Output| -> Result<Vec<Value>, String> {
+        ensure!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).map_err(|e| e.to_string())).collect()
+    };
+    // Between bos and eos; more lines than rows.
+    let model = ["--model", "builtin:molecules", "--device", device];
+    let call = ["generate", "--count", "150", "--seed", "9", "--format", "jsonl"];
+    let generated = objects(gatefold(&[&call[..], &model].concat()))?;
+    let texts: Vec<&str> = generated.iter().filter_map(|line| line["text"].as_str()).collect();
+    ensure!(texts.len() == 150 && generated.iter().all(|line| line["finish_reason"] == "eos"), "{generated:?}");
+    // An empty line, ends of Windows, no end of the last one.
+    let file = folder.write("molecules.smi", format!("{}\n\r\n{}", texts[..70].join("\n"), texts[70..].join("\r\n")));
+    let scored = objects(gatefold(&[&["score", &file, "--lines", "--each"][..], &model].concat()))?;
+    ensure!(scored.len() == 150, "{} lines", scored.len());
+    let nats = |line: &Value| line["log_probability"].as_f64().unwrap_or(f64::NAN);
+    for ((number, line), expected) in (1u64..).filter(|n| *n != 71).zip(&scored).zip(&generated) {
+        ensure!(line["line"] == number && line["text"] == expected["text"], "{line} is not {expected}");
+        ensure!(line["tokens"].as_u64() == expected["tokens"].as_array().map(|t| t.len() as u64), "{line}");
+        ensure!((nats(line) - nats(expected)).abs() < 1e-4, "{line}, {expected} by generation");
+    }
+    let all = json(&[&["score", &file, "--lines", "--json"][..], &model].concat())?;
+    let (tokens, per_token) = (all["tokens"].as_f64().ok_or("none")?, all["nats_per_token"].as_f64().ok_or("none")?);
+    ensure!(all["lines"] == 150, "{all}");
+    ensure!((tokens * per_token + scored.iter().map(nats).sum::<f64>()).abs() < 1e-6 * tokens, "{all}");
+    // Without bos and eos; longer than a window; beside shorter ones.
+    let long = ["To be, or not to be: ".repeat(15), "O".into(), "that is".into(), "the question. ".repeat(12)];
+    let file = folder.write("long.txt", long.join("\n"));
+    let scored = objects(gatefold(&["score", &file, "--lines", "--each", "--device", device]))?;
+    for (line, text) in scored.iter().zip(&long) {
+        if text.len() == 1 {
+            ensure!(line["tokens"] == 0 && nats(line) == 0.0, "{line}");
+            continue;
+        }
+        let alone = json(&["score", &folder.write("alone.txt", text), "--json", "--device", device])?;
+        let expected = alone["tokens"].as_f64().ok_or("none")? * alone["nats_per_token"].as_f64().ok_or("none")?;
+        ensure!(line["tokens"] == alone["tokens"] && (nats(line) + expected).abs() < 1e-4, "{line}, alone {alone}");
+    }
+    ensure!(scored.len() == 4, "{scored:?}");
+    DONE
+}
+
+fn wrong_lines() -> Outcome {
+    let folder = Folder::new("wrong-lines");
+    let score = |name: &str, contents: &str, more: &[&str]| {
+        let file = folder.write(name, contents);
+        let output = gatefold(&[&["score", &file, "--model", "builtin:molecules", "--device", "cpu"], more].concat());
+        (output.status.code(), text(&output.stderr).replace(&file, name))
+    };
+    let (status, message) = score("a.smi", "CCO\n\nC\u{e9}C\n", &["--lines"]);
+    ensure!(
+        status == Some(1) && message.contains("a.smi: character") && message.contains("line 3, column 2"),
+        "{message}"
+    );
+    let (status, message) = score("b.smi", "\n\r\n\n", &["--lines"]);
+    ensure!(status == Some(1) && message.contains("b.smi: no token to score"), "{message}");
+    for call in [&["--each"][..], &["--lines", "--each", "--json"]] {
+        let (status, message) = score("c.smi", "CCO\n", call);
+        ensure!(status == Some(2), "{call:?}: {message}");
+    }
+    let (status, message) = score("c.smi", "CCO\n", &["--lines", "--on-unknown", "skip"]);
+    ensure!(status == Some(0), "{message}");
     DONE
 }
 

@@ -1,5 +1,7 @@
 //! `gatefold score`.
 
+mod lines;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -26,6 +28,14 @@ pub(super) struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
 
+    /// Score each line as a text of its own, from bos to eos where the model has them; empty ones are left out
+    #[arg(long)]
+    lines: bool,
+
+    /// Print each line with its log-probability, a JSON object a line: line, text, tokens, log_probability
+    #[arg(long, requires = "lines", conflicts_with = "json")]
+    each: bool,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -37,6 +47,8 @@ pub(super) struct ScoreArgs {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<u64>,
     tokens: u64,
     nats_per_token: f64,
     perplexity: f64,
@@ -51,12 +63,30 @@ const PIECE: usize = 64 << 10;
 pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
-    let mut encoder = Encoder::new(&model.tokenizer, args.model.on_unknown(&model)?)?;
-    let (name, mut file) = open(&args.file)?;
+    let encoder = Encoder::new(&model.tokenizer, args.model.on_unknown(&model)?)?;
+    let text = open(&args.file)?;
     super::announce(&model, &args.device, &device);
-
-    let mut scorer = scorer(&model, &device)?;
     let started = Instant::now();
+    let total = if args.lines {
+        lines::score(&model, &device, encoder, text, args.each)?
+    } else {
+        whole(&model, &device, encoder, text)?
+    };
+    if args.each {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = total.report(started.elapsed().as_secs_f64(), device.name());
+    let text = if args.json { json(&report) } else { table(&report) };
+    super::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file and its name.
+type Text = (String, Box<dyn Read>);
+
+/// Scores a text of any length.
+fn whole(model: &Model, device: &Device, mut encoder: Encoder, (name, mut file): Text) -> Result<Total> {
+    let mut scorer = scorer(model, device)?;
     let mut total = Total::default();
     let (mut piece, mut ids, mut log_probs) = (vec![0; PIECE], Vec::new(), Vec::new());
     loop {
@@ -66,25 +96,22 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
             .map_err(|e| e.within(&name))?;
         scorer.push(&ids, &mut log_probs)?;
         ids.clear();
-        total.add(&mut log_probs);
+        total.add(log_probs.drain(..));
         if read == 0 {
             break;
         }
     }
     scorer.finish(&mut log_probs)?;
-    total.add(&mut log_probs);
+    total.add(log_probs.drain(..));
     if total.tokens == 0 {
         let why = "a text is scored from its second token on, as the model has no bos token";
         let why = if model.config.bos_token_id.is_some() { "it is empty" } else { why };
         return Err(Error::Text(format!("{name}: no token to score: {why}")));
     }
-    let report = total.report(started.elapsed().as_secs_f64(), device.name());
-    let text = if args.json { json(&report) } else { table(&report) };
-    super::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(total)
 }
 
-fn open(path: &std::path::Path) -> Result<(String, Box<dyn Read>)> {
+fn open(path: &std::path::Path) -> Result<Text> {
     if path.as_os_str() == "-" {
         return Ok(("standard input".into(), Box::new(std::io::stdin())));
     }
@@ -103,23 +130,26 @@ fn scorer(model: &Model, device: &Device) -> Result<Scorer> {
     Scorer::new(plan, executor, model.config.bos_token_id)
 }
 
-/// Sums over the whole text.
+/// Sums over all that was scored.
 #[derive(Default)]
 struct Total {
+    /// Where lines are scored.
+    lines: Option<u64>,
     bytes: u64,
     tokens: u64,
     nats: f64,
 }
 
 impl Total {
-    fn add(&mut self, log_probs: &mut Vec<f32>) {
+    fn add(&mut self, log_probs: impl ExactSizeIterator<Item = f32>) {
         self.tokens += log_probs.len() as u64;
-        self.nats -= log_probs.drain(..).map(f64::from).sum::<f64>();
+        self.nats -= log_probs.map(f64::from).sum::<f64>();
     }
 
     fn report(&self, seconds: f64, adapter: String) -> Report {
         let nats_per_token = self.nats / self.tokens as f64;
         Report {
+            lines: self.lines,
             tokens: self.tokens,
             nats_per_token,
             perplexity: nats_per_token.exp(),
@@ -135,9 +165,10 @@ fn json(report: &Report) -> String {
 }
 
 fn table(report: &Report) -> String {
-    let Report { tokens, nats_per_token, perplexity, bits_per_byte, tokens_per_second, .. } = report;
+    let Report { lines, tokens, nats_per_token, perplexity, bits_per_byte, tokens_per_second, .. } = report;
+    let lines = lines.map_or(String::new(), |lines| format!("lines             {lines}\n"));
     format!(
-        "tokens            {tokens}\nnats per token    {nats_per_token:.4}\nperplexity        {perplexity:.4}\n\
+        "{lines}tokens            {tokens}\nnats per token    {nats_per_token:.4}\nperplexity        {perplexity:.4}\n\
          bits per byte     {bits_per_byte:.4}\ntokens per second {tokens_per_second:.0}\n"
     )
 }

@@ -1,0 +1,118 @@
+//! `gatefold score --lines`: many texts side by side.
+
+use std::io::{BufRead, BufReader};
+
+use serde::Serialize;
+
+use super::{Text, Total};
+use crate::cli::print;
+use crate::error::{Error, Result};
+use crate::host::Device;
+use crate::model::Model;
+use crate::score::{self, LineScorer};
+use crate::text::Encoder;
+
+/// Lines that are read before they are scored: enough that lines of one length meet.
+const LINES: usize = 2048;
+
+/// What `--each` prints of a line.
+#[derive(Serialize)]
+struct Scored<'a> {
+    line: u64,
+    text: &'a str,
+    tokens: usize,
+    log_probability: f64,
+}
+
+/// A line of the file.
+struct Line {
+    number: u64,
+    /// Without its end.
+    bytes: Vec<u8>,
+    /// From bos to eos.
+    ids: Vec<u32>,
+}
+
+/// Scores each line; with `each`, prints them.
+pub(super) fn score(model: &Model, device: &Device, encoder: Encoder, (name, file): Text, each: bool) -> Result<Total> {
+    let shape = model.config.shape();
+    let plan = score::plan(shape);
+    let mut executor = device.executor(&plan.plan, score::line_sizes(shape), &score::sections(&plan))?;
+    model.weights.load_into(&mut *executor)?;
+    let mut scorer = LineScorer::new(plan, executor);
+    let eos = model.eos_ids().first().copied();
+    let mut lines = Lines { name, file: BufReader::new(file), encoder, bos: model.config.bos_token_id, eos, number: 0 };
+    let mut total = Total { lines: Some(0), ..Total::default() };
+    loop {
+        let some = lines.take(LINES)?;
+        if some.is_empty() {
+            break;
+        }
+        let ids: Vec<_> = some.iter().map(|line| line.ids.clone()).collect();
+        let log_probs = scorer.score(&ids).map_err(|e| e.within(&lines.name))?;
+        if each && !print(&text(&some, &log_probs))? {
+            break;
+        }
+        for (line, log_probs) in some.iter().zip(log_probs) {
+            total.lines = total.lines.map(|lines| lines + 1);
+            total.bytes += line.bytes.len() as u64;
+            total.add(log_probs.into_iter());
+        }
+    }
+    if total.tokens == 0 {
+        let why = "expected lines of two tokens, or of one where the model has bos or eos";
+        return Err(Error::Text(format!("{}: no token to score; {why}", lines.name)));
+    }
+    Ok(total)
+}
+
+/// Lines as JSON objects.
+fn text(lines: &[Line], log_probs: &[Vec<f32>]) -> String {
+    let of = |(line, log_probs): (&Line, &Vec<f32>)| {
+        let log_probability = log_probs.iter().copied().map(f64::from).sum();
+        let text = &String::from_utf8_lossy(&line.bytes);
+        let scored = Scored { line: line.number, text, tokens: log_probs.len(), log_probability };
+        serde_json::to_string(&scored).expect("a line is JSON") + "\n"
+    };
+    lines.iter().zip(log_probs).map(of).collect()
+}
+
+/// The lines of a file as tokens.
+struct Lines {
+    name: String,
+    file: BufReader<Box<dyn std::io::Read>>,
+    encoder: Encoder,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    number: u64,
+}
+
+impl Lines {
+    /// The next lines that have a token; none at the end.
+    fn take(&mut self, most: usize) -> Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        while lines.len() < most {
+            let mut bytes = Vec::new();
+            let read = self.file.read_until(b'\n', &mut bytes);
+            if read.map_err(|source| Error::Io { context: self.name.clone(), source })? == 0 {
+                break;
+            }
+            self.number += 1;
+            let all = bytes.len();
+            if bytes.pop_if(|byte| *byte == b'\n').is_some() {
+                bytes.pop_if(|byte| *byte == b'\r');
+            }
+            let mut ids = Vec::from_iter(self.bos);
+            let marks = ids.len();
+            let encoded = self.encoder.push_bytes(&bytes, &mut ids);
+            encoded
+                .and_then(|()| self.encoder.finish_line((all - bytes.len()) as u64, &mut ids))
+                .map_err(|e| e.within(&self.name))?;
+            if ids.len() > marks {
+                ids.extend(self.eos);
+                lines.push(Line { number: self.number, bytes, ids });
+            }
+        }
+        Ok(lines)
+    }
+}
