@@ -75,9 +75,7 @@ impl Scorer {
             self.waiting.extend_from_slice(some);
             if self.model.shape.cell.is_bidirectional() {
                 if self.waiting.len() > window + 1 {
-                    let most = window + 1;
-                    let what = format!("a text of more than {most} tokens: a bidirectional model reads it as a whole");
-                    return Err(Error::Text(what));
+                    return Err(too_long(window));
                 }
                 continue;
             }
@@ -124,6 +122,12 @@ impl Scorer {
         log_probs.extend_from_slice(&results[0].real()[..time]);
         Ok(())
     }
+}
+
+/// A text of a model that reads from the end too, which no window holds.
+fn too_long(window: usize) -> Error {
+    let most = window + 1;
+    Error::Text(format!("a text of more than {most} tokens: a bidirectional model reads it as a whole"))
 }
 
 /// Whether all ids are of the vocabulary.

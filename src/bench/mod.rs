@@ -38,6 +38,7 @@ use crate::gpu::{GpuExecutor, GpuOptions};
 use crate::host::Device;
 use crate::ops::OpRow;
 use crate::plan::{Plan, SectionId, Sizes, TensorId};
+use metered::HostClock;
 
 /// The names of what runs an op on a device: kernels, or the CPU's one function.
 ///
@@ -75,9 +76,9 @@ pub fn executor(
 /// One submission, from the call until its results are there.
 fn reading(executor: &mut dyn Executor, runs: &[Run], read: &[TensorId]) -> Result<Reading> {
     executor.device_time_us();
-    let began = Instant::now();
+    let (began, host) = (Instant::now(), HostClock::start());
     let ticket = executor.submit(runs, read)?;
-    let host_us = began.elapsed().as_secs_f64() * 1e6;
+    let host_us = host.elapsed_us();
     executor.wait(ticket)?;
     let wall_us = began.elapsed().as_secs_f64() * 1e6;
     Ok(Reading { wall_us, host_us, device_us: executor.device_time_us() })

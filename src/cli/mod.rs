@@ -6,6 +6,7 @@ mod completions;
 mod convert;
 mod devices;
 mod generate;
+mod input;
 mod inspect;
 mod model;
 mod sampling;

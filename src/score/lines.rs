@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{IN_FLIGHT, WINDOW_LOGITS, check};
-use crate::error::{Error, Result};
+use super::{IN_FLIGHT, WINDOW_LOGITS, check, too_long};
+use crate::error::Result;
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::plan::Sizes;
 use crate::plan::network::{LanguageModel, Shape};
@@ -47,7 +47,7 @@ impl LineScorer {
     ///
     /// # Errors
     /// An id outside the vocabulary; a text too long for a model that reads from its end too; a device that failed.
-    pub fn score(&mut self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+    pub fn score(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         texts.iter().try_for_each(|text| check(text, self.model.shape.vocab))?;
         let mut log_probs = vec![Vec::new(); texts.len()];
         // Texts of nearly one length side by side: little is read behind the end of the shorter ones.
@@ -60,14 +60,12 @@ impl LineScorer {
     }
 
     /// Scores some of the texts side by side, the longest first.
-    fn group(&mut self, texts: &[Vec<u32>], group: &[usize], log_probs: &mut [Vec<f32>]) -> Result<()> {
+    fn group(&mut self, texts: &[&[u32]], group: &[usize], log_probs: &mut [Vec<f32>]) -> Result<()> {
         self.forget()?;
         let window = self.executor.capacity().time;
         let longest = texts[group[0]].len() - 1;
         if self.model.shape.cell.is_bidirectional() && longest > window {
-            let most = window + 1;
-            let what = format!("a text of more than {most} tokens: a bidirectional model reads it as a whole");
-            return Err(Error::Text(what));
+            return Err(too_long(window));
         }
         let mut flights = VecDeque::new();
         for first in (0..longest).step_by(window) {
@@ -94,7 +92,7 @@ impl LineScorer {
     }
 
     /// Queues a window of tokens `first..first + time`. What a row reads behind its text's end does not matter.
-    fn submit(&mut self, texts: &[Vec<u32>], group: &[usize], first: usize, time: usize) -> Result<Flight> {
+    fn submit(&mut self, texts: &[&[u32]], group: &[usize], first: usize, time: usize) -> Result<Flight> {
         let tokens = |range: std::ops::Range<usize>| -> Vec<u32> {
             let of = |t: usize| group.iter().map(move |i| texts[*i].get(t).copied().unwrap_or(0));
             range.flat_map(of).collect()
@@ -112,7 +110,7 @@ impl LineScorer {
     fn take(
         &mut self,
         flights: &mut VecDeque<Flight>,
-        texts: &[Vec<u32>],
+        texts: &[&[u32]],
         group: &[usize],
         log_probs: &mut [Vec<f32>],
     ) -> Result<()> {

@@ -169,6 +169,15 @@ fn wrong_lines() -> Outcome {
     }
     let (status, message) = score("c.smi", "CCO\n", &["--lines", "--on-unknown", "skip"]);
     ensure!(status == Some(0), "{message}");
+    // Nobody reads the lines: that is no error.
+    let file = folder.write("d.smi", "CCO\n".repeat(5000));
+    let call = ["score", &file, "--model", "builtin:molecules", "--device", "cpu", "--lines", "--each"];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gatefold"));
+    let mut child =
+        command.args(call).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
+    drop(child.stdout.take());
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{:?} {}", output.status, text(&output.stderr));
     DONE
 }
 

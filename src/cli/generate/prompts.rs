@@ -1,7 +1,5 @@
 //! Prompts of a file or of standard input, one a line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -9,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Defaults;
+use crate::cli::input::{Input, is_stdin};
 use crate::error::{Error, Result};
 use crate::generate::Options;
 use crate::text::StopTexts;
@@ -111,16 +110,11 @@ impl Line {
 
 /// Reads prompts line by line, as they are asked for.
 pub(super) struct Prompts<'a> {
-    name: String,
-    input: Box<dyn BufRead>,
+    input: Input,
     format: PromptsFormat,
     defaults: &'a Defaults,
     vocab: usize,
-    line: u64,
 }
-
-/// Bytes of a line at most.
-const LONGEST_LINE: usize = 64 << 20;
 
 impl<'a> Prompts<'a> {
     /// Opens a file, or standard input.
@@ -142,41 +136,12 @@ impl<'a> Prompts<'a> {
                 )));
             }
         };
-        let (name, input): (String, Box<dyn BufRead>) = if is_stdin(path) {
-            ("standard input".into(), Box::new(BufReader::new(std::io::stdin())))
-        } else {
-            let name = path.display().to_string();
-            let file = File::open(path).map_err(|source| Error::Io { context: name.clone(), source })?;
-            (name, Box::new(BufReader::with_capacity(1 << 16, file)))
-        };
-        Ok(Prompts { name, input, format, defaults, vocab, line: 0 })
+        Ok(Prompts { input: Input::open(path)?, format, defaults, vocab })
     }
 
-    /// The next line without its end.
-    fn read_line(&mut self) -> Option<Result<String>> {
-        use std::io::Read;
-        let mut bytes = Vec::new();
-        match self.input.by_ref().take(LONGEST_LINE as u64).read_until(b'\n', &mut bytes) {
-            Ok(0) => return None,
-            Ok(_) => {}
-            Err(source) => return Some(Err(Error::Io { context: self.name.clone(), source })),
-        }
-        self.line += 1;
-        if bytes.len() == LONGEST_LINE && bytes.last() != Some(&b'\n') {
-            let error = Err(self.wrong(&format!("a line of more than {LONGEST_LINE} bytes")));
-            // What is left of it is no prompt.
-            let _ = self.input.skip_until(b'\n');
-            return Some(error);
-        }
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-            bytes.pop_if(|byte| *byte == b'\r');
-        }
-        Some(String::from_utf8(bytes).map_err(|_| self.wrong("not UTF-8")))
-    }
-
-    fn wrong(&self, what: &str) -> Error {
-        Error::Text(format!("{}, line {}: {what}", self.name, self.line))
+    fn read_line(&mut self) -> Result<Option<String>> {
+        let Some(line) = self.input.next_line()? else { return Ok(None) };
+        String::from_utf8(line.bytes).map(Some).map_err(|_| self.input.wrong("not UTF-8"))
     }
 
     fn parse(&self, line: String) -> Result<Prompt> {
@@ -188,23 +153,21 @@ impl<'a> Prompts<'a> {
             // The place in the line; which line it is, we know better.
             let what = text.strip_suffix(&format!(" at line {} column {}", e.line(), e.column())).unwrap_or(&text);
             let not = if e.is_data() { "" } else { "not JSON: " };
-            self.wrong(&format!("column {}: {not}{what}", e.column()))
+            self.input.wrong(&format!("column {}: {not}{what}", e.column()))
         })?;
-        parsed.into_prompt(self.defaults, self.vocab).map_err(|e| self.wrong(&e.to_string()))
+        parsed.into_prompt(self.defaults, self.vocab).map_err(|e| self.input.wrong(&e.to_string()))
     }
 
     /// Where the next prompt's messages come from: the file and the line that was read last.
     pub fn place(&self) -> String {
-        format!("{}, line {}", self.name, self.line)
+        self.input.place()
     }
 
     /// Passes over lines without looking at them.
     pub fn skip_lines(&mut self, count: u64) -> Result<()> {
         for _ in 0..count {
-            match self.input.skip_until(b'\n') {
-                Ok(0) => break,
-                Ok(_) => self.line += 1,
-                Err(source) => return Err(Error::Io { context: self.name.clone(), source }),
+            if !self.input.skip_line()? {
+                break;
             }
         }
         Ok(())
@@ -215,12 +178,7 @@ impl Iterator for Prompts<'_> {
     type Item = Result<Prompt>;
 
     fn next(&mut self) -> Option<Result<Prompt>> {
-        let line = self.read_line()?;
+        let line = self.read_line().transpose()?;
         Some(line.and_then(|line| self.parse(line)))
     }
-}
-
-/// Whether a path means standard input.
-pub(super) fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }

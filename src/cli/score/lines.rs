@@ -1,10 +1,9 @@
 //! `gatefold score --lines`: many texts side by side.
 
-use std::io::{BufRead, BufReader};
-
 use serde::Serialize;
 
-use super::{Text, Total};
+use super::{Total, loaded};
+use crate::cli::input::{self, Input};
 use crate::cli::print;
 use crate::error::{Error, Result};
 use crate::host::Device;
@@ -24,7 +23,7 @@ struct Scored<'a> {
     log_probability: f64,
 }
 
-/// A line of the file.
+/// A line that has a token.
 struct Line {
     number: u64,
     /// Without its end.
@@ -34,34 +33,32 @@ struct Line {
 }
 
 /// Scores each line; with `each`, prints them.
-pub(super) fn score(model: &Model, device: &Device, encoder: Encoder, (name, file): Text, each: bool) -> Result<Total> {
-    let shape = model.config.shape();
-    let plan = score::plan(shape);
-    let mut executor = device.executor(&plan.plan, score::line_sizes(shape), &score::sections(&plan))?;
-    model.weights.load_into(&mut *executor)?;
+pub(super) fn score(model: &Model, device: &Device, encoder: Encoder, input: Input, each: bool) -> Result<Total> {
+    let (plan, executor) = loaded(model, device, score::line_sizes)?;
     let mut scorer = LineScorer::new(plan, executor);
     let eos = model.eos_ids().first().copied();
-    let mut lines = Lines { name, file: BufReader::new(file), encoder, bos: model.config.bos_token_id, eos, number: 0 };
-    let mut total = Total { lines: Some(0), ..Total::default() };
+    let mut lines = Lines { input, encoder, bos: model.config.bos_token_id, eos };
+    let mut total = Total::default();
     loop {
         let some = lines.take(LINES)?;
         if some.is_empty() {
             break;
         }
-        let ids: Vec<_> = some.iter().map(|line| line.ids.clone()).collect();
-        let log_probs = scorer.score(&ids).map_err(|e| e.within(&lines.name))?;
-        if each && !print(&text(&some, &log_probs))? {
-            break;
-        }
+        let ids: Vec<_> = some.iter().map(|line| &line.ids[..]).collect();
+        let log_probs = scorer.score(&ids).map_err(|e| e.within(&lines.input.name))?;
+        let is_read = !each || print(&text(&some, &log_probs))?;
         for (line, log_probs) in some.iter().zip(log_probs) {
-            total.lines = total.lines.map(|lines| lines + 1);
+            *total.lines.get_or_insert(0) += 1;
             total.bytes += line.bytes.len() as u64;
             total.add(log_probs.into_iter());
+        }
+        if !is_read {
+            return Ok(total);
         }
     }
     if total.tokens == 0 {
         let why = "expected lines of two tokens, or of one where the model has bos or eos";
-        return Err(Error::Text(format!("{}: no token to score; {why}", lines.name)));
+        return Err(Error::Text(format!("{}: no token to score; {why}", lines.input.name)));
     }
     Ok(total)
 }
@@ -77,14 +74,12 @@ fn text(lines: &[Line], log_probs: &[Vec<f32>]) -> String {
     lines.iter().zip(log_probs).map(of).collect()
 }
 
-/// The lines of a file as tokens.
+/// The lines of a text as tokens.
 struct Lines {
-    name: String,
-    file: BufReader<Box<dyn std::io::Read>>,
+    input: Input,
     encoder: Encoder,
     bos: Option<u32>,
     eos: Option<u32>,
-    number: u64,
 }
 
 impl Lines {
@@ -92,25 +87,14 @@ impl Lines {
     fn take(&mut self, most: usize) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
         while lines.len() < most {
-            let mut bytes = Vec::new();
-            let read = self.file.read_until(b'\n', &mut bytes);
-            if read.map_err(|source| Error::Io { context: self.name.clone(), source })? == 0 {
-                break;
-            }
-            self.number += 1;
-            let all = bytes.len();
-            if bytes.pop_if(|byte| *byte == b'\n').is_some() {
-                bytes.pop_if(|byte| *byte == b'\r');
-            }
+            let Some(input::Line { bytes, end }) = self.input.next_line()? else { break };
             let mut ids = Vec::from_iter(self.bos);
             let marks = ids.len();
             let encoded = self.encoder.push_bytes(&bytes, &mut ids);
-            encoded
-                .and_then(|()| self.encoder.finish_line((all - bytes.len()) as u64, &mut ids))
-                .map_err(|e| e.within(&self.name))?;
+            encoded.and_then(|()| self.encoder.finish_line(end, &mut ids)).map_err(|e| e.within(&self.input.name))?;
             if ids.len() > marks {
                 ids.extend(self.eos);
-                lines.push(Line { number: self.number, bytes, ids });
+                lines.push(Line { number: self.input.line, bytes, ids });
             }
         }
         Ok(lines)

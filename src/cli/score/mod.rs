@@ -2,7 +2,6 @@
 
 mod lines;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,10 +10,14 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::input::Input;
 use super::{DeviceArgs, ModelArgs};
 use crate::error::{Error, Result};
+use crate::executor::Executor;
 use crate::host::Device;
 use crate::model::Model;
+use crate::plan::Sizes;
+use crate::plan::network::{LanguageModel, Shape};
 use crate::score::{self, Scorer};
 use crate::text::Encoder;
 
@@ -64,13 +67,13 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     let encoder = Encoder::new(&model.tokenizer, args.model.on_unknown(&model)?)?;
-    let text = open(&args.file)?;
+    let input = Input::open(&args.file)?;
     super::announce(&model, &args.device, &device);
     let started = Instant::now();
     let total = if args.lines {
-        lines::score(&model, &device, encoder, text, args.each)?
+        lines::score(&model, &device, encoder, input, args.each)?
     } else {
-        whole(&model, &device, encoder, text)?
+        whole(&model, &device, encoder, input)?
     };
     if args.each {
         return Ok(ExitCode::SUCCESS);
@@ -81,19 +84,17 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A file and its name.
-type Text = (String, Box<dyn Read>);
-
 /// Scores a text of any length.
-fn whole(model: &Model, device: &Device, mut encoder: Encoder, (name, mut file): Text) -> Result<Total> {
-    let mut scorer = scorer(model, device)?;
+fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input) -> Result<Total> {
+    let (plan, executor) = loaded(model, device, score::sizes)?;
+    let mut scorer = Scorer::new(plan, executor, model.config.bos_token_id)?;
     let mut total = Total::default();
     let (mut piece, mut ids, mut log_probs) = (vec![0; PIECE], Vec::new(), Vec::new());
     loop {
-        let read = file.read(&mut piece).map_err(|source| Error::Io { context: name.clone(), source })?;
+        let read = input.text.read(&mut piece).map_err(|source| input.failed(source))?;
         total.bytes += read as u64;
         if read == 0 { encoder.finish(&mut ids) } else { encoder.push_bytes(&piece[..read], &mut ids) }
-            .map_err(|e| e.within(&name))?;
+            .map_err(|e| e.within(&input.name))?;
         scorer.push(&ids, &mut log_probs)?;
         ids.clear();
         total.add(log_probs.drain(..));
@@ -106,28 +107,18 @@ fn whole(model: &Model, device: &Device, mut encoder: Encoder, (name, mut file):
     if total.tokens == 0 {
         let why = "a text is scored from its second token on, as the model has no bos token";
         let why = if model.config.bos_token_id.is_some() { "it is empty" } else { why };
-        return Err(Error::Text(format!("{name}: no token to score: {why}")));
+        return Err(Error::Text(format!("{}: no token to score: {why}", input.name)));
     }
     Ok(total)
 }
 
-fn open(path: &std::path::Path) -> Result<Text> {
-    if path.as_os_str() == "-" {
-        return Ok(("standard input".into(), Box::new(std::io::stdin())));
-    }
-    let name = path.display().to_string();
-    match File::open(path) {
-        Ok(file) => Ok((name, Box::new(file))),
-        Err(source) => Err(Error::Io { context: name, source }),
-    }
-}
-
-fn scorer(model: &Model, device: &Device) -> Result<Scorer> {
+/// The plan, and an executor of these sizes that has the model's weights.
+fn loaded(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(LanguageModel, Box<dyn Executor>)> {
     let shape = model.config.shape();
     let plan = score::plan(shape);
-    let mut executor = device.executor(&plan.plan, score::sizes(shape), &score::sections(&plan))?;
+    let mut executor = device.executor(&plan.plan, sizes(shape), &score::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
-    Scorer::new(plan, executor, model.config.bos_token_id)
+    Ok((plan, executor))
 }
 
 /// Sums over all that was scored.

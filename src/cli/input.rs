@@ -1,0 +1,97 @@
+//! Text that is read from a file or from standard input, as a whole or line by line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Bytes of a line at most.
+const LONGEST_LINE: usize = 64 << 20;
+
+/// Whether a path means standard input.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Where text comes from.
+pub(super) struct Input {
+    /// For messages.
+    pub name: String,
+    pub text: Box<dyn BufRead>,
+    /// The number of the line that was read last.
+    pub line: u64,
+}
+
+/// A line of a text.
+pub(super) struct Line {
+    /// Without its end.
+    pub bytes: Vec<u8>,
+    /// Bytes of the end: LF, CR and LF, or nothing.
+    pub end: u64,
+}
+
+impl Input {
+    /// Opens a file, or standard input.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn open(path: &Path) -> Result<Input> {
+        if is_stdin(path) {
+            return Ok(Input {
+                name: "standard input".into(),
+                text: Box::new(BufReader::new(std::io::stdin())),
+                line: 0,
+            });
+        }
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|source| Error::Io { context: name.clone(), source })?;
+        Ok(Input { name, text: Box::new(BufReader::with_capacity(1 << 16, file)), line: 0 })
+    }
+
+    /// The next line; `None` at the end.
+    ///
+    /// # Errors
+    /// What reading says; a line that is too long, which is then passed over.
+    pub fn next_line(&mut self) -> Result<Option<Line>> {
+        let mut bytes = Vec::new();
+        let read = self.text.by_ref().take(LONGEST_LINE as u64).read_until(b'\n', &mut bytes);
+        if read.map_err(|source| self.failed(source))? == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        let all = bytes.len();
+        if bytes.pop_if(|byte| *byte == b'\n').is_some() {
+            bytes.pop_if(|byte| *byte == b'\r');
+        } else if all == LONGEST_LINE {
+            self.text.skip_until(b'\n').map_err(|source| self.failed(source))?;
+            return Err(self.wrong(&format!("a line of more than {LONGEST_LINE} bytes")));
+        }
+        Ok(Some(Line { end: (all - bytes.len()) as u64, bytes }))
+    }
+
+    /// Passes over a line; `false` at the end.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub fn skip_line(&mut self) -> Result<bool> {
+        let skipped = self.text.skip_until(b'\n').map_err(|source| self.failed(source))?;
+        self.line += u64::from(skipped > 0);
+        Ok(skipped > 0)
+    }
+
+    /// The line that was read last, for messages.
+    pub fn place(&self) -> String {
+        format!("{}, line {}", self.name, self.line)
+    }
+
+    /// What is wrong with the line that was read last.
+    pub fn wrong(&self, what: &str) -> Error {
+        Error::Text(format!("{}: {what}", self.place()))
+    }
+
+    /// What the system said.
+    pub fn failed(&self, source: std::io::Error) -> Error {
+        Error::Io { context: self.name.clone(), source }
+    }
+}
