@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match gatefold::cli::run() {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("gatefold: {error}");
+            eprintln!("gatefold: {}", gatefold::cli::explain(&error));
             ExitCode::from(gatefold::cli::exit_status(&error))
         }
     }

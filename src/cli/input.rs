@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::text::unmarked;
 
 /// Bytes of a line at most.
 const LONGEST_LINE: usize = 64 << 20;
@@ -67,7 +68,11 @@ impl Input {
             self.text.skip_until(b'\n').map_err(|source| self.failed(source))?;
             return Err(self.wrong(&format!("a line of more than {LONGEST_LINE} bytes")));
         }
-        Ok(Some(Line { end: (all - bytes.len()) as u64, bytes }))
+        let end = (all - bytes.len()) as u64;
+        if self.line == 1 {
+            bytes = unmarked(&bytes).map_err(|what| self.wrong(&what))?.to_vec();
+        }
+        Ok(Some(Line { end, bytes }))
     }
 
     /// Passes over a line; `false` at the end.

@@ -9,6 +9,7 @@ mod generate;
 mod input;
 mod inspect;
 mod model;
+mod numbers;
 mod sampling;
 mod score;
 mod train;
@@ -20,8 +21,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::gpu::Choice;
 use crate::host::Device;
-use crate::model::Model;
+use crate::model::{Model, short};
+use crate::text::{Lacking, OnUnknown};
 use model::ModelArgs;
+use numbers::{count, grouped};
 
 /// Recurrent language models (LSTM, GRU) on any GPU, or on the CPU.
 #[derive(Parser)]
@@ -102,6 +105,39 @@ pub fn exit_status(error: &Error) -> u8 {
 /// Says on standard error what is not part of the result.
 fn say(text: &str) {
     eprintln!("gatefold: {text}");
+}
+
+/// Says what the vocabulary lacked, where that was no error: how much, and what.
+fn say_lacking(lacking: &Lacking, unknown: OnUnknown) {
+    let Lacking { places, bytes, kinds } = lacking;
+    if *places == 0 {
+        return;
+    }
+    let what = match unknown {
+        OnUnknown::Unk(_) => "became the unknown token",
+        OnUnknown::Skip | OnUnknown::Error => "was left out",
+    };
+    let times = |n: u64| if n == 1 { "once".to_string() } else { format!("{} times", grouped(n.into())) };
+    let mut pieces: Vec<String> =
+        kinds.iter().map(|(text, n)| format!("\"{}\" {}", short(text), times(*n))).collect();
+    let others = places - kinds.iter().map(|(_, n)| n).sum::<u64>();
+    if others > 0 {
+        pieces.push(format!("others {}", times(others)));
+    }
+    let (bytes, places) = (count(*bytes, "byte"), count(*places, "place"));
+    say(&format!("{bytes} of text at {places} {what}, as the vocabulary lacks it: {}", pieces.join(", ")));
+}
+
+/// An error as the command line says it: with the option that helps, where one does.
+pub fn explain(error: &Error) -> String {
+    let advice = match error {
+        Error::Lacking { unknown_token: Some(token), .. } => {
+            format!("; --on-unknown unk writes {} there, --on-unknown skip leaves it out", short(token))
+        }
+        Error::Lacking { .. } => "; --on-unknown skip leaves it out".into(),
+        _ => String::new(),
+    };
+    format!("{error}{advice}")
 }
 
 /// Says which model runs where, and that no GPU was found if one was looked for.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{context, map, replace_file};
 use crate::error::{Error, Result};
-use crate::text::{Encoder, OnUnknown, Tokenizer, Utf8Pieces};
+use crate::text::{Encoder, Lacking, OnUnknown, Tokenizer, Utf8Pieces};
 use crate::train::{Corpus, Ends, Ids, Marks, Width};
 
 /// Bytes that are read at a time.
@@ -76,7 +76,7 @@ pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
             utf8.push(piece, &mut text).map_err(hint)?;
             for c in text.chars() {
                 // A carriage return is a character unless it belongs to a line end.
-                if before == Some('\r') && !(lines && c == '\n') {
+                if before == Some('\r') && c != '\n' {
                     seen['\r' as usize] = true;
                 }
                 if c != '\r' {
@@ -120,6 +120,8 @@ pub struct Tokenised {
     pub corpus: Corpus,
     /// CRC-32 of the files.
     pub checksum: u32,
+    /// What the vocabulary lacked, where the ids were made now and that was no error.
+    pub lacking: Lacking,
 }
 
 /// The ids of a text: those in `folder` under `name` if they have the checksum that is `expected`, else they are made
@@ -146,14 +148,15 @@ pub fn tokenised(
         }
     }
     fs::create_dir_all(folder).map_err(context(folder))?;
+    let mut lacking = Lacking::default();
     match reading.marks {
-        None => replace_file(&ids, |out| encode_text(text, reading, out))?,
+        None => replace_file(&ids, |out| encode_text(text, reading, out, &mut lacking))?,
         // The ids appear last: where they are, the ends are whole.
-        Some(marks) => {
-            replace_file(&ids, |out| replace_file(&ends, |ends| encode_lines(text, reading, marks, out, ends)))?;
-        }
+        Some(marks) => replace_file(&ids, |out| {
+            replace_file(&ends, |ends| encode_lines(text, reading, marks, out, ends, &mut lacking))
+        })?,
     }
-    let made = open()?;
+    let made = Tokenised { lacking, ..open()? };
     match expected {
         Some(expected) if made.checksum != expected => Err(Error::Text(format!(
             "{} has changed since this run began: it cannot go on with another text. Put the old text there, or begin \
@@ -176,7 +179,7 @@ fn open(ids: &Path, ends: Option<&Path>, width: Width) -> Result<Tokenised> {
             Some(Ends::new(bytes))
         }
     };
-    Ok(Tokenised { corpus: Corpus { ids: Ids::new(bytes, width), ends }, checksum: checksum.finalize() })
+    Ok(Tokenised { corpus: Corpus { ids: Ids::new(bytes, width), ends }, checksum: checksum.finalize(), lacking: Lacking::default() })
 }
 
 /// Writes ids as they stand in their file.
@@ -195,7 +198,7 @@ impl Sink<'_> {
     }
 }
 
-fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write) -> Result<()> {
+fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write, lacking: &mut Lacking) -> Result<()> {
     let mut sink = Sink { out, width: Width::of(reading.tokenizer.len()), bytes: Vec::new(), place: path.into() };
     let mut encoder = Encoder::new(&reading.tokenizer, reading.unknown)?;
     let mut ids = Vec::new();
@@ -206,11 +209,19 @@ fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write) -> Result<()
         Ok(())
     })?;
     encoder.finish(&mut ids).map_err(|e| e.within(&path.display().to_string()))?;
+    *lacking = encoder.take_tally().lacking;
     sink.write(&ids)
 }
 
 /// Lines, each between bos and eos; those without a token are left out.
-fn encode_lines(path: &Path, reading: &Reading, marks: Marks, out: &mut dyn Write, ends: &mut dyn Write) -> Result<()> {
+fn encode_lines(
+    path: &Path,
+    reading: &Reading,
+    marks: Marks,
+    out: &mut dyn Write,
+    ends: &mut dyn Write,
+    lacking: &mut Lacking,
+) -> Result<()> {
     let mut lines = LineEncoder {
         sink: Sink { out, width: Width::of(reading.tokenizer.len()), bytes: Vec::new(), place: path.into() },
         ends,
@@ -228,7 +239,9 @@ fn encode_lines(path: &Path, reading: &Reading, marks: Marks, out: &mut dyn Writ
             lines.push(part)
         })
     })?;
-    lines.finish_line().map_err(|e| e.within(&path.display().to_string()))
+    lines.finish_line().map_err(|e| e.within(&path.display().to_string()))?;
+    *lacking = lines.encoder.take_tally().lacking;
+    Ok(())
 }
 
 /// Turns the bytes of lines into sequences.

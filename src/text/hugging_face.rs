@@ -1,5 +1,6 @@
 //! A tokenizer.json of Hugging Face, through the `tokenizers` crate's normalizers, pre-tokenizers and models.
 
+use tokenizers::normalizer::Range;
 use tokenizers::{
     AddedToken, AddedVocabulary, Model, ModelWrapper, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizer,
     PreTokenizerWrapper,
@@ -146,12 +147,14 @@ impl HuggingFace {
         Some((!token.special).then(|| token.decoded.as_deref().unwrap_or(&token.text)))
     }
 
-    /// Adds the ids of a piece of text. What the model lacks goes to `unknown`, which says what to write instead.
+    /// Adds the ids of a piece of text. What the model lacks goes to `unknown`, which says what to write instead. A
+    /// `first` of 0 becomes the bytes that the first token of the vocabulary stands for.
     pub fn encode<E>(
         &self,
         text: &str,
         place: Place,
         ids: &mut Vec<u32>,
+        first_bytes: &mut Option<usize>,
         mut unknown: impl FnMut(Unknown<'_>) -> Result<Option<u32>, E>,
     ) -> Result<(), E> {
         // Behind an added token a later piece is treated as the first one is: what stood before makes no difference.
@@ -159,10 +162,10 @@ impl HuggingFace {
         let (lead, rest) = text.split_at(added.unwrap_or(0));
         let first = place.first || added.is_some();
         if !lead.is_empty() {
-            self.encode_part(lead, Place { first: false, last: true }, ids, &mut unknown)?;
+            self.encode_part(lead, Place { first: false, last: true }, ids, first_bytes, &mut unknown)?;
         }
         let mut behind = |it: Unknown<'_>| unknown(Unknown { at: it.at + lead.len(), ..it });
-        self.encode_part(rest, Place { first, ..place }, ids, &mut behind)
+        self.encode_part(rest, Place { first, ..place }, ids, first_bytes, &mut behind)
     }
 
     /// Where the first added token begins, with the blanks that it takes along.
@@ -177,6 +180,7 @@ impl HuggingFace {
         text: &str,
         place: Place,
         ids: &mut Vec<u32>,
+        first_bytes: &mut Option<usize>,
         unknown: &mut dyn FnMut(Unknown<'_>) -> Result<Option<u32>, E>,
     ) -> Result<(), E> {
         let front = match &self.fronts[..] {
@@ -191,9 +195,18 @@ impl HuggingFace {
             ids.extend(unknown(Unknown { text, at: 0 })?);
             return Ok(());
         }
-        for (split, (start, end), found) in splits.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+        let measures = *first_bytes == Some(0);
+        // Where the first token stands: its split, and where in it.
+        let mut first = None;
+        for (at, (split, (start, end), found)) in
+            splits.get_splits(OffsetReferential::Original, OffsetType::Byte).into_iter().enumerate()
+        {
             if let Some(found) = found {
                 ids.extend(found.iter().map(|token| token.id));
+                if measures && first.is_none() {
+                    *first_bytes = Some(end - start);
+                    first = Some((at, None));
+                }
                 continue;
             }
             let Ok(found) = self.model.tokenize(split) else {
@@ -211,10 +224,27 @@ impl HuggingFace {
                     _ => None,
                 };
                 match lacking {
-                    None => ids.push(token.id),
+                    None => {
+                        ids.push(token.id);
+                        if measures && first.is_none() {
+                            *first_bytes = Some(end - start);
+                            first = Some((at, Some(token.offsets)));
+                        }
+                    }
                     Some(fragment) => ids.extend(unknown(locate(text, start..end, fragment))?),
                 }
             }
+        }
+        if let Some((split, Some((from, to)))) = first {
+            // Where the normalizer changed the word, only its own table says what the token was.
+            let _ = splits.split(|at, word| {
+                if at == split
+                    && let Some(range) = word.convert_offsets(Range::Normalized(from..to))
+                {
+                    *first_bytes = Some(range.len());
+                }
+                Ok([word])
+            });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Entry;
 use super::special::Special;
+use super::utf8::unmarked;
 use crate::error::json_fault;
 
 /// A list of tokens. Where several fit, the longest is taken, then the text goes on behind it.
@@ -104,8 +105,8 @@ impl List {
 
 /// The tokens of a file: a JSON array of strings or a text with one token a line.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("byte {} is not UTF-8", e.valid_up_to()))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text =
+        std::str::from_utf8(unmarked(bytes)?).map_err(|e| format!("byte {} is not UTF-8", e.valid_up_to()))?;
     let inside = text.trim_start().strip_prefix('[').map(str::trim_start);
     if inside.is_some_and(|rest| rest.starts_with(['"', ']'])) {
         return serde_json::from_str(text).map_err(|e| json_fault(&e));

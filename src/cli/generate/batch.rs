@@ -1,6 +1,8 @@
 //! Many sequences: from arguments to jobs, from completions to lines.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
@@ -18,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::generate::{Completions, Generator};
 use crate::host::{self, Device};
 use crate::model::Model;
+use crate::text::Lacking;
 
 /// Sequences side by side, where nothing is said.
 const ROWS: u64 = 256;
@@ -71,7 +74,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     }
     let mut unique = many.unique.then(Unique::default);
     if let (Some(unique), Some(path)) = (&mut unique, many.output().filter(|_| progress.bytes > 0)) {
-        output::for_lines(path, progress.bytes, |line| {
+        output::for_records(path, progress.bytes, format, |line| {
             format.content(line).iter().for_each(|text| _ = unique.insert(text));
         })?;
         unique.dropped = progress.dropped;
@@ -79,10 +82,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let output = Output::open(many.output(), Manifest { program, run, with, progress })?;
 
     let range = part.start + progress.sequences..part.end;
+    let lacking = Rc::new(RefCell::new(Lacking::default()));
     let jobs = Jobs {
         source: source(args, &model, &defaults, range.start / many.samples_per_prompt)?,
         model: &model,
         unknown: defaults.unknown,
+        lacking: lacking.clone(),
         samples: many.samples_per_prompt,
         eos: defaults.eos.clone(),
         range,
@@ -101,7 +106,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         is_first: part.start == 0,
         interrupted,
     };
-    writer.run(Completions::new(generator, jobs, clock()), seed)
+    let written = writer.run(Completions::new(generator, jobs, clock()), seed);
+    crate::cli::say_lacking(&lacking.borrow(), defaults.unknown);
+    written
 }
 
 /// Counts prompts and looks for filters, where they come from a file.

@@ -1,16 +1,18 @@
 //! Which sequences are made: prompts and their samples, numbered one after the other.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 use std::str::FromStr;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::prompts::{Prompt, Prompts};
+use crate::cli::explain;
 use crate::error::{Error, Result};
 use crate::generate::{Job, Request, Sequence};
 use crate::model::Model;
-use crate::text::OnUnknown;
+use crate::text::{Lacking, OnUnknown};
 
 /// One of several equal parts, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub(super) struct Tag {
     /// Which sample of its prompt it is.
     pub sample: u64,
     /// What the caller calls its prompt.
-    pub id: Option<Value>,
+    pub id: Option<Rc<RawValue>>,
     pub prompt: Rc<str>,
 }
 
@@ -69,6 +71,8 @@ pub(super) struct Tag {
 pub(super) struct Jobs<'a> {
     pub model: &'a Model,
     pub unknown: OnUnknown,
+    /// What the vocabulary lacks of the prompts.
+    pub lacking: Rc<RefCell<Lacking>>,
     pub source: Source<'a>,
     pub samples: u64,
     pub eos: Vec<u32>,
@@ -91,12 +95,13 @@ impl Jobs<'_> {
             Source::Lines(prompts) => (prompts.next()?, Some(prompts.place())),
         };
         let encoded = prompt.and_then(|prompt| {
-            let ids = self.model.prompt_ids(&prompt.prompt, self.unknown);
-            let ids = ids.map_err(|e| place.as_ref().map_or(e.to_string(), |place| format!("{place}: {e}")));
-            Ok((prompt, ids.map_err(Error::Text)?))
+            let mut lacking = self.lacking.borrow_mut();
+            let ids = self.model.prompt_ids_and_note(&prompt.prompt, self.unknown, &mut lacking);
+            let ids = ids.map_err(|e| place.iter().fold(e, |e, place| e.within(place)))?;
+            Ok((prompt, ids))
         });
         let text = encoded.as_ref().map_or("", |(prompt, _)| &prompt.prompt).into();
-        Some(Current { text, read: encoded.map_err(|e| e.to_string()) })
+        Some(Current { text, read: encoded.map_err(|e| explain(&e)) })
     }
 
     fn job(&self, prompt: &Prompt, ids: &[u32], index: u64, sample: u64) -> Job {

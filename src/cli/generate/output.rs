@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFr
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::formats::Format;
 use super::manifest::{Manifest, Progress};
 use crate::error::{Error, Result};
 
@@ -161,14 +162,18 @@ impl Output {
     }
 }
 
-/// Calls `with` for each line of the first bytes of a file, without its end.
-pub(super) fn for_lines(path: &Path, bytes: u64, mut with: impl FnMut(&str)) -> Result<()> {
+/// Calls `with` for each record of the first bytes of a file: a line, or several where a record ends behind more.
+pub(super) fn for_records(path: &Path, bytes: u64, format: Format, mut with: impl FnMut(&str)) -> Result<()> {
     let failed = |source| Error::Io { context: path.display().to_string(), source };
     let mut lines = BufReader::new(File::open(path).map_err(failed)?.take(bytes));
-    let mut line = String::new();
-    while lines.read_line(&mut line).map_err(failed)? > 0 {
-        with(&line);
-        line.clear();
+    let (mut record, mut is_open, mut from) = (String::new(), false, 0);
+    while lines.read_line(&mut record).map_err(failed)? > 0 {
+        is_open ^= format.turns(&record[from..]);
+        if !is_open {
+            with(&record);
+            record.clear();
+        }
+        from = record.len();
     }
     Ok(())
 }

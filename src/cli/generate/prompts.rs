@@ -1,10 +1,11 @@
 //! Prompts of a file or of standard input, one a line.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Defaults;
 use crate::cli::input::{Input, is_stdin};
@@ -24,8 +25,8 @@ pub(super) enum PromptsFormat {
 /// A prompt with all that it says of its sequences.
 #[derive(Clone, Debug)]
 pub(super) struct Prompt {
-    /// What the caller calls it.
-    pub id: Option<Value>,
+    /// What the caller calls it, as it was written.
+    pub id: Option<Rc<RawValue>>,
     pub prompt: String,
     pub options: Options,
     pub max_tokens: usize,
@@ -55,7 +56,7 @@ impl Prompt {
 #[serde(deny_unknown_fields)]
 struct Line {
     prompt: String,
-    id: Option<Value>,
+    id: Option<Box<RawValue>>,
     max_tokens: Option<u32>,
     stop: Option<Texts>,
     seed: Option<u64>,
@@ -97,7 +98,7 @@ impl Line {
             Some(Texts::Several(texts)) => StopTexts::new(&texts)?,
         };
         Ok(Prompt {
-            id: self.id,
+            id: self.id.map(Rc::from),
             prompt: self.prompt,
             options,
             max_tokens: self.max_tokens.map_or(defaults.max_tokens, |n| n as usize),

@@ -9,6 +9,7 @@ use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::error::Result;
 use crate::generate::{Completions, Job, Request, Sequence};
 use crate::host::{self, Device};
+use crate::text::Lacking;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -25,9 +26,11 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
     let seed = args.seed.unwrap_or_else(fresh_seed);
     let Defaults { options, max_tokens, stops, eos, unknown, .. } = Defaults::new(args, &model, seed)?;
-    let prompt = model.prompt_ids(&args.prompt, unknown)?;
+    let mut lacking = Lacking::default();
+    let prompt = model.prompt_ids_and_note(&args.prompt, unknown, &mut lacking)?;
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     crate::cli::announce(&model, &args.device, &device);
+    crate::cli::say_lacking(&lacking, unknown);
     let generator = host::generator(&model, &device, 1, options.need_filters())?;
     let stop = eos.iter().copied().take(4).collect();
     let sequence = Sequence::new(&model.tokenizer, stops, eos);

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::host::Device;
 use crate::model::Model;
 use crate::score::{self, LineScorer};
-use crate::text::Encoder;
+use crate::text::{Encoder, Lacking, OnUnknown, Tally};
 
 /// Lines that are read before they are scored: enough that lines of one length meet.
 const LINES: usize = 2048;
@@ -30,14 +30,22 @@ struct Line {
     bytes: Vec<u8>,
     /// From bos to eos.
     ids: Vec<u32>,
+    tally: Tally,
 }
 
 /// Scores each line; with `each`, prints them.
-pub(super) fn score(model: &Model, device: &Device, encoder: Encoder, input: Input, each: bool) -> Result<Total> {
+pub(super) fn score(
+    model: &Model,
+    device: &Device,
+    encoder: Encoder,
+    input: Input,
+    each: bool,
+    unknown: OnUnknown,
+) -> Result<Total> {
     let (plan, executor) = loaded(model, device, score::line_sizes)?;
     let mut scorer = LineScorer::new(plan, executor);
     let eos = model.eos_ids().first().copied();
-    let mut lines = Lines { input, encoder, bos: model.config.bos_token_id, eos };
+    let mut lines = Lines { input, encoder, bos: model.config.bos_token_id, eos, left_out: Lacking::default() };
     let mut total = Total::default();
     loop {
         let some = lines.take(LINES)?;
@@ -49,13 +57,14 @@ pub(super) fn score(model: &Model, device: &Device, encoder: Encoder, input: Inp
         let is_read = !each || print(&text(&some, &log_probs))?;
         for (line, log_probs) in some.iter().zip(log_probs) {
             *total.lines.get_or_insert(0) += 1;
-            total.bytes += line.bytes.len() as u64;
+            total.count(&line.tally, lines.bos.is_some(), unknown);
             total.add(log_probs.into_iter());
         }
         if !is_read {
             return Ok(total);
         }
     }
+    total.lacking.extend(&lines.left_out);
     if total.tokens == 0 {
         let why = "expected lines of two tokens, or of one where the model has bos or eos";
         return Err(Error::Text(format!("{}: no token to score; {why}", lines.input.name)));
@@ -80,6 +89,8 @@ struct Lines {
     encoder: Encoder,
     bos: Option<u32>,
     eos: Option<u32>,
+    /// What the vocabulary lacks of lines without a token.
+    left_out: Lacking,
 }
 
 impl Lines {
@@ -92,9 +103,12 @@ impl Lines {
             let marks = ids.len();
             let encoded = self.encoder.push_bytes(&bytes, &mut ids);
             encoded.and_then(|()| self.encoder.finish_line(end, &mut ids)).map_err(|e| e.within(&self.input.name))?;
+            let tally = self.encoder.take_tally();
             if ids.len() > marks {
                 ids.extend(self.eos);
-                lines.push(Line { number: self.input.line, bytes, ids });
+                lines.push(Line { number: self.input.line, bytes, ids, tally });
+            } else {
+                self.left_out.extend(&tally.lacking);
             }
         }
         Ok(lines)

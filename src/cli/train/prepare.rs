@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::arguments::TrainArgs;
 use super::session::Session;
-use crate::cli::inspect::grouped;
+use crate::cli::numbers::grouped;
 use crate::cli::model::Unknown as UnknownArg;
 use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, token
 use crate::model::{Config, Model, Weights};
 use crate::plan::bytes_in_words;
 use crate::plan::network::Cell;
-use crate::text::{OnUnknown, Tokenizer};
+use crate::text::{OnUnknown, Tokenizer, unmarked};
 use crate::train::{
     Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
     first_weights, generation_config, with_marks,
@@ -53,6 +53,7 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     let mut folder = RunFolder::create(output, args.data.overwrite)?;
     let texts =
         Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
+    texts.say_lacking(unknown.into());
     let windows = texts.windows(&options)?;
     config.start_text = start_text(&tokenizer, marks, &texts);
     let generation = generation_config(texts.longest());
@@ -148,7 +149,8 @@ fn tokenizer(args: &TrainArgs, data: &Path) -> Result<(Tokenizer, Option<Marks>)
                 Error::Io { context, source } => Error::Io { context: format!("--tokenizer {context}"), source },
                 other => other,
             })?;
-            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            let begins = unmarked(&bytes).map_err(|what| Error::Model(format!("{name}: {what}")))?;
+            match begins.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 Some(b'{') => Tokenizer::from_json(&bytes, &name)?,
                 _ => Tokenizer::from_vocabulary(&bytes, &name)?,
             }
@@ -194,6 +196,13 @@ impl Texts {
             let _ = folder.remove_data();
         }
         texts
+    }
+
+    /// Says what the vocabulary lacks.
+    fn say_lacking(&self, unknown: OnUnknown) {
+        let mut lacking = self.train.lacking.clone();
+        self.valid.iter().for_each(|valid| lacking.extend(&valid.lacking));
+        crate::cli::say_lacking(&lacking, unknown);
     }
 
     fn checksums(&self) -> Vec<u32> {
