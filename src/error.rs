@@ -34,6 +34,17 @@ pub enum Error {
         /// The token that the vocabulary itself has for such text.
         unknown_token: Option<String>,
     },
+    /// A text for which the tokenizer's regular expressions take more steps than any useful one does.
+    #[error(
+        "{place}the tokenizer's regular expressions take too many steps for the text from line {line} on; \
+         expected expressions without repetitions inside repetitions"
+    )]
+    Steps {
+        /// The file and a colon, where the text is of one.
+        place: String,
+        /// From 1.
+        line: u64,
+    },
     /// Training that cannot go on: at which step, and what to do.
     #[error("{0}")]
     Training(String),
@@ -69,6 +80,7 @@ impl Error {
                 let place = at(place);
                 Error::Lacking { place, text, line, column, vocabulary, unknown_token }
             }
+            Error::Steps { place, line } => Error::Steps { place: at(place), line },
             Error::Training(text) => Error::Training(at(text)),
             Error::Io { context, source } => Error::Io { context: at(context), source },
         }

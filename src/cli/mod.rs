@@ -114,18 +114,17 @@ fn say_lacking(lacking: &Lacking, unknown: OnUnknown) {
         return;
     }
     let what = match unknown {
-        OnUnknown::Unk(_) => "became the unknown token",
-        OnUnknown::Skip | OnUnknown::Error => "was left out",
+        OnUnknown::Unk(_) => "wrote the unknown token for",
+        OnUnknown::Skip | OnUnknown::Error => "left out",
     };
     let times = |n: u64| if n == 1 { "once".to_string() } else { format!("{} times", grouped(n.into())) };
-    let mut pieces: Vec<String> =
-        kinds.iter().map(|(text, n)| format!("\"{}\" {}", short(text), times(*n))).collect();
+    let mut pieces: Vec<String> = kinds.iter().map(|(text, n)| format!("\"{}\" {}", short(text), times(*n))).collect();
     let others = places - kinds.iter().map(|(_, n)| n).sum::<u64>();
     if others > 0 {
         pieces.push(format!("others {}", times(others)));
     }
     let (bytes, places) = (count(*bytes, "byte"), count(*places, "place"));
-    say(&format!("{bytes} of text at {places} {what}, as the vocabulary lacks it: {}", pieces.join(", ")));
+    say(&format!("{what} {bytes} of text at {places}, which the vocabulary lacks: {}", pieces.join(", ")));
 }
 
 /// An error as the command line says it: with the option that helps, where one does.

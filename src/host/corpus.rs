@@ -179,7 +179,11 @@ fn open(ids: &Path, ends: Option<&Path>, width: Width) -> Result<Tokenised> {
             Some(Ends::new(bytes))
         }
     };
-    Ok(Tokenised { corpus: Corpus { ids: Ids::new(bytes, width), ends }, checksum: checksum.finalize(), lacking: Lacking::default() })
+    Ok(Tokenised {
+        corpus: Corpus { ids: Ids::new(bytes, width), ends },
+        checksum: checksum.finalize(),
+        lacking: Lacking::default(),
+    })
 }
 
 /// Writes ids as they stand in their file.

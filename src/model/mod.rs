@@ -164,6 +164,11 @@ impl Model {
             }
             None => self.tokenizer.encode_and_note(prompt, unknown, lacking)?,
         });
+        if ids.is_empty() && !prompt.is_empty() {
+            return Err(Error::Text(
+                "the vocabulary has nothing of the prompt, so there is nothing to begin with".into(),
+            ));
+        }
         if ids.is_empty() {
             return Err(Error::Usage(format!(
                 "{}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt (--prompt)",

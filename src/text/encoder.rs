@@ -231,9 +231,12 @@ impl Encoder {
     fn hugging_face(&mut self, model: &HuggingFace, text: &str, last: bool, ids: &mut Vec<u32>) -> Result<()> {
         let place = Place { first: std::mem::take(&mut self.first), last };
         let mut first = (self.tally.first == 0).then_some(0);
-        model.encode(text, place, ids, &mut first, |unknown: Unknown<'_>| {
-            self.lacking(text, unknown.at, unknown.text)
-        })?;
+        model
+            .encode(text, place, ids, &mut first, |unknown: Unknown<'_>| self.lacking(text, unknown.at, unknown.text))
+            .map_err(|e| match e {
+                Error::Steps { place, .. } => Error::Steps { place, line: self.position.line },
+                other => other,
+            })?;
         self.note_first(first.unwrap_or(0));
         self.position = self.position.after(text);
         self.searched = 0;

@@ -105,8 +105,7 @@ impl List {
 
 /// The tokens of a file: a JSON array of strings or a text with one token a line.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let text =
-        std::str::from_utf8(unmarked(bytes)?).map_err(|e| format!("byte {} is not UTF-8", e.valid_up_to()))?;
+    let text = std::str::from_utf8(unmarked(bytes)?).map_err(|e| format!("byte {} is not UTF-8", e.valid_up_to()))?;
     let inside = text.trim_start().strip_prefix('[').map(str::trim_start);
     if inside.is_some_and(|rest| rest.starts_with(['"', ']'])) {
         return serde_json::from_str(text).map_err(|e| json_fault(&e));

@@ -15,6 +15,7 @@ mod file;
 mod hugging_face;
 mod list;
 mod model;
+mod pattern;
 mod position;
 mod special;
 mod steps;

@@ -99,13 +99,7 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
 }
 
 /// Scores a text of any length.
-fn whole(
-    model: &Model,
-    device: &Device,
-    mut encoder: Encoder,
-    mut input: Input,
-    unknown: OnUnknown,
-) -> Result<Total> {
+fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input, unknown: OnUnknown) -> Result<Total> {
     let (plan, executor) = loaded(model, device, score::sizes)?;
     let mut scorer = Scorer::new(plan, executor, model.config.bos_token_id)?;
     let mut total = Total::default();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::arguments::TrainArgs;
 use super::session::Session;
-use crate::cli::numbers::grouped;
 use crate::cli::model::Unknown as UnknownArg;
+use crate::cli::numbers::grouped;
 use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
