@@ -104,7 +104,7 @@ pub fn exit_status(error: &Error) -> u8 {
 
 /// Says on standard error what is not part of the result.
 fn say(text: &str) {
-    eprintln!("gatefold: {text}");
+    crate::host::message(&format!("gatefold: {text}"));
 }
 
 /// Says what the vocabulary lacked, where that was no error: how much, and what.

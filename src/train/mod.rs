@@ -24,7 +24,7 @@ use crate::error::Result;
 
 pub use crate::ops::cross_entropy::IGNORED;
 pub use crate::plan::network::{Optimizer, Recipe};
-pub use chart::chart;
+pub use chart::Curves;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
 pub use corpus::{Corpus, Ends, Ids, Width};
 pub use engine::{Engine, Outcome, Snapshot, Window};

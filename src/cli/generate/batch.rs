@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::formats::Format;
 use super::jobs::{Jobs, Source};
-use super::manifest::{Manifest, Progress};
-use super::output::{self, Output};
+use super::output::{self, Found};
 use super::progress::Bar;
 use super::prompts::{Prompt, Prompts, PromptsFormat};
 use super::unique::Unique;
@@ -18,7 +17,7 @@ use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::cli::input::is_stdin;
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Generator};
-use crate::host::{self, Device};
+use crate::host::{self, Device, Manifest, Output, Progress};
 use crate::model::Model;
 use crate::text::Lacking;
 
@@ -39,7 +38,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let many = &args.many;
     let found = output::look(many.output(), many.resume)?;
     let model = args.model.open()?;
-    let of_run = found.manifest.as_ref().and_then(|m| m.run.get("seed")).and_then(Value::as_u64);
+    let before = found.as_ref().and_then(|found| found.manifest.as_ref());
+    let of_run = before.and_then(|m| m.run.get("seed")).and_then(Value::as_u64);
     let seed = args.seed.or(of_run).unwrap_or_else(fresh_seed);
     let defaults = Defaults::new(args, &model, seed)?;
     let survey = survey(args, &model, &defaults)?;
@@ -62,16 +62,25 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let run = run_of(args, &model, &defaults, &survey, format, &generator);
     let with = Map::from_iter([("batch".into(), rows.into()), ("kernels".into(), kernels(&generator).into())]);
     let program = concat!("gatefold ", env!("CARGO_PKG_VERSION")).to_string();
-    let progress = match &found.manifest {
-        Some(manifest) => {
-            manifest.check_same(&run, many.output().expect("it has a manifest")).map(|()| manifest.progress)?
-        }
-        None => Progress::default(),
-    };
-    if progress.finished {
+    let progress = before.map_or(Ok(Progress::default()), |manifest| {
+        let path = many.output().expect("it has a manifest");
+        manifest.check_same(&run, path)?;
+        let total = survey.total.map(|_| part.end - part.start);
+        manifest.progress.check(&Manifest::path(path).display().to_string(), total)?;
+        Ok(manifest.progress)
+    });
+    let progress = progress.map_err(of_resume)?;
+    if let (true, Some(path)) = (progress.finished, many.output()) {
+        Output::verify(path, &progress).map_err(of_resume)?;
         crate::cli::say("the run is finished already");
         return Ok(ExitCode::SUCCESS);
     }
+    let manifest = Manifest { program, run, with, progress };
+    let output = match (many.output(), found) {
+        (Some(path), Some(Found { lock, .. })) => Output::open(path, manifest, lock).map_err(of_resume)?,
+        (Some(path), None) => Output::device(path)?,
+        (None, _) => Output::standard(),
+    };
     let mut unique = many.unique.then(Unique::default);
     if let (Some(unique), Some(path)) = (&mut unique, many.output().filter(|_| progress.bytes > 0)) {
         output::for_records(path, progress.bytes, format, |line| {
@@ -79,7 +88,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         })?;
         unique.dropped = progress.dropped;
     }
-    let output = Output::open(many.output(), Manifest { program, run, with, progress })?;
 
     let range = part.start + progress.sequences..part.end;
     let lacking = Rc::new(RefCell::new(Lacking::default()));
@@ -109,6 +117,16 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let written = writer.run(Completions::new(generator, jobs, clock()), seed);
     crate::cli::say_lacking(&lacking.borrow(), defaults.unknown);
     written
+}
+
+/// An error of what `--resume` found.
+fn of_resume(error: Error) -> Error {
+    match error {
+        Error::Output { .. } | Error::OtherRun { .. } | Error::Record { .. } => {
+            Error::Usage(format!("--resume: {error}"))
+        }
+        other => other,
+    }
 }
 
 /// Counts prompts and looks for filters, where they come from a file.

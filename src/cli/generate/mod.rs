@@ -3,7 +3,6 @@
 mod batch;
 mod formats;
 mod jobs;
-mod manifest;
 mod output;
 mod progress;
 mod prompts;
@@ -199,8 +198,7 @@ fn clock() -> Box<dyn Fn() -> u64> {
     Box::new(move || started.elapsed().as_micros() as u64)
 }
 
-/// A seed from the hasher's own randomness: short enough to be typed again.
+/// A random seed, short enough to be typed again.
 fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
+    crate::host::random() % 1_000_000
 }

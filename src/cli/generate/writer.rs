@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use super::OnError;
 use super::formats::Format;
 use super::jobs::Tag;
-use super::manifest::Progress;
-use super::output::Output;
 use super::progress::Bar;
 use super::unique::Unique;
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Job, Sequence};
-use crate::host::INTERRUPTED;
+use crate::host::{INTERRUPTED, Output, Progress};
 
 /// Writes sequences as they are completed.
 pub(super) struct Writer {
@@ -150,12 +148,11 @@ impl Writer {
 mod tests {
     use std::path::Path;
 
-    use super::super::manifest::Manifest;
     use super::*;
     use crate::executor::failing::Failing;
     use crate::generate::{Generator, Options, Request, plan, sections, sizes};
     use crate::gpu::Choice;
-    use crate::host::{Device, open_model};
+    use crate::host::{Device, Lock, Manifest, open_model};
     use crate::model::Model;
     use crate::text::StopTexts;
 
@@ -180,7 +177,7 @@ mod tests {
             format: Format::Jsonl,
             log_probs: false,
             on_error: OnError::Stop,
-            output: Output::open(Some(path), manifest)?,
+            output: Output::open(path, manifest, Lock::of_output(path)?)?,
             unique: None,
             bar: Bar::new(Some(SEQUENCES), progress.sequences),
             is_first: true,

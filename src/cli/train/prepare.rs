@@ -51,14 +51,13 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     let engine = engine(&device, &options, &config)?;
     let mut folder = RunFolder::create(output, args.data.overwrite)?;
-    let texts =
+    let mut texts =
         Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
     texts.say_lacking(unknown.into());
     let windows = texts.windows(&options)?;
     config.start_text = start_text(&tokenizer, marks, &texts);
     let generation = generation_config(texts.longest());
 
-    folder.begin()?;
     let first = first_weights(&config, options.seed, args.model.forget_bias);
     let model = Model {
         name: name(output),
@@ -71,6 +70,9 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     announce(&model, &device, &texts, &options, &windows.0);
     let kernels = Kernels::of(&engine);
     let trainer = Trainer::new(engine, options, windows, Progress::default(), &first)?;
+    // From here on the new run is there, and what was there before it goes.
+    folder.begin()?;
+    texts.keep()?;
     let mut session = Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new());
     session.save_best(first)?;
     session.save_checkpoint()?;
@@ -79,7 +81,7 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
 
 /// A run that goes on.
 pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> {
-    let (folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
+    let (mut folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
     let model = open_model(path)?;
     let mut options = manifest.options;
     if let Some(end) = args.end.end() {
@@ -106,6 +108,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
     announce(&model, &device, &texts, &options, &windows.0);
     say(&format!("goes on after step {}", grouped(manifest.progress.step.into())));
     let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)?;
+    folder.go_on(manifest.log_bytes)?;
     Ok(Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new()))
 }
 
@@ -187,15 +190,15 @@ impl Texts {
         let read = |text: &str, name: &str, place: usize| {
             tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())
         };
-        let texts = read(&corpus.data, "train", 0).and_then(|train| {
-            let valid = corpus.valid.as_ref().map(|text| read(text, "valid", 1)).transpose()?;
-            Ok(Texts { train, valid })
-        });
-        if texts.is_err() && expected.is_empty() {
-            // Nobody will go on from here.
-            let _ = folder.remove_data();
-        }
-        texts
+        let train = read(&corpus.data, "train", 0)?;
+        let valid = corpus.valid.as_ref().map(|text| read(text, "valid", 1)).transpose()?;
+        Ok(Texts { train, valid })
+    }
+
+    /// Gives the files of a new run their names.
+    fn keep(&mut self) -> Result<()> {
+        self.train.keep()?;
+        self.valid.as_mut().map_or(Ok(()), Tokenised::keep)
     }
 
     /// Says what the vocabulary lacks.
