@@ -23,13 +23,13 @@ use crate::plan::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 use crate::train::Engine;
 
-pub use cache::{cache_folder, choices, save_choices};
+pub use cache::{cache_folder, choices, is_news, save_choices};
 pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
 pub use files::{Staged, available_memory, cpu_name, map, open_model, random, replace_file, save_model};
 pub use interrupt::{INTERRUPTED, interrupt_flag};
 pub use lock::Lock;
 pub use manifest::{Manifest, Progress};
-pub use messages::{message, readable, status};
+pub use messages::{message, readable, shown, status};
 pub use output::{Output, is_kept};
 pub use run_folder::{RunFolder, replace_model};
 pub use service::{Service, Tokens};

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::input::is_stdin;
 use super::numbers::grouped;
 use crate::error::Result;
 use crate::generate;
@@ -73,7 +74,7 @@ struct TensorLine {
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let path = Path::new(&args.model);
-    let (text, json) = if path.is_file() {
+    let (text, json) = if path.is_file() || is_stdin(path) {
         let bytes = host::map(path)?;
         let report = FileReport::new(&args.model, bytes.len(), read_header(&args.model, &bytes)?);
         (report.text(), serde_json::to_string_pretty(&report))

@@ -10,17 +10,19 @@ mod input;
 mod inspect;
 mod model;
 mod numbers;
+mod progress;
 mod sampling;
 mod score;
 mod train;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::gpu::Choice;
-use crate::host::Device;
+use crate::host::{Device, shown};
 use crate::model::{Model, short};
 use crate::text::{Lacking, OnUnknown};
 use model::ModelArgs;
@@ -30,6 +32,10 @@ use numbers::{count, grouped};
 #[derive(Parser)]
 #[command(name = "gatefold", version, max_term_width = 80)]
 struct Cli {
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -59,8 +65,10 @@ enum Command {
 /// Where to run.
 #[derive(Args, Clone, Debug)]
 struct DeviceArgs {
-    /// auto (the best GPU, else the CPU), cpu, gpu, an index of `gatefold devices`, or part of an adapter's name;
-    /// software adapters such as llvmpipe are used only by index or name
+    /// auto, cpu, gpu, or an index or name of `gatefold devices`
+    ///
+    /// auto is the best GPU, else the CPU. A part of an adapter's name will do. Software adapters such as llvmpipe are
+    /// used only by index or name.
     #[arg(long, value_name = "DEVICE", env = "GATEFOLD_DEVICE", default_value = "auto", hide_env_values = true)]
     device: String,
 
@@ -74,6 +82,15 @@ impl DeviceArgs {
         self.device.parse().unwrap_or(Choice::Auto)
     }
 
+    /// The device. What the environment asked for is named as that.
+    fn open(&self) -> Result<Device> {
+        let typed = || std::env::args().any(|arg| arg.starts_with("--device"));
+        Device::choose(&self.choice(), self.threads()).map_err(|e| match std::env::var("GATEFOLD_DEVICE") {
+            Ok(device) if device == self.device && !typed() => e.within("GATEFOLD_DEVICE"),
+            _ => e,
+        })
+    }
+
     fn threads(&self) -> Option<usize> {
         self.threads.map(usize::from)
     }
@@ -84,7 +101,12 @@ impl DeviceArgs {
 /// # Errors
 /// Whatever the command says; `main` prints it.
 pub fn run() -> Result<ExitCode> {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    if cli.quiet {
+        QUIET.store(true, Relaxed);
+        log::set_max_level(log::LevelFilter::Error);
+    }
+    match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Train(args) => train::run(&args),
@@ -102,9 +124,23 @@ pub fn exit_status(error: &Error) -> u8 {
     if matches!(error, Error::Usage(_)) { 2 } else { 1 }
 }
 
+/// Whether nothing but results and errors are wanted.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+fn is_quiet() -> bool {
+    QUIET.load(Relaxed)
+}
+
 /// Says on standard error what is not part of the result.
 fn say(text: &str) {
-    crate::host::message(&format!("gatefold: {text}"));
+    note(&format!("gatefold: {text}"));
+}
+
+/// As [`say`], without the program's name in front.
+fn note(text: &str) {
+    if !is_quiet() {
+        crate::host::message(text);
+    }
 }
 
 /// Says what the vocabulary lacked, where that was no error: how much, and what.
@@ -139,10 +175,11 @@ pub fn explain(error: &Error) -> String {
     format!("{error}{advice}")
 }
 
-/// Says which model runs where, and that no GPU was found if one was looked for.
+/// Says which model runs where; once on a machine, that no GPU was found if one was looked for.
 fn announce(model: &Model, args: &DeviceArgs, device: &Device) {
     let (model, on) = (&model.name, device.name());
-    if args.choice() == Choice::Auto && matches!(device, Device::Cpu(_)) {
+    let looked_for = args.choice() == Choice::Auto && matches!(device, Device::Cpu(_));
+    if looked_for && !is_quiet() && crate::host::is_news("no-gpu") {
         say(&format!("{model}: no GPU was found, so it runs on the {on}"));
     } else {
         say(&format!("{model} on {on}"));
@@ -151,8 +188,9 @@ fn announce(model: &Model, args: &DeviceArgs, device: &Device) {
 
 /// Writes to standard output. `false` when nobody reads it any more: then the program ends, without an error.
 fn print(text: &str) -> Result<bool> {
-    use std::io::Write;
+    use std::io::{IsTerminal, Write};
     let mut stdout = std::io::stdout().lock();
+    let text = shown(text, stdout.is_terminal());
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),

@@ -2,10 +2,11 @@
 //! text but the disk.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use super::files::{Staged, context, map};
+use super::files::{STANDARD_INPUT, Staged, context, map};
 use crate::error::{Error, Result};
 use crate::text::{Encoder, Lacking, OnUnknown, Tokenizer, Utf8Pieces};
 use crate::train::{Corpus, Ends, Ids, Marks, Width};
@@ -27,6 +28,9 @@ impl TextFile {
     /// # Errors
     /// None that is there, or none that can be read.
     pub fn open(path: &Path) -> Result<TextFile> {
+        if path.as_os_str() == STANDARD_INPUT {
+            return TextFile::of("standard input".into(), standard_input().map_err(context(path))?);
+        }
         let name = path.display().to_string();
         let found = fs::metadata(path).map_err(context(path))?;
         if found.is_dir() {
@@ -36,9 +40,13 @@ impl TextFile {
             let what = "is a pipe or device; a text is read several times, so write it to a file first";
             return Err(Error::Text(format!("{name} {what}")));
         }
-        let mut file = File::open(path).map_err(context(path))?;
+        TextFile::of(name, File::open(path).map_err(context(path))?)
+    }
+
+    fn of(name: String, mut file: File) -> Result<TextFile> {
         let mut magic = Vec::with_capacity(GZIP.len());
-        (&mut file).take(GZIP.len() as u64).read_to_end(&mut magic).map_err(context(path))?;
+        let read = (&mut file).take(GZIP.len() as u64).read_to_end(&mut magic);
+        read.map_err(context(Path::new(&name)))?;
         let packed = magic == GZIP;
         let whole = std::io::Cursor::new(magic).chain(file);
         let reader: Box<dyn Read> =
@@ -61,6 +69,20 @@ impl TextFile {
             take(&piece[..read]).map_err(|e| e.within(&self.name))?;
         }
     }
+}
+
+/// Standard input from its beginning, as often as it is asked for: a text is read more than once.
+fn standard_input() -> std::io::Result<File> {
+    static COPY: Mutex<Option<File>> = Mutex::new(None);
+    let mut copy = COPY.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if copy.is_none() {
+        let mut file = tempfile::tempfile()?;
+        std::io::copy(&mut std::io::stdin().lock(), &mut file)?;
+        *copy = Some(file);
+    }
+    let mut file = copy.as_ref().expect("it was made").try_clone()?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// The characters of some files in the order of their code points. With `lines`, line ends are none.

@@ -17,7 +17,7 @@ use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::cli::input::is_stdin;
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Generator};
-use crate::host::{self, Device, Manifest, Output, Progress};
+use crate::host::{self, Manifest, Output, Progress};
 use crate::model::Model;
 use crate::text::Lacking;
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let all = 0..survey.total.unwrap_or(u64::MAX);
     let part = many.shard.map_or(all.clone(), |shard| shard.range(all.end));
 
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     crate::cli::announce(&model, &args.device, &device);
     let rows = many.batch.map_or_else(|| ROWS.min(part.end - part.start).max(1), u64::from) as usize;
     let mut generator = host::generator(&model, &device, rows, survey.filters)?;
@@ -137,7 +137,7 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
         let total = many.count.unwrap_or(many.samples_per_prompt);
         return Ok(Survey { total: Some(total), filters, hash: None });
     };
-    let prompts = Prompts::open(path, many.prompts_format, defaults, model.config.vocab_size)?;
+    let prompts = Prompts::open(path, many.prompts_format, defaults, model)?;
     if is_stdin(path) {
         let filters = filters || many.prompts_format == Some(PromptsFormat::Jsonl);
         return Ok(Survey { total: None, filters, hash: None });
@@ -157,11 +157,11 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
 }
 
 /// Where prompts come from, from prompt number `first` on.
-fn source<'a>(args: &GenerateArgs, model: &Model, defaults: &'a Defaults, first: u64) -> Result<Source<'a>> {
+fn source<'a>(args: &GenerateArgs, model: &'a Model, defaults: &'a Defaults, first: u64) -> Result<Source<'a>> {
     match &args.many.prompts {
-        None => Ok(Source::One(Box::new(Prompt::plain(args.prompt.clone(), defaults)))),
+        None => Ok(Source::One(Box::new(Prompt::plain(args.prompt().to_string(), defaults)))),
         Some(path) => {
-            let mut prompts = Prompts::open(path, args.many.prompts_format, defaults, model.config.vocab_size)?;
+            let mut prompts = Prompts::open(path, args.many.prompts_format, defaults, model)?;
             prompts.skip_lines(first)?;
             Ok(Source::Lines(Box::new(prompts)))
         }
@@ -183,7 +183,7 @@ fn run_of(
         "device": adapter(generator),
         "order": order(generator),
         "seed": defaults.seed,
-        "prompt": args.prompt,
+        "prompt": args.prompt(),
         "prompts_hash": survey.hash.map(|hash| format!("{hash:016x}")),
         "sequences": survey.total,
         "samples_per_prompt": many.samples_per_prompt,

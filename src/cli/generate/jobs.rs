@@ -65,6 +65,7 @@ pub(super) struct Tag {
     /// What the caller calls its prompt.
     pub id: Option<Rc<RawValue>>,
     pub prompt: Rc<str>,
+    pub seed: u64,
 }
 
 /// The jobs of a range of sequences. An error of a prompt comes once for each of its samples.
@@ -128,11 +129,11 @@ impl Iterator for Jobs<'_> {
             self.current = self.read();
         }
         let current = self.current.as_ref()?;
-        let (id, job) = match &current.read {
-            Ok((prompt, ids)) => (prompt.id.clone(), Ok(self.job(prompt, ids, index, sample))),
-            Err(message) => (None, Err(Error::Text(message.clone()))),
+        let (id, seed, job) = match &current.read {
+            Ok((prompt, ids)) => (prompt.id.clone(), prompt.seed, Ok(self.job(prompt, ids, index, sample))),
+            Err(message) => (None, 0, Err(Error::Text(message.clone()))),
         };
-        Some((Tag { index, sample, id, prompt: current.text.clone() }, job))
+        Some((Tag { index, sample, id, prompt: current.text.clone(), seed }, job))
     }
 }
 

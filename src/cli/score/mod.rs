@@ -77,7 +77,7 @@ const PIECE: usize = 64 << 10;
 
 pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     let unknown = args.model.on_unknown(&model)?;
     let encoder = Encoder::new(&model.tokenizer, unknown)?;
     let input = Input::open(&args.file)?;

@@ -48,7 +48,7 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         unknown,
         valid_tokens: args.valid_tokens(),
     });
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     let engine = engine(&device, &options, &config)?;
     let mut folder = RunFolder::create(output, args.data.overwrite)?;
     let mut texts =
@@ -88,7 +88,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
         options.end = end;
     }
     options.patience = args.end.patience.or(options.patience);
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     let engine = engine(&device, &options, &model.config)?;
     let kernels = Kernels::of(&engine);
     if kernels.order != manifest.kernels.order || kernels.device != manifest.kernels.device {

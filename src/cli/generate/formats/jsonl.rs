@@ -20,6 +20,7 @@ struct Line<'a> {
     text: &'a str,
     tokens: &'a [u32],
     finish_reason: &'static str,
+    seed: u64,
     /// Under the model without filters, at temperature 1, of all tokens together.
     log_probability: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +37,7 @@ pub(super) fn write(tag: &Tag, sequence: &Sequence, log_probs: bool, line: &mut 
         text: &sequence.text,
         tokens: &sequence.tokens,
         finish_reason: sequence.finish.map_or("length", |reason| reason.word()),
+        seed: tag.seed,
         log_probability: sequence.log_probability(),
         log_probs: log_probs.then_some(&sequence.log_probs),
     };
