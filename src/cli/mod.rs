@@ -18,7 +18,7 @@ mod train;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::gpu::Choice;
@@ -96,12 +96,38 @@ impl DeviceArgs {
     }
 }
 
+/// Options that `train -h` shows; `--help` has all.
+const SHORT_TRAIN: [&str; 14] = [
+    "resume",
+    "data",
+    "output",
+    "lines",
+    "tokenizer",
+    "valid",
+    "cell",
+    "hidden",
+    "layers",
+    "learning_rate",
+    "steps",
+    "epochs",
+    "device",
+    "quiet",
+];
+
+/// The command line.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommand("train", |train| {
+        let is_shown = |id: &str| SHORT_TRAIN.contains(&id) || id == "help";
+        train.mut_args(|arg| if is_shown(arg.get_id().as_str()) { arg } else { arg.hide_short_help(true) })
+    })
+}
+
 /// Runs the command line of this process.
 ///
 /// # Errors
 /// Whatever the command says; `main` prints it.
 pub fn run() -> Result<ExitCode> {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|e| e.exit());
     if cli.quiet {
         QUIET.store(true, Relaxed);
         log::set_max_level(log::LevelFilter::Error);

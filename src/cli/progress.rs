@@ -34,8 +34,7 @@ impl Bar {
     /// Shows the share that is done, if it is known, and what else there is to say, the most important first.
     pub fn show(&self, share: Option<f64>, parts: &[String]) {
         if let Some(bar) = &self.bar {
-            let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(WIDTH, |(width, _)| width.0.into());
-            bar.set_message(line(share, parts, width));
+            bar.set_message(line(share, parts, width()));
             bar.tick();
         }
     }
@@ -52,6 +51,18 @@ impl Bar {
     pub fn clear(&self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
+}
+
+impl Drop for Bar {
+    /// An error on the way must not be written behind it.
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Characters of a line of the terminal on standard error.
+pub(super) fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(WIDTH, |(width, _)| width.0.into())
 }
 
 /// One line of fewer than `width` characters: percent, then the parts that fit, then a bar in front where there is room.

@@ -355,7 +355,7 @@ mod tests {
         let of = |path, name| tokenised(path, &folder.0.join("data"), name, &reading, None).unwrap();
         let (a, b) = (of(&plain, "plain"), of(&packed, "packed"));
         let ids: Vec<u32> = (0..a.corpus.len()).map(|i| a.corpus.ids.get(i)).collect();
-        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text.replace("\r\n", "\n"));
         assert_eq!(a.checksum, b.checksum);
     }
 

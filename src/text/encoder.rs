@@ -36,6 +36,8 @@ pub struct Encoder {
     piece: usize,
     longest: usize,
     utf8: Utf8Pieces,
+    /// What a text of bytes begins with, while that may be a byte-order mark.
+    start: Vec<u8>,
     /// Whether a carriage return before a line end is no text.
     drops_returns: bool,
     /// Whether the bytes so far end with one.
@@ -78,6 +80,7 @@ impl Encoder {
             piece,
             longest,
             utf8: Utf8Pieces::default(),
+            start: Vec::new(),
             drops_returns: match &*tokenizer.kind {
                 Kind::Bytes(_) => false,
                 Kind::HuggingFace(_) => true,
@@ -99,7 +102,9 @@ impl Encoder {
     /// Text that the vocabulary lacks. The encoder is then of no more use.
     pub fn push(&mut self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let tokenizer = self.tokenizer.clone();
-        self.tally.bytes += text.len() as u64;
+        if !matches!(&*tokenizer.kind, Kind::Bytes(_)) {
+            self.tally.bytes += text.len() as u64;
+        }
         match &*tokenizer.kind {
             Kind::Bytes(_) => self.bytes(text.as_bytes(), ids),
             Kind::Characters(characters) => {
@@ -141,10 +146,16 @@ impl Encoder {
     /// As [`Encoder::push`]; bytes that are not UTF-8, with their place.
     pub fn push_bytes(&mut self, bytes: &[u8], ids: &mut Vec<u32>) -> Result<()> {
         if let Kind::Bytes(_) = &*self.tokenizer.kind {
-            let begins = std::mem::take(&mut self.first) && self.position.line == 1;
-            let bytes = bytes.strip_prefix(MARK).filter(|_| begins).unwrap_or(bytes);
-            self.tally.bytes += bytes.len() as u64;
-            self.bytes(bytes, ids);
+            if !self.first || self.position.line > 1 {
+                self.bytes(bytes, ids);
+                return Ok(());
+            }
+            self.start.extend_from_slice(&bytes[..bytes.len().min(MARK.len())]);
+            let rest = &bytes[bytes.len().min(MARK.len())..];
+            if self.start.len() >= MARK.len() || !MARK.starts_with(&self.start) {
+                self.begin(ids);
+            }
+            self.bytes(rest, ids);
             return Ok(());
         }
         let mut text = String::with_capacity(bytes.len() + 4);
@@ -160,7 +171,15 @@ impl Encoder {
         self.push(&text, ids)
     }
 
+    /// Takes what a text of bytes begins with, but for a byte-order mark.
+    fn begin(&mut self, ids: &mut Vec<u32>) {
+        self.first = false;
+        let start = std::mem::take(&mut self.start);
+        self.bytes(start.strip_prefix(MARK).unwrap_or(&start), ids);
+    }
+
     fn bytes(&mut self, bytes: &[u8], ids: &mut Vec<u32>) {
+        self.tally.bytes += bytes.len() as u64;
         ids.extend(bytes.iter().map(|byte| u32::from(*byte)));
         if !bytes.is_empty() {
             self.note_first(1);
@@ -187,7 +206,8 @@ impl Encoder {
         match &*tokenizer.kind {
             Kind::List(list) => self.list(list, &held, true, ids)?,
             Kind::HuggingFace(model) => self.hugging_face(model, &held, true, ids)?,
-            Kind::Characters(_) | Kind::Bytes(_) => {}
+            Kind::Bytes(_) => self.begin(ids),
+            Kind::Characters(_) => {}
         }
         (self.position, self.searched, self.first, self.utf8) = (Position::START, 0, true, Utf8Pieces::default());
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Entry;
+use super::model::LONGEST_TOKEN;
 use super::special::Special;
 use super::utf8::unmarked;
 use crate::error::json_fault;
@@ -37,6 +38,11 @@ impl List {
         let texts: Vec<Box<str>> = vocab.into_iter().map(String::into_boxed_str).collect();
         if let Some(id) = texts.iter().position(|text| text.is_empty()) {
             return Err(format!("vocabulary entry {id} is empty"));
+        }
+        // At each place of a text as much of a token may be compared as there is.
+        if let Some(id) = texts.iter().position(|text| text.len() > LONGEST_TOKEN) {
+            let length = texts[id].len();
+            return Err(format!("vocabulary entry {id} has {length} bytes; at most {LONGEST_TOKEN} are read"));
         }
         let text = |id: &u32| &texts[*id as usize];
         let mut sorted: Vec<u32> = (0..texts.len() as u32).collect();

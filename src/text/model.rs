@@ -14,11 +14,11 @@ use tokenizers::models::wordpiece::WordPieceBuilder;
 use super::file::{AddedFile, Merge, ModelFile, Vocabulary};
 
 /// Bytes that a token may have. Unigram's trie is dropped by recursion, one call for each byte of its longest token.
-const LONGEST_TOKEN: usize = 4096;
+pub(super) const LONGEST_TOKEN: usize = 4096;
 /// Bytes of Unigram's tokens that are beginnings of each other, together: the work at each place of a text.
 const MOST_BEGINNINGS: usize = 16 << 10;
 /// Characters that WordPiece may try to cut at, which takes time that grows with their square.
-const LONGEST_WORD: usize = 4096;
+const LONGEST_WORD: usize = 512;
 /// The token for what a model without an unknown token lacks. Without it, BPE would drop such characters in silence.
 const STAND_IN: &str = "\u{0}gatefold: not in the vocabulary";
 /// Its id: beyond all others, and never written.

@@ -28,6 +28,7 @@ mod self_tests;
 mod stacks;
 mod step_gradients;
 mod structure;
+mod texts;
 mod training_ops;
 mod training_run;
 mod trajectories;
@@ -63,6 +64,7 @@ fn main() {
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
+    trials.extend(texts::trials());
     trials.extend(imported_models::trials());
     trials.extend(bench::trials());
     trials.extend(training_run::trials());

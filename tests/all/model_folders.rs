@@ -67,7 +67,7 @@ impl Drop for Folder {
 }
 
 /// A model of random weights with this tokenizer.
-fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config)) -> Model {
+pub fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config)) -> Model {
     let shape = Shape { cell, vocab: tokenizer.len(), embedding: 24, hidden: 40, layers: 2 };
     let mut config = Config::new(shape);
     change(&mut config);

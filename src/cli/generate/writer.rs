@@ -76,7 +76,7 @@ impl Writer {
         if let Some(file) = self.output.file() {
             let sequences = self.output.progress.sequences;
             let there = count(sequences, "sequence");
-            crate::cli::say(&format!("{file}: {there} written; --resume goes on behind"));
+            crate::cli::say(&format!("{file}: {there} so far; --resume goes on from there"));
         }
     }
 

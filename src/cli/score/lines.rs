@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Total, loaded};
+use super::{Pace, Total, loaded};
 use crate::cli::input::{self, Input};
 use crate::cli::print;
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ pub(super) fn score(
     let mut scorer = LineScorer::new(plan, executor);
     let eos = model.eos_ids().first().copied();
     let mut lines = Lines { input, encoder, bos: model.config.bos_token_id, eos, left_out: Lacking::default() };
-    let mut total = Total::default();
+    let (mut total, pace) = (Total::default(), Pace::new());
     loop {
         let some = lines.take(LINES)?;
         if some.is_empty() {
@@ -63,7 +63,12 @@ pub(super) fn score(
         if !is_read {
             return Ok(total);
         }
+        // Lines that are printed show by themselves how far it is.
+        if !each {
+            pace.show(&lines.input, total.tokens);
+        }
     }
+    pace.clear();
     total.lacking.extend(&lines.left_out);
     if total.tokens == 0 {
         let why = "expected lines of two tokens, or of one where the model has bos or eos";

@@ -11,7 +11,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::input::Input;
-use super::numbers::grouped;
+use super::numbers::{count, grouped, rate};
+use super::progress::{Bar, in_words, left};
 use super::{DeviceArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -102,20 +103,23 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
 fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input, unknown: OnUnknown) -> Result<Total> {
     let (plan, executor) = loaded(model, device, score::sizes)?;
     let mut scorer = Scorer::new(plan, executor, model.config.bos_token_id)?;
-    let mut total = Total::default();
+    let (mut total, pace) = (Total::default(), Pace::new());
     let (mut piece, mut ids, mut log_probs) = (vec![0; PIECE], Vec::new(), Vec::new());
     loop {
         let read = input.text.read(&mut piece).map_err(|source| input.failed(source))?;
+        input.read += read as u64;
         if read == 0 { encoder.finish(&mut ids) } else { encoder.push_bytes(&piece[..read], &mut ids) }
             .map_err(|e| e.within(&input.name))?;
         scorer.push(&ids, &mut log_probs)?;
         ids.clear();
         total.add(log_probs.drain(..));
+        pace.show(&input, total.tokens);
         if read == 0 {
             break;
         }
     }
     scorer.finish(&mut log_probs)?;
+    pace.clear();
     total.add(log_probs.drain(..));
     total.count(&encoder.take_tally(), model.config.bos_token_id.is_some(), unknown);
     if total.tokens == 0 {
@@ -133,6 +137,34 @@ fn loaded(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(
     let mut executor = device.executor(&plan.plan, sizes(shape), &score::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
     Ok((plan, executor))
+}
+
+/// How far scoring is, on a terminal.
+struct Pace {
+    bar: Bar,
+    begun: Instant,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { bar: Bar::new(), begun: Instant::now() }
+    }
+
+    fn show(&self, input: &Input, tokens: u64) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let passed = self.begun.elapsed();
+        let speed = rate(tokens as f64 / passed.as_secs_f64().max(1e-9));
+        let left = input.share().and_then(|share| left(passed, 0.0, share));
+        let left = left.map(|left| format!("{} left", in_words(left)));
+        let parts = [Some(count(tokens, "token")), Some(format!("{speed} tokens/s")), left];
+        self.bar.show(input.share(), &parts.into_iter().flatten().collect::<Vec<_>>());
+    }
+
+    fn clear(&self) {
+        self.bar.clear();
+    }
 }
 
 /// Sums over all that was scored.
