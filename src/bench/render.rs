@@ -100,7 +100,13 @@ fn of_kind(all: &[&str]) -> String {
         }
         _ => text,
     };
-    format!("{} figures: {text}", all.len())
+    match all.len() {
+        few @ ..=3 => {
+            let names: Vec<&str> = all.iter().filter_map(|warning| Some(warning.split_once(": ")?.0)).collect();
+            if names.len() == few { format!("{}: {text}", names.join(", ")) } else { text }
+        }
+        many => format!("{many} figures: {text}"),
+    }
 }
 
 /// A text in lines of 80 columns, broken between words; those behind the first are indented.
@@ -374,4 +380,21 @@ fn csv(report: &Report) -> String {
 /// A cell, in quotes where a comma, a quote or a line end is part of it.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_of_a_kind_are_one() {
+        let spread =
+            |what: &str, percent: u32| format!("{what}: half of its runs spread over {percent} % of the median");
+        let warnings =
+            [spread("matmul rows=8", 23), "it is alone".into(), spread("b", 11), spread("c", 40), spread("d", 12)];
+        let said = kinds(&warnings);
+        assert_eq!(said, ["4 figures: half of its runs spread over 11 to 40 % of the median", "it is alone"]);
+        let few = kinds(&[spread("a rows=2", 7), spread("b", 7)]);
+        assert_eq!(few, ["a rows=2, b: half of its runs spread over 7 % of the median"]);
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::arguments::TrainArgs;
 use super::session::Session;
 use crate::cli::model::Unknown as UnknownArg;
-use crate::cli::numbers::grouped;
+use crate::cli::numbers::{count, grouped};
 use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
@@ -279,13 +279,13 @@ fn announce(model: &Model, device: &Device, texts: &Texts, options: &Options, wi
     let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
     say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
     let end = match (options.end, windows) {
-        (End::Steps(steps), _) => format!("{} steps", grouped(steps.into())),
+        (End::Steps(steps), _) => count(steps.into(), "step"),
         (End::Epochs(epochs), Windows::Streams(streams)) => {
             let steps = epochs as u128 * streams.windows() as u128;
-            format!("{epochs} epochs, {} steps", grouped(steps))
+            format!("{}, {} steps", count(epochs, "epoch"), grouped(steps))
         }
-        (End::Epochs(epochs), _) => format!("{epochs} epochs"),
+        (End::Epochs(epochs), _) => count(epochs, "epoch"),
     };
     let (rows, time) = (options.batch_size, options.sequence_length);
-    say(&format!("{end} of {rows} rows of up to {time} tokens"));
+    say(&format!("{end} of {} of up to {}", count(rows as u64, "row"), count(time as u64, "token")));
 }

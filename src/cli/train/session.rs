@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use super::display::Display;
+use crate::cli::numbers::count;
 use crate::cli::{print, say};
 use crate::error::Result;
 use crate::host::{INTERRUPTED, RunFolder, interrupt_flag};
@@ -136,10 +137,9 @@ impl<L: Learner> Session<L> {
         self.folder.log(&line)?;
         if line.valid_loss.is_some() {
             let c = &self.model.config;
-            let best =
-                self.trainer.progress().best.map_or(String::new(), |best| {
-                    format!(": best validation {:.4} after {} steps", best.loss, best.step)
-                });
+            let best = self.trainer.progress().best.map_or(String::new(), |best| {
+                format!(": best validation {:.4} after {}", best.loss, count(best.step.into(), "step"))
+            });
             let (cell, layers, hidden) = (c.cell.name(), c.num_layers, c.hidden_size);
             self.folder.draw(&format!("{} ({cell} {layers} x {hidden}){best}", self.model.name))?;
         }
@@ -184,10 +184,10 @@ impl<L: Learner> Session<L> {
     fn report(&self) -> Result<ExitCode> {
         let (progress, name) = (self.trainer.progress(), &self.model.name);
         let why = match (self.trainer.stopped_early(), self.trainer.options().patience) {
-            (true, Some(patience)) => format!(", as {patience} validations got no better"),
+            (true, Some(patience)) => format!(", as {} got no better", count(patience.into(), "validation")),
             _ => String::new(),
         };
-        let mut text = format!("{name}: {} steps{why}", progress.step);
+        let mut text = format!("{name}: {}{why}", count(progress.step.into(), "step"));
         if let Some(best) = progress.best {
             let (loss, perplexity) = (best.loss, best.loss.exp());
             text += &format!(
