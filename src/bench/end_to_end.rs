@@ -234,7 +234,7 @@ fn metered(
 
 fn requests(workload: &Workload) -> Vec<Request> {
     let request = |(i, id): (usize, u32)| Request {
-        prompt: vec![id],
+        prompt: [id].into(),
         sequence: i as u64,
         seed: 1,
         options: Options { temperature: 1.0, ..Options::default() },

@@ -67,7 +67,7 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
     for temperature in [0.0, 0.8] {
         let options = Options::at(temperature);
         let request =
-            Request { prompt: prompt.clone(), sequence: 0, seed: 42, options, max_tokens: 500, stop: Vec::new() };
+            Request { prompt: prompt.as_slice().into(), sequence: 0, seed: 42, options, max_tokens: 500, stop: Vec::new() };
         let lm = gatefold::generate::plan(model.shape, 0);
         let sizes = Sizes { rows: 1, time: WINDOW };
         let mut sections = gatefold::generate::sections(&lm);

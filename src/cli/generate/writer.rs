@@ -135,7 +135,8 @@ impl Writer {
         let Progress { sequences, dropped, skipped, .. } = self.output.progress;
         let mut text = format!("{} sequences", sequences - dropped - skipped);
         if dropped > 0 || self.unique.is_some() {
-            text += &format!(", {dropped} dropped that were there before");
+            // --count is what is drawn, and fewer are written.
+            text += &format!(" of {sequences}, {dropped} dropped that were there before");
         }
         if skipped > 0 {
             text += &format!(", {skipped} skipped");
@@ -168,7 +169,7 @@ mod tests {
         let jobs = (progress.sequences..SEQUENCES).map(|index| {
             let options = Options::at(0.8);
             let max_tokens = 30 + index as usize;
-            let request = Request { prompt: vec![5], sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
+            let request = Request { prompt: [5].into(), sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
             let sequence = Sequence::new(&model.tokenizer, StopTexts::new::<&str>(&[]).unwrap(), Vec::new());
             (Tag { index, sample: 0, id: None, prompt: "".into() }, Ok(Job { request, sequence }))
         });
