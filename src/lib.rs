@@ -15,6 +15,7 @@ pub mod gpu;
 pub mod host;
 pub mod import;
 pub mod model;
+pub mod network;
 pub mod ops;
 pub mod plan;
 pub mod score;

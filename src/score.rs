@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
-use crate::plan::network::{LanguageModel, Room, Shape, language_model};
+use crate::network::{LanguageModel, Room, Shape, language_model};
 use crate::plan::{SectionId, Sizes};
 
 /// Windows that are queued at once.

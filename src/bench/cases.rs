@@ -6,16 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::{Workload, end_to_end};
-use crate::cpu::complete_words;
 use crate::generate;
-use crate::ops::case::{Case, Fill};
+use crate::network::{Optimizer, Recipe, training};
 use crate::ops::embed_gradient::order;
 use crate::ops::rows::Row;
-use crate::ops::{Access, Cost, OpRow, schedule};
-use crate::plan::network::{Optimizer, Recipe, training};
+use crate::ops::schedule;
 use crate::plan::{
-    Affine, Builder, Dim, Element, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup,
-    Tensor, TensorId,
+    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, PARAM_WORDS, Plan, Role,
+    SectionId, Sizes, SplitGroup, Tensor, TensorId,
 };
 
 /// One op at one set of sizes.
@@ -87,7 +85,7 @@ pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
 pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) -> Vec<KernelCase> {
     let mut cases: Vec<KernelCase> = Vec::new();
     for node in sections.iter().flat_map(|section| plan.ops(*section)) {
-        let words = complete_words(plan, node, sizes, node.words(sizes, Index::default()));
+        let words = plan.words(node, sizes, Index::default());
         let shape = shape_of(node.op, &words);
         if cases.iter().any(|c| c.op.name == node.op.name && c.shape == shape) {
             continue;
@@ -142,7 +140,7 @@ impl Origin {
                 b.push(self.node.op, &turn, &params);
             }
         };
-        Case::new(shape_of(self.node.op, &complete_words(&self.plan, &self.node, sizes, words)), declare, write)
+        Case::new(shape_of(self.node.op, &self.plan.words(&self.node, sizes, Index::default())), declare, write)
     }
 
     /// Inputs that the op may meet in the network.
@@ -242,9 +240,9 @@ fn row(m: u32) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{reference, run_fast};
+    use crate::check::run_fast;
     use crate::cpu::Serial;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
 
     fn workload(cell: Cell) -> Workload {
         let shape = Shape { cell, vocab: 70, embedding: 12, hidden: 20, layers: 2 };
@@ -256,7 +254,7 @@ mod tests {
         for cell in [Cell::Lstm, Cell::Gru] {
             let cases = of_workload(&workload(cell), 2);
             for case in &cases {
-                let outcome = run_fast(&case.case, &reference(&case.case), std::sync::Arc::new(Serial)).unwrap();
+                let outcome = run_fast(&case.case, &case.case.reference(), std::sync::Arc::new(Serial)).unwrap();
                 assert!(outcome.passes(&case.case), "{} {}: {outcome:?}", case.op.name, case.shape);
             }
             let of_training = [

@@ -10,10 +10,9 @@ use crate::executor::{Executor, Run, Values};
 use crate::generate::{self, Generator, Options, Request};
 use crate::host::Device;
 use crate::model::initial_weights;
-use crate::ops::noise::philox;
+use crate::network::{Optimizer, Recipe, training};
 use crate::ops::rows::Row;
-use crate::plan::network::{Optimizer, Recipe, training};
-use crate::plan::{Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Plan, SectionId, Sizes, TensorId, philox};
 use crate::score;
 use crate::train::{Engine, Window};
 
@@ -256,7 +255,7 @@ fn right(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
     use std::sync::Arc;
 
     #[test]

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::generate;
 use crate::host;
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
-use crate::plan::network::Form;
+use crate::network::Form;
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
 use crate::score;
 

@@ -4,8 +4,8 @@
 //! rows that reads w_ih once instead of once a step. With many rows the products are what costs: a hundred megabytes a
 //! layer that are written and read again. There each step computes its own with the decode op, which has the same bits.
 
-use crate::ops::{OpRow, gru_decode, gru_step, lstm_decode, lstm_step, matmul};
-use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, Plan, Role, SectionId, Sizes, TensorId};
+use crate::ops::{gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, OpRow, Plan, Role, SectionId, Sizes, TensorId};
 
 /// What becomes of a node where steps take their products along.
 #[derive(Clone, Debug)]
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
     use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::executor::{Executor, Run, Values};
-    use crate::ops::noise::philox;
-    use crate::plan::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+    use crate::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+    use crate::plan::philox;
 
     const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
 

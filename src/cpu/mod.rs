@@ -1,36 +1,23 @@
 //! Runs a plan on the CPU, with the ops' fast functions or their references.
 
 mod executor;
-pub mod fast;
+mod fast;
+mod functions;
 mod fuse;
-mod interpreter;
 mod lines;
 mod pool;
 
 pub use executor::{CpuExecutor, Functions};
-pub use interpreter::Interpreter;
-pub(crate) use interpreter::complete_words;
+pub use functions::{Fast, fast_function};
 pub use lines::Lines;
 pub use pool::{Pool, Serial};
 
-use crate::ops::{Buffer, OrderClass};
-use crate::plan::{Layout, PARAM_WORDS};
+use crate::plan::{Buffer, PARAM_WORDS};
 
 /// The CPU in words, with this many threads.
 pub fn name(threads: usize) -> String {
     let s = if threads == 1 { "" } else { "s" };
     format!("CPU ({threads} thread{s})")
-}
-
-/// A fast CPU function of an op: SIMD and threads, the same numbers as the reference up to rounding, and the same
-/// bits for any number of rows and threads.
-pub struct Fast {
-    /// The function.
-    pub run: fn(&mut FastArgs<'_>),
-    /// Operands that it wants in another layout; they arrive in [`FastArgs::packed`].
-    pub layouts: &'static [(usize, Layout)],
-    /// The order of its sums.
-    pub class: OrderClass,
 }
 
 /// What a fast function sees.

@@ -9,9 +9,8 @@ use super::slots::Slots;
 use super::{Event, FORCED, Request};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values};
-use crate::ops::Buffer;
-use crate::plan::Sizes;
-use crate::plan::network::LanguageModel;
+use crate::network::LanguageModel;
+use crate::plan::{Buffer, Sizes};
 
 /// Submissions that are queued at once.
 const IN_FLIGHT: usize = 2;

@@ -4,9 +4,9 @@ use super::{PREFILL_WINDOW, Request};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::generate::queue::Ready;
+use crate::network::LanguageModel;
 use crate::ops::place_rows::ZERO_ROW;
 use crate::plan::Sizes;
-use crate::plan::network::LanguageModel;
 
 /// Long prompts, and the places where their states are parked.
 pub(super) struct Lanes {

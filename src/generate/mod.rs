@@ -14,8 +14,8 @@ mod sequence;
 mod slots;
 
 use crate::error::{Error, Result};
+use crate::network::{LanguageModel, Room, Shape, language_model};
 use crate::ops::rows::{Finish, NO_TOKEN};
-use crate::plan::network::{LanguageModel, Room, Shape, language_model};
 use crate::plan::{SectionId, Sizes};
 
 pub use completions::{Completions, Job};

@@ -6,9 +6,9 @@ use super::slots::Slot;
 use super::{FORCED, Request};
 use crate::error::Result;
 use crate::executor::{Executor, Values};
+use crate::network::LanguageModel;
 use crate::ops::place_rows::ZERO_ROW;
 use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
-use crate::plan::network::LanguageModel;
 
 /// A request whose first `read` tokens were read on the side.
 pub(super) struct Ready {

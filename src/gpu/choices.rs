@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::adapter::AdapterInfo;
 use super::kept;
-use crate::ops::{OpRow, TABLE, Variant};
-use crate::plan::PARAM_WORDS;
+use crate::ops::TABLE;
+use crate::plan::{OpRow, PARAM_WORDS, Variant};
 
 /// Variants by op and sizes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

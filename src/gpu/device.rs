@@ -9,8 +9,7 @@ use super::self_test::{Fma, Passed, Verdict};
 use super::shader::assemble;
 use super::timer::Timestamps;
 use crate::error::{Error, Result};
-use crate::ops::{Access, OpRow, Variant};
-use crate::plan::{Plan, SectionId, Sizes};
+use crate::plan::{Access, OpRow, Plan, SectionId, Sizes, Variant};
 
 /// How step parameters reach a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,8 +13,7 @@ use super::readback::{Callback, Readback};
 use super::timer::Timer;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::Buffer;
-use crate::plan::{Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Buffer, Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
 use params::Params;
 
 pub use recording::{Place, RecordedDispatch, Recording};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::device::{Gpu, Pipeline};
 use super::memory::{Memory, Part, Stored, new_buffer};
-use crate::cpu::complete_words;
 use crate::error::{Error, Result};
-use crate::ops::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, Variant, pack_weight};
+use crate::ops::pack_weight;
 use crate::plan::{
-    Builder, Dim, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup, TensorId,
+    Builder, Dim, FIRST_PART, Index, LAST_PART, Layout, OPERAND_CUT, OUTPUT_CUT, OpNode, PARAM_WORDS, Plan, Role,
+    SectionId, Sizes, SplitGroup, TensorId, Variant,
 };
 
 /// An op, ready to be dispatched.
@@ -92,7 +92,7 @@ pub(super) fn choose(
         })?;
         return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
     }
-    let words = complete_words(plan, node, capacity, node.words(capacity, Index::default()));
+    let words = plan.words(node, capacity, Index::default());
     let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && v.adapters.include(gpu.is_software());
     let first = if gpu.default_kernels { op.variants.len() - 1 } else { 0 };
     let preferred = op.variants[first..].iter().find(fits).ok_or_else(|| unsupported(op.name))?;
@@ -271,7 +271,7 @@ pub(super) fn lower_pack(
 }
 
 fn output_is_cut(memory: &Memory, node: &OpNode) -> bool {
-    let written = (node.operands.iter().zip(node.op.operands)).filter(|(_, o)| o.access == crate::ops::Access::Write);
+    let written = (node.operands.iter().zip(node.op.operands)).filter(|(_, o)| o.access == crate::plan::Access::Write);
     written.map(|(id, _)| *id).any(|id| is_cut(memory, id))
 }
 

@@ -9,12 +9,10 @@ use super::adapter::AdapterInfo;
 use super::device::{Gpu, ParamsBy};
 use super::executor::{GpuExecutor, GpuOptions};
 use super::kept;
-use crate::check::reference;
 use crate::error::Result;
 use crate::executor::{Executor, Run, Values};
-use crate::ops::case::{Caps, Difference};
 use crate::ops::probe;
-use crate::plan::SectionId;
+use crate::plan::{Caps, Difference, SectionId};
 
 /// What a device made of the op `probe`.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +81,7 @@ impl Findings {
         let written = ["words", "sums", "tanhs", "sigmoids"].map(tensor);
         let ticket = executor.submit(&[Run::new(section, case.sizes, 0..1)], &written)?;
         let found = executor.wait(ticket)?;
-        let oracle = reference(&case);
+        let oracle = case.reference();
         let [_, _, tanhs, sigmoids] = written.map(|id| oracle.tensor(id));
         let functions = [("tanh", found[2].real(), tanhs.real()), ("sigmoid", found[3].real(), sigmoids.real())];
         Ok(Findings::judge(found[0].word(), found[1].real(), &functions))

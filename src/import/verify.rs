@@ -4,7 +4,7 @@ use super::safetensors;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Values};
 use crate::model::{Bytes, Model, short};
-use crate::plan::network::LanguageModel;
+use crate::network::LanguageModel;
 use crate::plan::{SectionId, Sizes};
 
 /// Logits at most that one recording may have.

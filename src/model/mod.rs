@@ -15,7 +15,7 @@ mod weights;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::plan::network::Shape;
+use crate::network::Shape;
 use crate::text::{OnUnknown, Tokenizer};
 
 pub use config::{Config, FORMAT_VERSION};

@@ -12,12 +12,11 @@
 //! next and end count on without end, and may pass 2^32: Q is a power of two. The host makes the same moves on its copy
 //! of the table, so it knows which row took what. Bytes: about 8 M, and 256 a sequence.
 
-use super::case::{Caps, Case, Fill};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +65,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("admit"), Requires::invocations(256).with_memory(1024))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * f64::from(w[0]) },

@@ -7,12 +7,10 @@
 //! As PyTorch's clip_grad_norm_ has it. A NaN among the partials gives NaN for norm and scale, for the host to see.
 //! Flops: K. Bytes: 4 K. One workgroup sums all, so that the order never changes.
 
-use super::case::{Case, Fill};
 use super::schedule::{CLIP_COLUMNS, CLIP_SCALE, NORM};
-use super::variant::{OrderClass, Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +38,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::clip_scale, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("clip_scale"), Requires::invocations(256).with_memory(1024))
         .class(OrderClass::Lanes256)],
     cases,

@@ -7,12 +7,11 @@
 //! Each token is counted when it is read, not when it is drawn: then the op that counts sees every part of a cut
 //! tensor, and a prompt's forced tokens are counted as drawn ones are. Bytes: 12 M.
 
-use super::case::{Caps, Case, Fill};
 use super::filters::BANNED;
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, marks: TensorId, rows: Dim) {
@@ -32,7 +31,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[
         Variant::new(crate::kernel!("count_token"), Requires::invocations(64)).groups(|w| folded(w[0].div_ceil(64)))
     ],

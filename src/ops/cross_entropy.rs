@@ -9,13 +9,11 @@
 //! Flops: 4 M V with the gradient, M without. Bytes: 8 M V + 12 M, or 16 M. A target that is neither IGNORED nor below
 //! V must have been refused before.
 
-use super::case::{Case, Fill};
 use super::logsumexp::of_row;
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// The target of a position that has none: its loss and its gradient are zero.
 pub const IGNORED: u32 = u32::MAX;
@@ -72,7 +70,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::cross_entropy, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64))
         .groups(|w| folded(if w[5] == 1 { w[0] * w[7].div_ceil(256) } else { w[0].div_ceil(64) }))],
     cases,

@@ -8,13 +8,11 @@
 //! The same op on dy, with the same seed, site and step, is its own gradient: m counts the rows of the run, wherever
 //! they stand. `site` tells the places of a network apart. Flops: M W. Bytes: 8 M W.
 
-use super::case::{Caps, Case, Fill};
-use super::noise::philox;
 use super::rows::halves;
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant,
+    folded, philox,
+};
 
 /// The last word of the counter, so that no other use of a seed has the same blocks.
 pub(crate) const DROP: u32 = 0x6472_6f70;
@@ -73,7 +71,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::dropout, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("dropout"), Requires::invocations(64))
         .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,

@@ -5,10 +5,10 @@
 //! ```
 //! Bytes: 8 M E + 4 M. No arithmetic. An id outside [0, V) must have been refused before; its row is not written.
 
-use super::case::{Caps, Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("embed"), Requires::invocations(64))
         .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,

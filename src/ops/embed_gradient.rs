@@ -8,10 +8,9 @@
 //! No atomics: whoever writes a row of the table finds its positions side by side in the order. Flops: M E.
 //! Bytes: 4 (V E + M E + 2 M). An id outside [0, V) must have been refused before.
 
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +61,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("embed_gradient"), Requires::invocations(64))
         .groups(|w| folded((w[7] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,

@@ -19,13 +19,12 @@
 //! other rounds have no workgroups and cost nothing.
 //! Bytes: 4 M V a round, 8 M V where a row looks at its marks; from caches, where a row is whole.
 
-use super::case::{Caps, Case, Fill};
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, FIRST_PART, LAST_PART, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Direction, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Direction, FIRST_PART, Fill, LAST_PART, OpRow, Operand, Real,
+    Requires, Role, TensorId, Variant, folded,
+};
 
 /// Records all rounds of the op on `rows` rows.
 pub fn record(b: &mut Builder, logits: TensorId, table: TensorId, marks: TensorId, rows: Dim) {
@@ -53,7 +52,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 2 * 256 + 8,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::filter, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260)).groups(|w| {
         let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
         folded(if is_whole && w[2] > 0 { 0 } else { w[0] })

@@ -7,10 +7,9 @@
 //! ```
 //! Bytes: 8 M W. No arithmetic. An index outside the tensor must have been refused before.
 
-use super::case::{Caps, Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +50,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("gather_rows"), Requires::invocations(64))
         .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,

@@ -9,14 +9,13 @@
 //! The sums run in this order, so the bits are those of `matmul` followed by `gru_step`.
 //! Flops: 6 M H (K + H) + 25 M H. Bytes: 4 (3 H (K + H) + 6 H + M K + 2 M H).
 
-use super::case::{Case, Fill};
 use super::gru_step::cell;
 use super::lstm_decode::Input;
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Real, Requires,
+    Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -82,11 +81,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast {
-        run: fast::gru_decode,
-        layouts: &[(2, Layout::Panel16), (3, Layout::Panel16)],
-        class: OrderClass::Blocks64,
-    }),
     variants: &[
         Variant::new(crate::kernel!("gru_decode_1x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

@@ -7,10 +7,9 @@
 //! s is an activation. Flops: 8 M H, say. Bytes: 16 M H.
 
 use super::activation::Activation;
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +44,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("gru_reset"), Requires::invocations(64))
         .groups(|w| folded((w[0] * w[1]).div_ceil(64)))],
     cases,

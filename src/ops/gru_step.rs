@@ -13,12 +13,11 @@
 //!
 //! Gates in PyTorch's order r z n. Flops: 6 M H^2 + 25 M H, say. Bytes: 4 (3 H^2 + 3 H + 3 M H + 2 M H).
 
-use super::case::{Case, Fill};
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Real, Requires,
+    Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +77,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::gru_step, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("gru_step_1x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

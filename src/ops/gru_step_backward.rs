@@ -14,12 +14,11 @@
 //! dy + dh on, blocks of 64 n ascending, within a block gates ascending; the fast function sums blocks of 64 (g, n) for
 //! r and z, then those of q. Flops: 6 M H^2 + 40 M H, say. Bytes: 4 (3 H^2 + 11 M H + 4 M H).
 
-use super::case::{Case, Fill};
 use super::lstm_step_backward::through;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role,
+    TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +79,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::gru_step_backward, layouts: &[(2, Layout::Panel16T)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("gru_step_backward_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

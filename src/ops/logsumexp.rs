@@ -5,11 +5,10 @@
 //! ```
 //! A row of minus infinities gives minus infinity. Flops: 3 M V. Bytes: 4 M V + 4 M.
 
-use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Records the op on the first `rows` rows of `x`.
 pub fn record(b: &mut Builder, x: TensorId, lse: TensorId, rows: Dim) {
@@ -26,7 +25,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 2 * 256,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::logsumexp, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("logsumexp"), Requires::invocations(256).with_memory(2048))
         .class(OrderClass::Lanes256)
         .groups(|w| folded(w[0]))],

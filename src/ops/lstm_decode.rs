@@ -9,13 +9,12 @@
 //! The sums run in this order, so the bits are those of `matmul` followed by `lstm_step`.
 //! Flops: 8 M H (K + H) + 30 M H. Bytes: 4 (4 H (K + H) + 8 H + M K + 4 M H). Eight storage buffers: the floor's.
 
-use super::case::{Case, Fill};
 use super::lstm_step::cell;
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Real, Requires,
+    Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -107,11 +106,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast {
-        run: fast::lstm_decode,
-        layouts: &[(2, Layout::Panel16), (3, Layout::Panel16)],
-        class: OrderClass::Blocks64,
-    }),
     variants: &[
         Variant::new(crate::kernel!("lstm_decode_1x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

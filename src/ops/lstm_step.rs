@@ -11,12 +11,11 @@
 //!
 //! Gates in PyTorch's order i f g o. Flops: 8 M H^2 + 30 M H, say. Bytes: 4 (4 H^2 + 4 H + 4 M H + 4 M H).
 
-use super::case::{Case, Fill};
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Real, Requires,
+    Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +78,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::lstm_step, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("lstm_step_1x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

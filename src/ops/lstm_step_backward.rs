@@ -12,11 +12,10 @@
 //! Order of the sum: from dy on, blocks of 64 n ascending, within a block gates ascending; the fast function sums
 //! blocks of 64 (g, n), g ascending. Flops: 8 M H^2 + 40 M H, say. Bytes: 4 (4 H^2 + 12 M H + 7 M H).
 
-use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role,
+    TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +77,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::lstm_step_backward, layouts: &[(1, Layout::Panel16T)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("lstm_step_backward_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

@@ -6,11 +6,10 @@
 //! ```
 //! Flops: 2 M G N K. Bytes: 4 (M K + G N K + G N + M G N).
 
-use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Real, Requires,
+    Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +43,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::matmul, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("matmul_1x8"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

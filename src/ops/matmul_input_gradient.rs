@@ -8,11 +8,10 @@
 //! Summed over n within a group, groups ascending. Where w is cut, a part goes through its n of all groups before the
 //! next part does. Flops: 2 M G N K. Bytes: 4 (M G N + G N K + M K).
 
-use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role,
+    TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +89,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::matmul_input_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("matmul_input_gradient_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

@@ -7,12 +7,10 @@
 //! ```
 //! Flops: 2 M G N K. Bytes: 4 (M G N + M K + G N K).
 
-use super::case::{Case, Fill};
 use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, params, shapes};
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Adapters, Args, Builder, Case, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +38,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::matmul_weight_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("matmul_weight_gradient_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)

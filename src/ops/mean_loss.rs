@@ -6,12 +6,10 @@
 //! ```
 //! Flops: M. Bytes: 4 M. One workgroup sums all, so that the order never changes.
 
-use super::case::{Case, Fill};
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{OrderClass, Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +38,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::mean_loss, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("mean_loss"), Requires::invocations(256).with_memory(1024))
         .class(OrderClass::Lanes256)],
     cases,

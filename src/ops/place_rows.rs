@@ -7,11 +7,10 @@
 //! ```
 //! Bytes: at most 8 M W + 4 M. No arithmetic. Another index outside the tensor must have been refused before.
 
-use super::case::{Caps, Case, Fill};
 use super::gather_rows::GatherRows;
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Real, Requires, Role, Variant, folded,
+};
 
 /// An index that leaves the row as it is.
 pub const KEEP_ROW: u32 = u32::MAX;
@@ -57,7 +56,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("place_rows"), Requires::invocations(64))
         .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
     cases,

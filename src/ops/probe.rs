@@ -10,10 +10,9 @@
 //! With `b[i]` = -round(`a[i]`^2) the sums are what rounding the square lost where `fma` rounds once, and 0 where it rounds
 //! the product first, as WGSL allows. The case has other b, so that either passes; [`squares`] are for who wants to know.
 
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, PARAM_WORDS, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, PARAM_WORDS, Real, Requires, Role, TensorId, Variant,
+};
 
 /// Elements of each operand: as many as there are parameter words.
 const N: usize = PARAM_WORDS;
@@ -73,7 +72,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("probe"), Requires::invocations(16))],
     cases: || vec![case()],
     cost: |_| Cost { flops: 0.0, bytes: 7.0 * 4.0 * N as f64 },

@@ -16,15 +16,14 @@
 //! token) the token is 0. Flops: about 5 M V (and
 //! 250 M V integer operations for the noise). Bytes: 4 M V, and as many of marks where a row looks at them.
 
-use super::case::{Case, Fill};
 use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId,
+    Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +83,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 6 * 256,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::sample, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("sample"), Requires::invocations(256).with_memory(6144))
         .class(OrderClass::Lanes256)
         .groups(|w| folded(w[0]))],

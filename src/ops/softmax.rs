@@ -6,12 +6,10 @@
 //! ```
 //! Flops: 2 M V. Bytes: 8 M V + 4 M.
 
-use super::case::{Case, Fill};
 use super::logsumexp::{of_row, rows_of_logits};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +36,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::softmax, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("softmax"), Requires::invocations(64))
         .groups(|w| folded(w[0] * w[4].div_ceil(256)))],
     cases,

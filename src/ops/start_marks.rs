@@ -7,13 +7,12 @@
 //! ```
 //! The tokens of a row's edits differ. Bytes: 4 V a row that starts, and 12 an edit.
 
-use super::case::{Caps, Case, Fill};
 use super::filters::{BANNED, MARKS};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +51,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w[0]))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * f64::from(w[1]) },

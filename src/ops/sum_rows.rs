@@ -7,12 +7,11 @@
 //! ```
 //! Flops: M G N. Bytes: 4 (M G N + G N).
 
-use super::case::{Case, Fill};
 use super::matmul_input_gradient::expect_groups;
-use super::variant::{OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId,
+    Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +66,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::sum_rows, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[Variant::new(crate::kernel!("sum_rows"), Requires::invocations(256).with_memory(4096))
         .class(OrderClass::Blocks64)
         .groups(|w| [w[9].div_ceil(64), w[2], 1])],

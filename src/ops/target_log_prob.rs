@@ -5,10 +5,9 @@
 //! ```
 //! Flops: M. Bytes: 16 M. A target outside [0, V) must have been refused before; its y is not written.
 
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +37,6 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("target_log_prob"), Requires::invocations(64))
         .groups(|w| folded(w[0].div_ceil(64)))],
     cases,

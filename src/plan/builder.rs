@@ -1,12 +1,11 @@
 //! Writes a plan: declares tensors, opens sections and loops, records ops.
 
 use super::{
-    Affine, Dim, Direction, Element, Layout, Node, OpNode, PARAM_WORDS, Plan, Role, Section, SectionId, Split,
+    Affine, Dim, Direction, Element, Layout, Node, OpNode, OpRow, PARAM_WORDS, Plan, Role, Section, SectionId, Split,
     SplitGroup, Tensor, TensorId,
 };
-use crate::ops::OpRow;
 
-/// Collects a [`Plan`]. The functions of [`super::network`] and the `record` functions of the ops write into it.
+/// Collects a [`Plan`]. Networks and the `record` functions of the ops write into it.
 #[derive(Debug, Default)]
 pub struct Builder {
     plan: Plan,

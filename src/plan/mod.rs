@@ -1,20 +1,33 @@
-//! The network written down once: named sections of ops over tensors.
+//! The contract that all else stands on: what a plan is, and what an op is.
 //!
-//! A plan knows no device. It says which tensors exist, which ops read and write them, and how loops over time
-//! run; [`crate::gpu`] and [`crate::cpu`] lower it, each in its own way.
+//! A plan is named sections of ops over tensors. It says which tensors exist, which ops read and write them, and how
+//! loops over time run. An op is a row: operands, parameters, a reference, cases, and the variants that compute it.
+//! Nothing here knows an op, a network, a device or how any of them runs; executors lower a plan, each in its own way.
 
+mod args;
 mod builder;
+mod case;
 mod dim;
+mod interpreter;
+mod layout;
 mod memory;
-pub mod network;
+mod op;
+mod philox;
 mod tensor;
+mod variant;
 
+pub use args::{Args, Buffer, Real};
 pub use builder::Builder;
+pub(crate) use case::flat_operand;
+pub use case::{Caps, Case, Difference, Fill};
 pub use dim::{Affine, Dim, Index, Sizes};
+pub use interpreter::Interpreter;
+pub use layout::Layout;
 pub use memory::{MemoryNeed, bytes_in_words};
-pub use tensor::{ARENA_BLOCK, Element, Layout, Role, Split, SplitGroup, Tensor, TensorId};
-
-use crate::ops::OpRow;
+pub use op::{Access, Cost, Cut, FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, OpRow, Operand};
+pub use philox::philox;
+pub use tensor::{ARENA_BLOCK, Element, Role, Split, SplitGroup, Tensor, TensorId};
+pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, folded};
 
 /// Words of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
 pub const PARAM_WORDS: usize = 16;
@@ -127,9 +140,24 @@ impl Plan {
         split.axis
     }
 
+    /// All parameter words of an op, each cut covering its whole axis.
+    pub fn words(&self, node: &OpNode, sizes: Sizes, index: Index) -> [u32; PARAM_WORDS] {
+        let mut words = node.words(sizes, index);
+        for (i, cut) in node.op.cuts.iter().enumerate() {
+            let (operand, axis) = cut.axes[0];
+            let axis = self.cut_axis(node, operand, axis);
+            let len = self.tensor(node.operands[operand]).shape[axis].value(sizes);
+            words[node.op.cut_word(i) + 1] = len as u32;
+        }
+        if !node.op.cuts.is_empty() {
+            words[node.op.flags_word()] = FIRST_PART | LAST_PART;
+        }
+        words
+    }
+
     /// The weights that an op writes, an arena's members one by one: packed forms of them are stale behind it.
     pub fn written_weights(&self, node: &OpNode) -> Vec<TensorId> {
-        let written = node.operands.iter().zip(node.op.operands).filter(|(_, o)| o.access == crate::ops::Access::Write);
+        let written = node.operands.iter().zip(node.op.operands).filter(|(_, o)| o.access == Access::Write);
         let weights = written.filter(|(id, _)| self.tensor(**id).role == Role::Weight);
         weights
             .flat_map(

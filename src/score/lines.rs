@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::{IN_FLIGHT, WINDOW_LOGITS, check, too_long};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Ticket, Values};
+use crate::network::{LanguageModel, Shape};
 use crate::plan::Sizes;
-use crate::plan::network::{LanguageModel, Shape};
 
 /// Texts side by side at most.
 const ROWS: usize = 64;

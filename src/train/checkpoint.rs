@@ -143,7 +143,7 @@ fn in_words(checksum: crc32fast::Hasher) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
     use crate::train::{End, first_weights, trainer};
 
     fn checkpoint(config: &Config) -> Checkpoint {

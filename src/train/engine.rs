@@ -7,9 +7,9 @@ use super::portions::portions;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::model::Weights;
+use crate::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
 use crate::ops::cross_entropy::IGNORED;
 use crate::ops::{embed_gradient, schedule};
-use crate::plan::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
 use crate::plan::{MemoryNeed, SectionId, Sizes, TensorId};
 
 /// A window of B streams: what one step learns from.
@@ -184,7 +184,7 @@ impl Engine {
         let ids: Vec<TensorId> = wanted.iter().map(|(_, id, _)| *id).collect();
         let ticket = self.executor.submit(&[], &ids)?;
         let tensors = self.executor.wait(ticket)?;
-        let of = |((name, id, first_row), tensor): ((String, TensorId, usize), crate::ops::Buffer<f32>)| {
+        let of = |((name, id, first_row), tensor): ((String, TensorId, usize), crate::plan::Buffer<f32>)| {
             let first = first_row * self.training.plan.tensor(id).width(Engine::sizes(&self.training.recipe));
             let values = tensor.real()[first..][..self.len(&name, id)].to_vec();
             (name, values)

@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-type Lm = gatefold::plan::network::LanguageModel;
+type Lm = gatefold::network::LanguageModel;
 type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[SectionId]) -> Box<dyn Executor>;
 
 /// A temperature only.

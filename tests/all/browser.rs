@@ -1,12 +1,10 @@
 //! Cases written down for a browser: with `GATEFOLD_EXPORT=DIR`, a trial a case writes what the kernels bind and
 //! dispatch at WebGPU's floor, and the reference's numbers. tests/portability/web runs them in Chromium.
 
-use gatefold::check::{all_cases, reference};
+use gatefold::check::all_cases;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::gpu::{GpuExecutor, GpuOptions, ParamsBy, Place, Recording, assemble};
-use gatefold::ops::case::Case;
-use gatefold::ops::{Access, Buffer, OpRow, Variant};
-use gatefold::plan::{Element, TensorId};
+use gatefold::plan::{Access, Buffer, Case, Element, OpRow, TensorId, Variant};
 use libtest_mimic::Trial;
 use serde::Serialize;
 
@@ -93,7 +91,7 @@ fn write(file: &str, op: &'static OpRow, case: &Case, variant: &'static Variant)
     }
     let run = Run::new(section, case.sizes, case.step..case.step + 1);
     let mut recording = executor.record(&run).map_err(failed)?;
-    let oracle = reference(case);
+    let oracle = case.reference();
     let mut words: Vec<u32> = recording.buffers.concat();
     let mut outputs = Vec::new();
     for node in case.plan.ops(section) {

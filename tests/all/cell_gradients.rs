@@ -3,7 +3,7 @@
 //! `out.gh0`, `out.gc0` and `out.grad.NAME` those that go out.
 
 use gatefold::executor::{Executor, Run, Values};
-use gatefold::plan::network::{Cell, TrainedStack, trained_stack};
+use gatefold::network::{Cell, TrainedStack, trained_stack};
 use gatefold::plan::{Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 

@@ -4,8 +4,8 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::generate::{Generator, Options, Request};
 use gatefold::model::Model;
+use gatefold::network::LanguageModel;
 use gatefold::plan::Sizes;
-use gatefold::plan::network::LanguageModel;
 use gatefold::text::OnUnknown;
 use libtest_mimic::Trial;
 

@@ -44,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-type Lm = gatefold::plan::network::LanguageModel;
+type Lm = gatefold::network::LanguageModel;
 type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[gatefold::plan::SectionId]) -> Box<dyn Executor>;
 
 /// A submission returns before its results are there; the callback comes once they are.

@@ -6,10 +6,9 @@ use gatefold::generate::{self, Completions, Event, Generator, Job, Options, Requ
 use gatefold::gpu::DeviceOptions;
 use gatefold::host::{self, adapters};
 use gatefold::model::{Weights, initial_weights};
-use gatefold::ops::noise::philox;
+use gatefold::network::{Cell, Form, Kind as CellKind, LanguageModel, Shape};
 use gatefold::ops::rows::Finish;
-use gatefold::plan::network::{Cell, Form, Kind as CellKind, LanguageModel, Shape};
-use gatefold::plan::{SectionId, Sizes};
+use gatefold::plan::{SectionId, Sizes, philox};
 use gatefold::text::{StopTexts, Tokenizer};
 use libtest_mimic::Trial;
 

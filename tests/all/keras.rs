@@ -6,8 +6,8 @@
 use gatefold::executor::{Run, Values};
 use gatefold::import::keras::{KerasCell, activation};
 use gatefold::model::Weights;
+use gatefold::network::{Kind, form_stack};
 use gatefold::plan::Sizes;
-use gatefold::plan::network::{Kind, form_stack};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 

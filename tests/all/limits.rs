@@ -4,9 +4,8 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::host::Device;
 use gatefold::model::{Weights, weight_shapes};
-use gatefold::ops::noise::philox;
-use gatefold::plan::Sizes;
-use gatefold::plan::network::{Cell, LanguageModel, Shape};
+use gatefold::network::{Cell, LanguageModel, Shape};
+use gatefold::plan::{Sizes, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trials_per_adapter};

@@ -9,8 +9,8 @@ use gatefold::executor::Values;
 use gatefold::import::onnx::{self, Node};
 use gatefold::import::{Tensor, cell::Recurrent};
 use gatefold::model::{Bytes, Weights};
+use gatefold::network::form_stack;
 use gatefold::plan::Sizes;
-use gatefold::plan::network::form_stack;
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, skipped, trial};

@@ -4,8 +4,8 @@
 
 use gatefold::executor::Values;
 use gatefold::generate::{self, Generator, Options, Request};
+use gatefold::network::{Cell, Shape};
 use gatefold::plan::Sizes;
-use gatefold::plan::network::{Cell, Shape};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 

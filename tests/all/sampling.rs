@@ -4,10 +4,9 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::generate::Options;
 use gatefold::ops::filters::{BANNED, TOP_K, key};
-use gatefold::ops::noise::philox;
 use gatefold::ops::rows::{ROW_WORDS, Row, halves};
 use gatefold::ops::{filter, sample};
-use gatefold::plan::{Builder, Plan, Role, SectionId, Sizes, TensorId};
+use gatefold::plan::{Builder, Plan, Role, SectionId, Sizes, TensorId, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};

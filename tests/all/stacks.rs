@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use gatefold::executor::Values;
 use gatefold::model::Weights;
-use gatefold::ops::noise::philox;
-use gatefold::plan::network::{Cell, Stack, stack};
-use gatefold::plan::{Role, Sizes};
+use gatefold::network::{Cell, Stack, stack};
+use gatefold::plan::{Role, Sizes, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial, trials_per_adapter};

@@ -1,8 +1,8 @@
 //! Chains of recurrent steps forwards and backwards, against finite differences: gradients of the input products and of
 //! the states before the first step.
 
+use gatefold::network::Cell;
 use gatefold::ops::{gru_step, gru_step_backward, lstm_step, lstm_step_backward};
-use gatefold::plan::network::Cell;
 use gatefold::plan::{Affine, Builder, Dim, Direction, Role, Sizes, TensorId};
 use libtest_mimic::Trial;
 

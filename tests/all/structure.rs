@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use gatefold::gpu::ParamsBy;
-use gatefold::ops::{Adapters, OpRow, TABLE};
-use gatefold::plan::PARAM_WORDS;
+use gatefold::ops::TABLE;
+use gatefold::plan::{Adapters, OpRow, PARAM_WORDS};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, trial};
@@ -61,7 +61,7 @@ fn row(op: &OpRow) -> Outcome {
 /// The struct `Params` has the row's words in order, and the bindings are its operands in order.
 fn kernel_agrees(
     op: &OpRow,
-    variant: &gatefold::ops::Variant,
+    variant: &gatefold::plan::Variant,
     module: &naga::Module,
     operands: &[&str],
 ) -> Result<(), String> {

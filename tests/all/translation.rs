@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use gatefold::gpu::{ParamsBy, assemble};
-use gatefold::ops::{OpRow, TABLE, Variant};
+use gatefold::ops::TABLE;
+use gatefold::plan::{OpRow, Variant};
 use libtest_mimic::{Completion, Trial};
 use naga::ShaderStage;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};

@@ -9,8 +9,8 @@
 use std::path::PathBuf;
 
 use gatefold::executor::{Executor, Values};
+use gatefold::network::{Cell, Form, Kind, Layer, form_stack, stack};
 use gatefold::plan::Sizes;
-use gatefold::plan::network::{Cell, Form, Kind, Layer, form_stack, stack};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 

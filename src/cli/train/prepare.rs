@@ -11,8 +11,8 @@ use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
 use crate::model::{Config, Model, Weights};
+use crate::network::Cell;
 use crate::plan::bytes_in_words;
-use crate::plan::network::Cell;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
     Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,

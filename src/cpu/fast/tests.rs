@@ -6,11 +6,8 @@ use super::{
     sum_rows, sums,
 };
 use crate::cpu::{FastArgs, Lines, Pool, Serial};
-use crate::ops::Buffer;
-use crate::ops::noise::philox;
-use crate::ops::pack_weight::pack;
 use crate::ops::rows::{Row, halves};
-use crate::plan::{Layout, PARAM_WORDS};
+use crate::plan::{Buffer, Layout, PARAM_WORDS, philox};
 
 /// Claims threads, so that work is cut, and runs the tasks backwards.
 struct Backwards(usize);
@@ -70,7 +67,7 @@ impl Problem {
     fn weight_in(mut self, layout: Layout, shape: [usize; 3]) -> Problem {
         let values = self.random(shape.iter().product(), 0.3);
         self.operands.push(Buffer::Real(Vec::new()));
-        self.packed.push(Some(pack(layout, &values, shape, 0.0)));
+        self.packed.push(Some(layout.pack(&values, shape, 0.0)));
         self
     }
 

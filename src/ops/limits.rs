@@ -3,8 +3,7 @@
 //! They are ops like others, with a reference that they are checked with, but stand in no network and not in
 //! [`crate::ops::TABLE`]. Their kernels are in `shaders/limits`.
 
-use crate::cpu::{Fast, fast};
-use crate::ops::{Args, Cost, OpRow, Operand, OrderClass, Real, Requires, Variant, folded};
+use crate::plan::{Args, Cost, OpRow, Operand, Real, Requires, Variant, folded};
 
 /// `y = x`; x and y `[4 N]`, N = quads.
 pub static COPY: OpRow = OpRow {
@@ -12,7 +11,6 @@ pub static COPY: OpRow = OpRow {
     operands: &[Operand::read("x"), Operand::write("y")],
     reference_f32: copy::<f32>,
     reference_f64: copy::<f64>,
-    fast: Some(Fast { run: fast::copy, layouts: &[], class: OrderClass::None }),
     variants: &[
         Variant::new(crate::kernel!("limits/copy"), Requires::invocations(256)).groups(|w| folded(w[0].div_ceil(256)))
     ],
@@ -26,7 +24,6 @@ pub static MULTIPLY_ADD: OpRow = OpRow {
     operands: &[Operand::read("x"), Operand::write("y")],
     reference_f32: multiply_add::<f32>,
     reference_f64: multiply_add::<f64>,
-    fast: Some(Fast { run: fast::multiply_add, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("limits/multiply_add"), Requires::invocations(64))
         .groups(|w| folded(w[0].div_ceil(64)))],
     cost: |w| Cost { flops: 32.0 * f64::from(w[0]) * f64::from(w[1]), bytes: 8.0 * f64::from(w[0]) },
@@ -53,7 +50,6 @@ const ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: touch::<f32>,
     reference_f64: touch::<f64>,
-    fast: None,
     variants: &[],
     cases: Vec::new,
     cost: |_| Cost { flops: 0.0, bytes: 0.0 },

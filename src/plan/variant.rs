@@ -1,6 +1,6 @@
 //! Variants: what a WGSL kernel needs, and how many workgroups a run of it takes.
 
-use crate::plan::{Layout, PARAM_WORDS};
+use super::{Layout, PARAM_WORDS};
 
 /// The order in which a kernel takes its sums; kernels of one class give equal bits on one device.
 ///

@@ -1,6 +1,6 @@
 //! What a reference sees: its operands and parameter words.
 
-use crate::plan::PARAM_WORDS;
+use super::PARAM_WORDS;
 
 /// The arithmetic of a reference: f32 as the kernels have it, f64 for exact comparisons and finite differences.
 pub trait Real:
