@@ -226,7 +226,7 @@ impl Declared<'_> {
 fn row(m: u32) -> Row {
     use crate::ops::filters;
     Row {
-        active: 1,
+        running: 1,
         position: 1,
         sequence: [m, 0],
         inverse_temperature: 1.0,

@@ -136,7 +136,7 @@ impl Prepared {
         workload.weights().load_into(&mut executor)?;
         let (timed, times) = (vec![lm.step], workload.steps);
         let row =
-            |m| Row { active: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
+            |m| Row { running: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
         let running = Some((lm.table, (0..workload.batch as u32).flat_map(|m| row(m).to_words()).collect()));
         let mut generator = Generator::new(lm, Box::new(executor.clone()))?;
         let requests = requests(workload);

@@ -341,7 +341,7 @@ impl Generator {
 
     /// The cheaper step where no sequence has filters: one without them has the same bits in both.
     fn step_section(&self) -> crate::plan::SectionId {
-        let mut all = self.slots.rows.iter().filter(|slot| slot.active).chain(&self.queue.waiting);
+        let mut all = self.slots.rows.iter().filter(|slot| slot.running).chain(&self.queue.waiting);
         self.model.step_filtered.filter(|_| all.any(|slot| slot.filtered)).unwrap_or(self.model.step)
     }
 
@@ -389,12 +389,12 @@ impl Generator {
     fn admit(&mut self, come: u32, cancels: &[(usize, u32)]) {
         for (row, number) in cancels {
             let slot = &mut self.slots.rows[*row];
-            if slot.active && slot.number == *number {
-                slot.active = false;
+            if slot.running && slot.number == *number {
+                slot.running = false;
                 self.queue.free(slot);
             }
         }
-        for (row, slot) in self.slots.rows.iter_mut().enumerate().filter(|(_, slot)| !slot.active) {
+        for (row, slot) in self.slots.rows.iter_mut().enumerate().filter(|(_, slot)| !slot.running) {
             if self.queue.taken() == come {
                 break;
             }

@@ -95,7 +95,7 @@ impl Queue {
         self.waiting.push_back(Slot {
             id: ready.id,
             number: self.numbers,
-            active: true,
+            running: true,
             filtered: row.filters != 0,
             forced: forced.len() as u32,
             left: row.end_position - row.position,
@@ -182,7 +182,7 @@ fn row_of(request: &Request, read: usize, vocab: usize) -> Row {
     let mut stop = [NO_TOKEN; 4];
     stop[..request.stop.len()].copy_from_slice(&request.stop);
     Row {
-        active: 1,
+        running: 1,
         position: read as u32 + 1,
         sequence: halves(request.sequence),
         seed: halves(request.seed),

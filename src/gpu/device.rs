@@ -270,8 +270,8 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: variant.overrides,
                 zero_initialize_workgroup_memory: checked,
+                ..Default::default()
             },
             cache: None,
         });

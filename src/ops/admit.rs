@@ -3,7 +3,7 @@
 //! ```text
 //! for m ascending:
 //!     row m ends where cancels[m] = table[m].number, which is not 0
-//!     where row m is not active and queue = (next, end) has next < end:
+//!     where row m is not running and queue = (next, end) has next < end:
 //!         table[m] = records[next % Q],  tokens[m] = its first_token,  places[m] = its place,  next += 1
 //!     places[m] = KEEP_ROW of other rows
 //! table [M, 32] u32 (see rows), queue [2, 1] u32, records [Q, 32] u32, cancels [M] u32, tokens [M] u32,
@@ -78,10 +78,10 @@ fn reference<F: Real>(args: &mut Args<F>) {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
         let mut row = Row::from_words(record);
         if row.number != 0 && cancels.word()[m] == row.number {
-            row.active = 0;
+            row.running = 0;
         }
         places.word_mut()[m] = KEEP_ROW;
-        if row.active == 0 && next != end {
+        if row.running == 0 && next != end {
             row = Row::from_words(&records.word()[next as usize % capacity * ROW_WORDS..]);
             tokens.word_mut()[m] = row.first_token;
             places.word_mut()[m] = row.place;
@@ -111,9 +111,9 @@ fn case((rows, capacity, next, end): (usize, usize, u32, u32)) -> Case {
             tokens: b.u32(Role::State, "tokens", &[rows.into()]),
             places: b.u32(Role::State, "places", &[rows.into()]),
         };
-        let running = |m: usize| Row { active: u32::from(m * 3 % 5 < 2), number: m as u32, position: 7, ..Row::IDLE };
+        let running = |m: usize| Row { running: u32::from(m * 3 % 5 < 2), number: m as u32, position: 7, ..Row::IDLE };
         let coming = |i: usize| Row {
-            active: 1,
+            running: 1,
             number: 5000 + i as u32,
             first_token: 3 * i as u32,
             place: if i.is_multiple_of(3) { ZERO_ROW } else { i as u32 },

@@ -1,7 +1,7 @@
 //! Counts, for penalties, the token that each row reads in this step.
 //!
 //! ```text
-//! marks[m, tokens[m]] += 1     where row m is active
+//! marks[m, tokens[m]] += 1     where row m is running
 //! table [M, 32] u32 (see rows), tokens [M] u32, marks [M, V] u32 (see filters)
 //! ```
 //! Each token is counted when it is read, not when it is drawn: then the op that counts sees every part of a cut
@@ -41,7 +41,7 @@ pub static ROW: OpRow = OpRow {
 fn reference<F: Real>(args: &mut Args<F>) {
     let [rows, vocab] = args.sizes();
     let [table, tokens, marks] = args.all();
-    for m in (0..rows).filter(|m| Row::from_words(&table.word()[m * ROW_WORDS..]).active == 1) {
+    for m in (0..rows).filter(|m| Row::from_words(&table.word()[m * ROW_WORDS..]).running == 1) {
         marks.word_mut()[m * vocab + tokens.word()[m] as usize] += 1;
     }
 }
@@ -59,7 +59,7 @@ fn case(rows: usize, vocab: usize) -> Case {
         let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
         let group = b.split_group();
         b.split(marks, 1, group);
-        let row = |m: usize| Row { active: u32::from(m % 5 != 3), ..Row::IDLE };
+        let row = |m: usize| Row { running: u32::from(m % 5 != 3), ..Row::IDLE };
         let mark = |i: usize| (i as u32 % 3) | if i.is_multiple_of(7) { BANNED } else { 0 };
         fills.push((table, Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())));
         fills.push((tokens, Fill::Ids(vocab as u32)));

@@ -113,7 +113,7 @@ fn limit<F: Real>(logits: &[F], marks: &[u32], row: &Row) -> u64 {
 /// A row with these options, drawn at a temperature.
 fn limited(filters: u32, top_k: u32, top_p: f64, min_p: f64, temperature: f32) -> Row {
     Row {
-        active: 1,
+        running: 1,
         end_position: 9,
         inverse_temperature: 1.0 / temperature,
         filters,
@@ -136,7 +136,7 @@ fn all_kinds(vocab: usize, masses: bool) -> Vec<Row> {
     vec![
         limited(TOP_K, 1, 0.0, 1.0, 0.7),
         limited(TOP_K | MARKS, k, 0.0, 1.0, 1.3),
-        Row { active: 0, ..limited(TOP_K, 1, 0.0, 1.0, 1.0) },
+        Row { running: 0, ..limited(TOP_K, 1, 0.0, 1.0, 1.0) },
         limited(TOP_K, vocab as u32, 0.0, 1.0, 1.0),
         limited(by_mass, 0, 0.63, 1.0, 0.9),
         limited(TOP_P, 0, 1e-9, 1.0, 1.0),

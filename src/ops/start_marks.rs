@@ -89,7 +89,7 @@ fn case(rows: usize, vocab: usize) -> Case {
         let group = b.split_group();
         b.split(op.marks, 1, group);
         let row = |m: usize| Row {
-            active: 1,
+            running: 1,
             filters: if m % 4 == 3 { 1 } else { MARKS },
             edits_first: (m * each) as u32,
             edits_end: (m * each + m % (each + 1)) as u32,

@@ -83,8 +83,6 @@ pub struct Variant {
     pub name: &'static str,
     /// The file's text.
     pub source: &'static str,
-    /// Values of `override` constants.
-    pub overrides: &'static [(&'static str, f64)],
     /// What it needs.
     pub requires: Requires,
     /// Layouts of operands that are not row major.
@@ -100,13 +98,12 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// The kernel `kernel!("NAME")` as most are: for all parameters and adapters, with row-major operands, without sums
-    /// and without `override` constants. One workgroup; a row says what is otherwise.
+    /// The kernel `kernel!("NAME")` as most are: for all parameters and adapters, with row-major operands and without
+    /// sums. One workgroup; a row says what is otherwise.
     pub const fn new(kernel: (&'static str, &'static str), requires: Requires) -> Variant {
         Variant {
             name: kernel.0,
             source: kernel.1,
-            overrides: &[],
             requires,
             layouts: &[],
             class: OrderClass::None,

@@ -17,7 +17,6 @@ struct Exported {
     name: String,
     variant: &'static str,
     wgsl: String,
-    constants: Vec<(&'static str, f64)>,
     /// For each binding of group 0: whether it is only read.
     read_only: Vec<bool>,
     /// Words of each buffer; their contents stand one behind the other in the file.
@@ -105,7 +104,6 @@ fn write(file: &str, op: &'static OpRow, case: &Case, variant: &'static Variant)
         name: format!("{} {}", variant.name, case.name),
         variant: variant.name,
         wgsl: assemble(variant.source, ParamsBy::Uniform),
-        constants: variant.overrides.to_vec(),
         read_only: read_only(op),
         buffers: recording.buffers.iter().map(Vec::len).collect(),
         dispatches: recording.dispatches.into_iter().map(dispatched).collect(),

@@ -73,7 +73,7 @@ fn window_and_step(
     weights.load_into(executor).map_err(|e| e.to_string())?;
     let vocab = lm.shape.vocab as u32;
     let input: Vec<u32> = (0..sizes.rows * sizes.time).map(|i| (i as u32).wrapping_mul(40_503) % vocab).collect();
-    let row = Row { active: 1, position: 1, end_position: 100, ..Row::IDLE };
+    let row = Row { running: 1, position: 1, end_position: 100, ..Row::IDLE };
     let table: Vec<u32> = (0..sizes.rows).flat_map(|_| row.to_words()).collect();
     let tokens: Vec<u32> = (0..sizes.rows as u32).map(|m| vocab - 1 - m).collect();
     let mut run = || {

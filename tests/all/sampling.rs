@@ -103,7 +103,7 @@ fn draws(make: Make<'_>) -> Outcome {
 fn drawn(make: Make<'_>, logits: &[f32], marks: &[u32], options: &Options) -> Result<Vec<u32>, String> {
     let bench = bench(ROWS, VOCAB, STEPS);
     let row = |m: usize| Row {
-        active: 1,
+        running: 1,
         seed: halves(41 + (m / (ROWS / 2)) as u64),
         sequence: halves(7_000_000_000 + (m % (ROWS / 2)) as u64),
         end_position: u32::MAX,
@@ -235,7 +235,7 @@ fn masses(make: Make<'_>) -> Outcome {
         for (j, top_p) in shares.iter().enumerate() {
             let top_k = if j % 3 == 1 { 20_000 } else { 0 };
             let options = Options { top_p: *top_p, top_k, ..Options::at(0.9) };
-            table.push(Row { active: 1, end_position: 9, ..options.row(VOCAB) });
+            table.push(Row { running: 1, end_position: 9, ..options.row(VOCAB) });
             logits.extend((0..VOCAB).map(|n| logit(n, unit(i as u32, n))));
         }
     }

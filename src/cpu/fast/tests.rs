@@ -208,7 +208,7 @@ fn decode_of(gates: usize, [rows, inputs, hidden]: [usize; 3], gather: bool) -> 
 
 fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
     let row = |m: u64| Row {
-        active: u32::from(m != 2),
+        running: u32::from(m != 2),
         position: 5,
         sequence: halves(m << 31),
         seed: [3, 4],
@@ -230,7 +230,7 @@ fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
 /// The same rows with filters, their limits found in advance or not.
 fn filtered_of(run: Function, rows: usize, vocab: usize) -> Problem {
     let row = |m: u32| Row {
-        active: 1,
+        running: 1,
         end_position: 9,
         inverse_temperature: 1.3,
         filters: m * 5 % 16,
