@@ -12,8 +12,8 @@ use crate::ops::embed_gradient::order;
 use crate::ops::rows::Row;
 use crate::ops::schedule;
 use crate::plan::{
-    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, PARAM_WORDS, Plan, Role,
-    SectionId, Sizes, SplitGroup, Tensor, TensorId,
+    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, Plan, Role, SectionId,
+    Sizes, SplitGroup, Tensor, TensorId, Words,
 };
 
 /// One op at one set of sizes.
@@ -23,7 +23,7 @@ pub struct KernelCase {
     /// Its sizes in words: `rows=32 inputs=256 groups=1 outputs=10000`.
     pub shape: String,
     /// The parameter words.
-    pub words: [u32; PARAM_WORDS],
+    pub words: Words,
     /// The op alone, with random inputs.
     pub case: Case,
     /// The same for fewer rows or time steps where the reference would take long; else equal.
@@ -86,7 +86,7 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
     let mut cases: Vec<KernelCase> = Vec::new();
     for node in sections.iter().flat_map(|section| plan.ops(*section)) {
         let words = plan.words(node, sizes, Index::default());
-        let shape = shape_of(node.op, &words);
+        let shape = shape_of(&words);
         if cases.iter().any(|c| c.op.name == node.op.name && c.shape == shape) {
             continue;
         }
@@ -102,8 +102,8 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
 }
 
 /// The sizes of an op in words.
-pub fn shape_of(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
-    op.sizes(words).iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
+pub fn shape_of(words: &Words) -> String {
+    words.workload().iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
 }
 
 impl Origin {
@@ -134,13 +134,13 @@ impl Origin {
             turns
         };
         let params: Vec<Affine> =
-            words.iter().take(self.node.params.len()).map(|w| Affine::constant(*w as usize)).collect();
+            words.raw().iter().take(self.node.params.len()).map(|w| Affine::constant(*w as usize)).collect();
         let write = |b: &mut Builder, turns: Vec<Vec<TensorId>>| {
             for turn in turns {
                 b.push(self.node.op, &turn, &params);
             }
         };
-        Case::new(shape_of(self.node.op, &self.plan.words(&self.node, sizes, Index::default())), declare, write)
+        Case::new(shape_of(&self.plan.words(&self.node, sizes, Index::default())), declare, write)
     }
 
     /// Inputs that the op may meet in the network.

@@ -27,8 +27,9 @@ struct LoweredPart {
     bind_group: wgpu::BindGroup,
     /// What the group binds, in order.
     bound: Vec<Part>,
-    /// `first` and `len` of each cut, then the flags.
-    words: Vec<u32>,
+    /// `first` and `len` of each cut.
+    cuts: Vec<[u32; 2]>,
+    flags: u32,
 }
 
 /// A dispatch that makes a packed form of one part of a weight.
@@ -61,13 +62,12 @@ impl Lowered {
     /// The dispatches of one run of the op.
     pub fn dispatches(&self, sizes: Sizes, index: Index) -> impl Iterator<Item = Dispatch<'_>> {
         let words = self.node.words(sizes, index);
-        let first_word = self.node.op.params.len();
         let parts = self.parts.iter().filter_map(move |part| {
             let mut words = words;
-            words[first_word..first_word + part.words.len()].copy_from_slice(&part.words);
+            words.set_part(part.cuts.iter().copied(), part.flags);
             let groups = (self.variant.groups)(&words);
             let (pipeline, bind_group, bound) = (&self.pipeline, &part.bind_group, &part.bound[..]);
-            (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, bound, words, groups })
+            (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, bound, words: *words.raw(), groups })
         });
         parts.chain(self.packs.iter().map(Pack::dispatch))
     }
@@ -203,9 +203,7 @@ pub(super) fn lower(
             for operand in (0..node.operands.len()).filter(|i| is_cut(memory, node.operands[*i])) {
                 flags |= OPERAND_CUT << operand;
             }
-            let mut words: Vec<u32> =
-                at.iter().zip(&ranges).flat_map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
-            words.extend((!op.cuts.is_empty()).then_some(flags));
+            let cuts = at.iter().zip(&ranges).map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
             let bound: Vec<&Part> = (0..node.operands.len())
                 .map(|operand| {
                     let all = memory.parts(stored(plan, node, variant, operand));
@@ -216,7 +214,7 @@ pub(super) fn lower(
                 .chain(carry.as_ref())
                 .collect();
             let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
-            LoweredPart { bind_group, bound: bound.into_iter().cloned().collect(), words }
+            LoweredPart { bind_group, bound: bound.into_iter().cloned().collect(), cuts, flags }
         })
         .collect();
     let packs = repack(gpu, plan, memory, node, checked)?;
@@ -265,7 +263,7 @@ pub(super) fn lower_pack(
         let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
         let bound = bound.map(Part::clone).to_vec();
         let words = node.words(sizes, Index::default());
-        Ok(Pack { pipeline, bind_group, bound, words, groups: (variant.groups)(&words) })
+        Ok(Pack { pipeline, bind_group, bound, words: *words.raw(), groups: (variant.groups)(&words) })
     };
     memory.ranges(stored.tensor).into_iter().enumerate().map(pack).collect()
 }
@@ -284,7 +282,7 @@ fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Resu
     if node.op.carry_words == 0 {
         return Ok(None);
     }
-    let rows = if parts > 1 { node.words(capacity, Index::default())[0] as u64 } else { 1 };
+    let rows = if parts > 1 { u64::from(node.words(capacity, Index::default())["rows"]) } else { 1 };
     let bytes = 4 * rows * node.op.carry_words as u64;
     if bytes > gpu.max_binding_bytes {
         return Err(Error::Limit(format!(

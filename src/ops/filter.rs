@@ -22,8 +22,8 @@
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
 use crate::plan::{
-    Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Direction, FIRST_PART, Fill, LAST_PART, OpRow, Operand, Real,
-    Requires, Role, TensorId, Variant, folded,
+    Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Direction, FIRST_PART, Fill, LAST_PART, OpRow, Operand, Param,
+    Real, Requires, Role, TensorId, Variant, folded,
 };
 
 /// Records all rounds of the op on `rows` rows.
@@ -47,18 +47,18 @@ fn rounds(vocab: usize) -> usize {
 pub static ROW: OpRow = OpRow {
     name: "filter",
     operands: &[Operand::read("logits"), Operand::write_u32("table"), Operand::read_u32("marks")],
-    params: &["rows", "vocab", "round"],
+    params: &[Param::size("rows"), Param::size("vocab"), Param::offset("round")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
     carry_words: 2 * 256 + 8,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260)).groups(|w| {
-        let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
-        folded(if is_whole && w[2] > 0 { 0 } else { w[0] })
+        let is_whole = w.has(FIRST_PART | LAST_PART);
+        folded(if is_whole && w["round"] > 0 { 0 } else { w["rows"] })
     })],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 2.0 * m * v, bytes: 4.0 * m * v }
     },
 };

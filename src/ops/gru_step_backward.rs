@@ -16,8 +16,8 @@
 
 use super::lstm_step_backward::through;
 use crate::plan::{
-    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role,
-    TensorId, Variant,
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires,
+    Role, TensorId, Variant,
 };
 
 /// Operands of [`record`].
@@ -74,7 +74,14 @@ pub static ROW: OpRow = OpRow {
         Operand::read("dy"),
         Operand::write("dh"),
     ],
-    params: &["rows", "hidden", "gates_row", "next_row", "h_before_row", "dy_row"],
+    params: &[
+        Param::size("rows"),
+        Param::size("hidden"),
+        Param::offset("gates_row"),
+        Param::offset("next_row"),
+        Param::offset("h_before_row"),
+        Param::offset("dy_row"),
+    ],
     cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 64 }],
     carry_words: 0,
     reference_f32: reference::<f32>,
@@ -82,19 +89,19 @@ pub static ROW: OpRow = OpRow {
     variants: &[
         Variant::new(crate::kernel!("gru_step_backward_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Software, |w| w[0] > 4 && w[1] >= 64)
-            .groups(|w| [w[1].div_ceil(128), w[0].div_ceil(8), 1]),
+            .better_on(Adapters::Software, |w| w["rows"] > 4 && w["hidden"] >= 64)
+            .groups(|w| [w["hidden"].div_ceil(128), w["rows"].div_ceil(8), 1]),
         Variant::new(crate::kernel!("gru_step_backward_skinny"), Requires::invocations(256).with_memory(4096))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Any, |w| w[0] <= 4)
-            .groups(|w| [w[1].div_ceil(32), w[0], 1]),
+            .better_on(Adapters::Any, |w| w["rows"] <= 4)
+            .groups(|w| [w["hidden"].div_ceil(32), w["rows"], 1]),
         Variant::new(crate::kernel!("gru_step_backward"), Requires::invocations(64).with_memory(4096))
             .class(OrderClass::Blocks64)
-            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(4), 1]),
+            .groups(|w| [w["hidden"].div_ceil(64), w["rows"].div_ceil(4), 1]),
     ],
     cases,
     cost: |w| {
-        let (m, h) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, h) = (w.f64("rows"), w.f64("hidden"));
         Cost { flops: m * h * (6.0 * h + 40.0), bytes: 4.0 * (3.0 * h * h + 15.0 * m * h) }
     },
 };

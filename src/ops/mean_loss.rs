@@ -8,7 +8,8 @@
 
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId,
+    Variant,
 };
 
 /// Operands of [`record`].
@@ -33,7 +34,7 @@ pub fn record(b: &mut Builder, op: MeanLoss, rows: Dim, slot: impl Into<Affine>)
 pub static ROW: OpRow = OpRow {
     name: "mean_loss",
     operands: &[Operand::read("row_losses"), Operand::read("schedule"), Operand::write("means")],
-    params: &["rows", "slot"],
+    params: &[Param::size("rows"), Param::offset("slot")],
     cuts: &[],
     carry_words: 0,
     reference_f32: reference::<f32>,
@@ -41,7 +42,7 @@ pub static ROW: OpRow = OpRow {
     variants: &[Variant::new(crate::kernel!("mean_loss"), Requires::invocations(256).with_memory(1024))
         .class(OrderClass::Lanes256)],
     cases,
-    cost: |w| Cost { flops: w[0].into(), bytes: 4.0 * f64::from(w[0]) },
+    cost: |w| Cost { flops: w.f64("rows"), bytes: 4.0 * w.f64("rows") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

@@ -21,8 +21,8 @@ use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId,
-    Variant, folded,
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
+    TensorId, Variant, folded,
 };
 
 /// Operands of [`record`].
@@ -78,17 +78,17 @@ pub static ROW: OpRow = OpRow {
         Operand::write("log_probs"),
         Operand::read_u32("marks"),
     ],
-    params: &["rows", "vocab", "slot", "filtered"],
+    params: &[Param::size("rows"), Param::size("vocab"), Param::offset("slot"), Param::flag("filtered")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (6, 1)], multiple: 4 }],
     carry_words: 6 * 256,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("sample"), Requires::invocations(256).with_memory(6144))
         .class(OrderClass::Lanes256)
-        .groups(|w| folded(w[0]))],
+        .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 5.0 * m * v, bytes: 4.0 * m * v }
     },
 };

@@ -44,9 +44,9 @@ pub static ROW: OpRow = OpRow {
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("square_sum"), Requires::invocations(256).with_memory(1024))
         .class(OrderClass::Lanes256)
-        .groups(|w| folded(w[1].div_ceil(BLOCK as u32)))],
+        .groups(|w| folded(w["n_len"].div_ceil(BLOCK as u32)))],
     cases,
-    cost: |w| Cost { flops: 2.0 * f64::from(w[1]), bytes: 4.0 * f64::from(w[1]) },
+    cost: |w| Cost { flops: 2.0 * w.f64("n_len"), bytes: 4.0 * w.f64("n_len") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

@@ -1,8 +1,8 @@
 //! What an op is: a row with its operands, parameters, cuts, references, variants and cases.
 
-use super::PARAM_WORDS;
 use super::args::Args;
 use super::case::Case;
+use super::params::{Param, Words};
 use super::tensor::Element;
 use super::variant::Variant;
 
@@ -62,40 +62,6 @@ pub struct Cut {
     pub multiple: usize,
 }
 
-/// Flag: this dispatch is the first of the op's parts.
-pub const FIRST_PART: u32 = 1;
-/// Flag: this dispatch is the last of the op's parts.
-pub const LAST_PART: u32 = 2;
-/// Flag: the written operand is cut too, so it is indexed from the part's first element.
-pub const OUTPUT_CUT: u32 = 4;
-/// Flag, shifted left by an operand's place: this operand is cut.
-pub const OPERAND_CUT: u32 = 8;
-
-/// Parameters that say where an op stands, or with which constants it computes, beside those named `*_row`.
-const NO_SIZES: [&str; 21] = [
-    "y_groups",
-    "y_group",
-    "w_group",
-    "b_group",
-    "slot",
-    "round",
-    "step",
-    "site",
-    "seed_low",
-    "seed_high",
-    "threshold",
-    "scale",
-    "max_norm",
-    "mu",
-    "beta1",
-    "beta2",
-    "share1",
-    "share2",
-    "epsilon",
-    "decay",
-    "decoupled",
-];
-
 /// Work of one run of an op, for shares of a device's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
@@ -111,8 +77,8 @@ pub struct OpRow {
     pub name: &'static str,
     /// Operands, in binding order.
     pub operands: &'static [Operand],
-    /// Names of the parameter words that the plan sets.
-    pub params: &'static [&'static str],
+    /// The parameters that the plan sets, in the order of their words.
+    pub params: &'static [Param],
     /// What may be cut.
     pub cuts: &'static [Cut],
     /// 32-bit words a row that a kernel carries from part to part where the op was cut; 0 where parts are independent.
@@ -126,7 +92,7 @@ pub struct OpRow {
     /// Inputs on which every variant and the fast function are compared with the reference.
     pub cases: fn() -> Vec<Case>,
     /// Work as a function of the parameter words.
-    pub cost: fn(&[u32; PARAM_WORDS]) -> Cost,
+    pub cost: fn(&Words) -> Cost,
 }
 
 impl std::fmt::Debug for OpRow {
@@ -136,31 +102,9 @@ impl std::fmt::Debug for OpRow {
 }
 
 impl OpRow {
-    /// The word of a cut's `first`; its `len` follows.
-    pub fn cut_word(&self, cut: usize) -> usize {
-        self.params.len() + 2 * cut
-    }
-
-    /// The word of the flags.
-    pub fn flags_word(&self) -> usize {
-        self.params.len() + 2 * self.cuts.len()
-    }
-
-    /// The sizes among parameter words: names and values of those that say how much is computed, and in which form,
-    /// but not where it stands or with which constants. An op that goes along flat tensors has the length of its cut.
-    pub fn sizes(&self, words: &[u32; PARAM_WORDS]) -> Vec<(&'static str, u32)> {
-        let is_size = |name: &str| !name.ends_with("_row") && !NO_SIZES.contains(&name);
-        let of_params = self.params.iter().copied().zip(*words).filter(|(name, _)| is_size(name));
-        let sizes: Vec<_> = of_params.collect();
-        if !sizes.is_empty() {
-            return sizes;
-        }
-        self.cuts.iter().enumerate().map(|(i, cut)| (cut.name, words[self.cut_word(i) + 1])).collect()
-    }
-
     /// The names of all words, as they stand in the WGSL struct `Params`.
     pub fn word_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.params.iter().map(|n| n.to_string()).collect();
+        let mut names: Vec<String> = self.params.iter().map(|param| param.name.to_string()).collect();
         for cut in self.cuts {
             names.push(format!("{}_first", cut.name));
             names.push(format!("{}_len", cut.name));

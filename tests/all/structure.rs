@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gatefold::gpu::ParamsBy;
 use gatefold::ops::TABLE;
-use gatefold::plan::{Adapters, OpRow, PARAM_WORDS};
+use gatefold::plan::{Adapters, OpRow, PARAM_WORDS, ParamKind, Words};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, trial};
@@ -37,11 +37,12 @@ fn row(op: &OpRow) -> Outcome {
     ensure!(!(op.cases)().is_empty(), "no case");
     ensure!(op.word_names().len() <= PARAM_WORDS, "{} parameter words", op.word_names().len());
     let default = op.variants.last().ok_or("no variant")?;
-    ensure!(
-        (default.suits)(&[1; PARAM_WORDS]) && default.adapters == Adapters::Any,
-        "the last variant suits everything"
-    );
+    let words = Words::new(op, [1; PARAM_WORDS]);
+    ensure!((default.suits)(&words) && default.adapters == Adapters::Any, "the last variant suits everything");
+    // A closure that asks for a parameter that the row lacks panics here.
+    (op.cost)(&words);
     for variant in op.variants {
+        let _ = ((variant.suits)(&words), (variant.groups)(&words));
         let carry = (op.carry_words > 0).then_some("carry");
         let operands: Vec<&str> = op.operands.iter().map(|o| o.name).chain(carry).collect();
         ensure!(operands.len() <= 8, "{} storage buffers; the floor has 8", operands.len());
@@ -73,6 +74,12 @@ fn kernel_agrees(
     let words: Vec<String> = members.iter().filter_map(|m| m.name.clone()).collect();
     if words != op.word_names() {
         return Err(format!("{}: parameters {words:?}, the row says {:?}", variant.name, op.word_names()));
+    }
+    for (member, param) in members.iter().zip(op.params) {
+        let is_float = module.types[member.ty].inner.scalar_kind() == Some(naga::ScalarKind::Float);
+        if is_float != (param.kind == ParamKind::Float) {
+            return Err(format!("{}: parameter {} is a {:?}", variant.name, param.name, param.kind));
+        }
     }
     let mut bound: Vec<(u32, &str)> =
         (module.global_variables.iter()).filter_map(|(_, g)| Some((g.binding?.binding, g.name.as_deref()?))).collect();
