@@ -12,6 +12,7 @@ mod error;
 pub mod executor;
 pub mod generate;
 pub mod gpu;
+mod hash;
 pub mod host;
 pub mod import;
 pub mod model;

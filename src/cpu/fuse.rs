@@ -64,31 +64,40 @@ fn is(node: &OpNode, row: &'static OpRow) -> bool {
     std::ptr::eq(node.op, row)
 }
 
+/// Steps with the decode ops that do the same after the product of their inputs.
+static DECODES: [(&OpRow, &OpRow); 2] = [(&lstm_step::ROW, &lstm_decode::ROW), (&gru_step::ROW, &gru_decode::ROW)];
+
 /// The decode op that does what a step does after a product, with the rows of the product that it reads.
 fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> Option<OpNode> {
-    let ([x, w_ih, b_ih, y], [gates, w_hh, b_hh, h, last]) =
-        (product.operands[..].try_into().ok()?, step.operands[..].try_into().ok()?);
-    let ([_, inputs, _, _, x_row, y_row], [rows, hidden, gx_row, h_read, h_write]) =
-        (product.params[..].try_into().ok()?, step.params[..5].try_into().ok()?);
-    let zero = Affine::constant(0);
-    let head = [rows, inputs, hidden, x_row.plus_repeats(Dim::ROWS), zero, h_read, h_write];
-    let (op, operands, params) = if is(step, &lstm_step::ROW) {
-        let [c_read, c_write, keep] = step.params[5..].try_into().ok()?;
-        let in_place = c_read == c_write && keep == zero;
-        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h, last];
-        in_place.then(|| (&lstm_decode::ROW, operands, [&head[..], &[c_read]].concat()))?
-    } else if is(step, &gru_step::ROW) {
-        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h];
-        (step.params[5] == zero).then(|| (&gru_decode::ROW, operands, head.to_vec()))?
-    } else {
-        return None;
+    let op = DECODES.iter().find(|(row, _)| is(step, row)).map(|(_, decode)| *decode)?;
+    let [x, w_ih, b_ih, y] = product.operands[..].try_into().ok()?;
+    let (x_row, zero) = (product.param("x_row")?, Affine::constant(0));
+    // What the product has, else what the step calls so.
+    let operand = |name| match name {
+        "source" => Some(x),
+        "ids" => Some(ids),
+        "w_ih" => Some(w_ih),
+        "b_ih" => Some(b_ih),
+        name => step.operand(name),
     };
+    let param = |name| match name {
+        "inputs" => product.param(name),
+        "x_row" => Some(x_row.plus_repeats(Dim::ROWS)),
+        "gather" => Some(zero),
+        "c_row" => step.param("c_read_row"),
+        name => step.param(name),
+    };
+    let operands: Vec<TensorId> = op.operands.iter().map(|o| operand(o.name)).collect::<Option<_>>()?;
+    let params: Vec<Affine> = op.params.iter().map(|p| param(p.name)).collect::<Option<_>>()?;
+    let in_place = step.param("c_read_row") == step.param("c_write_row") && step.param("keep_gates") == Some(zero);
     // What the rows of x are must not depend on a loop, and those of the products must follow it.
     let fixed = |repeat| x_row.at(Sizes { rows: 1, time: 1 }, Index { step: 0, repeat });
-    let same_rows = y_row == zero && gx_row == Affine::REPEAT.times(Dim::ROWS) && fixed(0) == fixed(1);
-    let own_window = y == gates && plan.tensor(y).role == Role::Scratch;
+    let follows = step.param("gx_row") == Some(Affine::REPEAT.times(Dim::ROWS));
+    let same_rows = product.param("y_row") == Some(zero) && follows && fixed(0) == fixed(1);
+    let own_window = Some(y) == step.operand("gates") && plan.tensor(y).role == Role::Scratch;
+    let w_hh = step.operand("w_hh")?;
     let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
-    (own_window && same_rows && apart).then_some(OpNode { op, operands, params })
+    (in_place && own_window && same_rows && apart).then_some(OpNode { op, operands, params })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::adapter::AdapterInfo;
+use super::info::AdapterInfo;
 use super::kept;
 use crate::ops::TABLE;
 use crate::plan::{OpRow, Variant, Words};
@@ -79,7 +79,7 @@ fn class_of_sizes(op: &OpRow, words: &Words) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::kept::device;
+    use super::super::info::device;
     use super::*;
     use crate::ops::find;
     use crate::plan::PARAM_WORDS;

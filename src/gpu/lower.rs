@@ -101,6 +101,17 @@ pub(super) fn choose(
     Ok(measured.filter(|_| !gpu.default_kernels).unwrap_or(preferred))
 }
 
+impl Gpu {
+    /// The variant that the first op of a section runs as on this device, when none is forced.
+    ///
+    /// # Errors
+    /// The device has none of its variants.
+    pub fn variant(&self, plan: &Plan, section: SectionId, capacity: Sizes) -> Result<&'static str> {
+        let node = *plan.ops(section).first().expect("a section has an op");
+        choose(self, plan, node, capacity, &HashMap::new()).map(|variant| variant.name)
+    }
+}
+
 /// The sections' ops with their variants, and what memory they want.
 pub(super) struct Selection {
     pub nodes: Vec<(SectionId, Vec<(OpNode, &'static Variant)>)>,

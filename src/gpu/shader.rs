@@ -1,6 +1,6 @@
 //! Puts a kernel together from its file, the files of `shaders/lib` that it imports, and the parameters.
 
-use super::device::ParamsBy;
+use super::info::ParamsBy;
 
 /// What kernels share, by name.
 const LIBRARY: &[(&str, &str)] = &[

@@ -127,7 +127,7 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
         filters |= prompt.is_ok_and(|prompt| prompt.options.need_filters());
     }
     let bytes = crate::host::map(path)?;
-    let hash = crate::model::hash_bytes(crate::model::HASH_START, &bytes);
+    let hash = crate::hash::bytes(crate::hash::START, &bytes);
     Ok(Survey { total: Some(lines * many.samples_per_prompt), filters, hash: Some(hash) })
 }
 
