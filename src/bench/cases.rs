@@ -46,7 +46,7 @@ struct Origin {
 /// Flops and bytes beyond which a reference takes seconds.
 const LARGE: f64 = 2e8;
 /// Rows and time steps of a small case.
-const SMALL: Sizes = Sizes { rows: 3, time: 2 };
+const SMALL: Sizes = Sizes::of(3, 2);
 
 impl KernelCase {
     /// Whether the other case is the same op at the same sizes.
@@ -71,7 +71,7 @@ pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
     let sgd = Recipe { optimizer: Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0 }, ..adam };
     let (adam, sgd) = (training(adam), training(sgd));
     let all = |plan: &Plan| (0..plan.sections.len()).map(SectionId).collect::<Vec<_>>();
-    let sizes = Sizes { rows: workload.batch, time };
+    let sizes = Sizes::of(workload.batch, time);
     let mut cases: Vec<KernelCase> = Vec::new();
     for (plan, sections) in [(&lm.plan, all(&lm.plan)), (&adam.plan, all(&adam.plan)), (&sgd.plan, vec![sgd.optimise])]
     {
@@ -93,7 +93,7 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
         let origin = Origin { plan: plan.clone(), node: node.clone(), sizes, vocab };
         let cost = (node.op.cost)(&words);
         let case = origin.alone(sizes, 1);
-        let least = Sizes { rows: sizes.rows.min(SMALL.rows), time: sizes.time.min(SMALL.time) };
+        let least = Sizes::of(sizes.rows.min(SMALL.rows), sizes.time.min(SMALL.time));
         let small = if cost.flops + cost.bytes > LARGE { origin.alone(least, 1) } else { case.clone() };
         let weight_bytes = origin.weight_bytes();
         cases.push(KernelCase { op: node.op, shape, words, case, small, cost, weight_bytes, origin });

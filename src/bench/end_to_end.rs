@@ -130,7 +130,7 @@ struct Prepared {
 impl Prepared {
     fn generate(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = generate::plan(workload.shape, workload.batch);
-        let (sizes, sections) = (Sizes { rows: workload.batch, time: 1 }, generate::sections(&lm));
+        let (sizes, sections) = (Sizes::of(workload.batch, 1), generate::sections(&lm));
         let capacity = generate::sizes(workload.batch);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
@@ -159,7 +159,7 @@ impl Prepared {
 
     fn score(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = score::plan(workload.shape);
-        let sizes = Sizes { rows: workload.batch, time: workload.steps };
+        let sizes = Sizes::of(workload.batch, workload.steps);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, sizes, &score::sections(&lm), settings)?;
         workload.weights().load_into(&mut executor)?;
         let count = sizes.rows * sizes.time;

@@ -154,7 +154,7 @@ fn memory(model: &Model) -> Vec<RunMemory> {
         run(format!("generate {rows}"), plan.plan.memory(&generate::sections(&plan), generate::sizes(rows)))
     };
     let plan = score::plan(model.shape);
-    let scoring = plan.plan.memory(&score::sections(&plan), Sizes { rows: 1, time: SCORE_WINDOW });
+    let scoring = plan.plan.memory(&score::sections(&plan), Sizes::of(1, SCORE_WINDOW));
     vec![generating(1), generating(256), run(format!("score 1 x {SCORE_WINDOW}"), scoring)]
 }
 

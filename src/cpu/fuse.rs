@@ -5,7 +5,7 @@
 //! layer that are written and read again. There each step computes its own with the decode op, which has the same bits.
 
 use crate::ops::{gru_decode, gru_step, lstm_decode, lstm_step, matmul};
-use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, OpRow, Plan, Role, SectionId, Sizes, TensorId};
+use crate::plan::{Affine, Dim, Element, Loop, Node, OpNode, OpRow, Plan, Role, SectionId, TensorId};
 
 /// What becomes of a node where steps take their products along.
 #[derive(Clone, Debug)]
@@ -39,9 +39,9 @@ pub fn fused(plan: &Plan, section: SectionId) -> Vec<Option<Fused>> {
             Node::Op(node) => {
                 product = product.filter(|(_, p)| !p.operands.iter().any(|id| node.operands.contains(id)))
             }
-            Node::Repeat { body, .. } => {
+            Node::Repeat { index, body, .. } => {
                 if let (Some((first, product)), [Node::Op(step)]) = (product, &body[..])
-                    && let Some(step) = with_product(plan, product, step, ids)
+                    && let Some(step) = with_product(plan, product, step, *index, ids)
                 {
                     fused[first] = Some(Fused::LeftOut);
                     fused[at] = Some(Fused::Step(step));
@@ -68,7 +68,7 @@ fn is(node: &OpNode, row: &'static OpRow) -> bool {
 static DECODES: [(&OpRow, &OpRow); 2] = [(&lstm_step::ROW, &lstm_decode::ROW), (&gru_step::ROW, &gru_decode::ROW)];
 
 /// The decode op that does what a step does after a product, with the rows of the product that it reads.
-fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> Option<OpNode> {
+fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, t: Loop, ids: TensorId) -> Option<OpNode> {
     let op = DECODES.iter().find(|(row, _)| is(step, row)).map(|(_, decode)| *decode)?;
     let [x, w_ih, b_ih, y] = product.operands[..].try_into().ok()?;
     let (x_row, zero) = (product.param("x_row")?, Affine::constant(0));
@@ -82,7 +82,7 @@ fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> 
     };
     let param = |name| match name {
         "inputs" => product.param(name),
-        "x_row" => Some(x_row.plus_repeats(Dim::ROWS)),
+        "x_row" => Some(x_row.plus_each(t, Dim::ROWS)),
         "gather" => Some(zero),
         "c_row" => step.param("c_read_row"),
         name => step.param(name),
@@ -91,9 +91,8 @@ fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> 
     let params: Vec<Affine> = op.params.iter().map(|p| param(p.name)).collect::<Option<_>>()?;
     let in_place = step.param("c_read_row") == step.param("c_write_row") && step.param("keep_gates") == Some(zero);
     // What the rows of x are must not depend on a loop, and those of the products must follow it.
-    let fixed = |repeat| x_row.at(Sizes { rows: 1, time: 1 }, Index { step: 0, repeat });
-    let follows = step.param("gx_row") == Some(Affine::REPEAT.times(Dim::ROWS));
-    let same_rows = product.param("y_row") == Some(zero) && follows && fixed(0) == fixed(1);
+    let follows = step.param("gx_row") == Some(Affine::from(t).times(Dim::ROWS));
+    let same_rows = product.param("y_row") == Some(zero) && follows && x_row.loops().next().is_none();
     let own_window = Some(y) == step.operand("gates") && plan.tensor(y).role == Role::Scratch;
     let w_hh = step.operand("w_hh")?;
     let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
@@ -106,7 +105,7 @@ mod tests {
     use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::executor::{Executor, Run, Values};
     use crate::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
-    use crate::plan::philox;
+    use crate::plan::{Sizes, philox};
 
     const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
 
@@ -131,7 +130,7 @@ mod tests {
     /// All bits that a stack leaves behind after two windows; in pieces its nodes run as the plan has them.
     fn bits(cell: Cell, in_pieces: bool) -> Vec<u32> {
         let Stack { plan, forward, x, y, layers } = stack(cell, 5, 17, 2);
-        let sizes = Sizes { rows: ROWS, time: 3 };
+        let sizes = Sizes::of(ROWS, 3);
         let ops = plan.instances(forward, sizes, 0).len();
         assert_eq!(steps(&plan, forward), 2);
         let weights: Vec<_> = plan.ids().filter(|id| plan.tensor(*id).role == Role::Weight).chain([x]).collect();

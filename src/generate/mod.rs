@@ -83,7 +83,7 @@ fn room(rows: usize, filters: bool) -> Room {
 
 /// The sizes of an executor for a [`Generator`] of this many rows.
 pub fn sizes(rows: usize) -> Sizes {
-    Sizes { rows, time: PREFILL_TOKENS.div_ceil(rows).clamp(1, PREFILL_WINDOW) }
+    Sizes::of(rows, PREFILL_TOKENS.div_ceil(rows).clamp(1, PREFILL_WINDOW))
 }
 
 /// The sections that a [`Generator`] runs.

@@ -62,8 +62,11 @@ impl Lowered {
     /// The dispatches of one run of the op.
     pub fn dispatches(&self, sizes: Sizes, index: Index) -> impl Iterator<Item = Dispatch<'_>> {
         let words = self.node.words(sizes, index);
-        let parts = self.parts.iter().filter_map(move |part| {
+        let passes = if self.parts.len() > 1 { (self.node.op.passes)(&words) } else { 1 };
+        let all = (0..passes).flat_map(|pass| self.parts.iter().map(move |part| (pass, part)));
+        let parts = all.filter_map(move |(pass, part)| {
             let mut words = words;
+            words.set_pass(pass);
             words.set_part(part.cuts.iter().copied(), part.flags);
             let groups = (self.variant.groups)(&words);
             let (pipeline, bind_group, bound) = (&self.pipeline, &part.bind_group, &part.bound[..]);
@@ -255,7 +258,7 @@ pub(super) fn lower_pack(
     checked: bool,
 ) -> Result<Vec<Pack>> {
     assert!([Layout::K4, Layout::K4Panels].contains(&stored.layout), "a layout of the GPU's matrix kernels");
-    let sizes = Sizes { rows: 1, time: 1 };
+    let sizes = Sizes::of(1, 1);
     let tensor = plan.tensor(stored.tensor);
     let shape = tensor.shape(sizes);
     let pack = |(i, range): (usize, std::ops::Range<usize>)| {

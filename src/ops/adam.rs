@@ -96,6 +96,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0), (3, 0)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[

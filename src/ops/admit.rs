@@ -63,6 +63,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::size("capacity")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("admit"), Requires::invocations(256).with_memory(1024))],

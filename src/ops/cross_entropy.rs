@@ -76,6 +76,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64)).groups(|w| {

@@ -45,6 +45,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::size("width"), Param::offset("y_row"), Param::offset("ids_row")],
     cuts: &[Cut { name: "table", axes: &[(1, 0)], multiple: 1 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("embed"), Requires::invocations(64))

@@ -67,6 +67,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[Cut { name: "v", axes: &[(3, 1)], multiple: 1 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("embed_gradient"), Requires::invocations(64))

@@ -82,6 +82,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[Cut { name: "unit", axes: &[(1, 1)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[

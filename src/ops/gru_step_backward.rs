@@ -84,6 +84,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 64 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[

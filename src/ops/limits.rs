@@ -47,6 +47,7 @@ const ROW: OpRow = OpRow {
     params: &[],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: touch::<f32>,
     reference_f64: touch::<f64>,
     variants: &[],

@@ -23,6 +23,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 2 * 256,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("logsumexp"), Requires::invocations(256).with_memory(2048))

@@ -113,6 +113,7 @@ pub static ROW: OpRow = OpRow {
         Cut { name: "source", axes: &[(0, 0)], multiple: 1 },
     ],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[

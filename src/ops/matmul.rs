@@ -48,6 +48,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[Cut { name: "n", axes: &[(1, 1), (3, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[

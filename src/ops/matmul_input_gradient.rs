@@ -97,6 +97,7 @@ pub static ROW: OpRow = OpRow {
     // Whole blocks of the order class, so that a cut does not change them.
     cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 64 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[

@@ -37,6 +37,7 @@ pub static ROW: OpRow = OpRow {
     params: PARAMS,
     cuts: &[Cut { name: "n", axes: &[(2, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[

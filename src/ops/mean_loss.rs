@@ -37,6 +37,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::offset("slot")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("mean_loss"), Requires::invocations(256).with_memory(1024))

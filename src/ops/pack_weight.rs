@@ -30,6 +30,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("groups"), Param::size("outputs"), Param::size("inputs"), Param::flag("panels")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("pack_weight"), Requires::invocations(64))

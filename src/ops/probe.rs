@@ -88,6 +88,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("probe"), Requires::invocations(16))],

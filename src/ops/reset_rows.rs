@@ -32,6 +32,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::size("width"), Param::offset("x_row"), Param::offset("flags_row")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("reset_rows"), Requires::invocations(64))

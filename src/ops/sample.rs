@@ -81,6 +81,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::size("vocab"), Param::offset("slot"), Param::flag("filtered")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (6, 1)], multiple: 4 }],
     carry_words: 6 * 256,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("sample"), Requires::invocations(256).with_memory(6144))

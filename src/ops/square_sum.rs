@@ -40,6 +40,7 @@ pub static ROW: OpRow = OpRow {
     params: &[],
     cuts: &[Cut { name: "n", axes: &[(0, 0)], multiple: BLOCK }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("square_sum"), Requires::invocations(256).with_memory(1024))

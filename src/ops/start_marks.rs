@@ -50,6 +50,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(3, 1)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w["rows"]))],

@@ -73,6 +73,7 @@ pub static ROW: OpRow = OpRow {
     ],
     cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("sum_rows"), Requires::invocations(256).with_memory(4096))

@@ -35,6 +35,7 @@ pub static ROW: OpRow = OpRow {
     params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("target_log_prob"), Requires::invocations(64))

@@ -105,7 +105,7 @@ impl Plan {
                 *id = self.tensor(*id).members[i];
             }
             let cut_operand = member.operands[node.op.cuts[0].axes[0].0];
-            let len = self.tensor(cut_operand).len(Sizes { rows: 1, time: 1 });
+            let len = self.tensor(cut_operand).len(Sizes::of(1, 1));
             let mut words = words;
             let flags = if i == 0 { FIRST_PART } else { 0 } | if i + 1 == count { LAST_PART } else { 0 };
             words.set_part([[first as u32, len as u32]], flags);

@@ -4,6 +4,7 @@
 //! loops over time run. An op is a row: operands, parameters, a reference, cases, and the variants that compute it.
 //! Nothing here knows an op, a network, a device or how any of them runs; executors lower a plan, each in its own way.
 
+mod affine;
 mod args;
 mod builder;
 mod case;
@@ -17,11 +18,12 @@ mod philox;
 mod tensor;
 mod variant;
 
+pub use affine::{Affine, Index, Loop};
 pub use args::{Args, Buffer, Real};
 pub use builder::Builder;
 pub(crate) use case::flat_operand;
 pub use case::{Caps, Case, Difference, Fill};
-pub use dim::{Affine, Dim, Index, Sizes};
+pub use dim::{Dim, Sizes, Symbol};
 pub use interpreter::Interpreter;
 pub use layout::Layout;
 pub use memory::{MemoryNeed, bytes_in_words};
@@ -79,6 +81,8 @@ pub enum Node {
     Op(OpNode),
     /// `count` runs of the body; an executor may run the whole of it as one kernel.
     Repeat {
+        /// Its index.
+        index: Loop,
         /// How often.
         count: Dim,
         /// Which way the index runs.
@@ -220,7 +224,7 @@ impl Plan {
     /// The runs of ops that step `step` of a section makes, its loops unrolled.
     pub fn instances(&self, section: SectionId, sizes: Sizes, step: u32) -> Vec<Instance> {
         let mut runs = Vec::new();
-        unroll(&self.sections[section.0].nodes, sizes, Index { step, repeat: 0 }, 0, &mut runs);
+        unroll(&self.sections[section.0].nodes, sizes, Index::step(step), 0, &mut runs);
         runs
     }
 }
@@ -234,14 +238,14 @@ fn unroll(nodes: &[Node], sizes: Sizes, index: Index, first: NodeIndex, runs: &m
                 runs.push(Instance { node, index });
                 node += 1;
             }
-            Node::Repeat { count, direction, body } => {
+            Node::Repeat { index: of, count, direction, body } => {
                 let count = count.value(sizes) as u32;
                 for i in 0..count {
-                    let repeat = match direction {
+                    let i = match direction {
                         Direction::Forward => i,
                         Direction::Backward => count - 1 - i,
                     };
-                    unroll(body, sizes, Index { repeat, ..index }, node, runs);
+                    unroll(body, sizes, index.inside(*of, i), node, runs);
                 }
                 node += item.ops();
             }

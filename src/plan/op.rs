@@ -83,6 +83,9 @@ pub struct OpRow {
     pub cuts: &'static [Cut],
     /// 32-bit words a row that a kernel carries from part to part where the op was cut; 0 where parts are independent.
     pub carry_words: usize,
+    /// How often a kernel has to see all parts of an op that was cut, each time with what it found the last time: 1 where
+    /// one look at each is enough. Where nothing is cut, one dispatch does everything.
+    pub passes: fn(&Words) -> u32,
     /// The oracle in f32.
     pub reference_f32: fn(&mut Args<f32>),
     /// The oracle in f64.

@@ -21,6 +21,9 @@ pub enum ParamKind {
     Float,
     /// Which form is computed: 0 or 1, or a number of an enumeration.
     Flag,
+    /// Which pass over the parts of an op that was cut this is. The plan sets it to 0, an executor counts: see
+    /// [`OpRow::passes`].
+    Pass,
 }
 
 /// A parameter that the plan sets.
@@ -51,6 +54,11 @@ impl Param {
     /// See [`ParamKind::Float`].
     pub const fn float(name: &'static str) -> Param {
         Param { name, kind: ParamKind::Float }
+    }
+
+    /// See [`ParamKind::Pass`].
+    pub const fn pass(name: &'static str) -> Param {
+        Param { name, kind: ParamKind::Pass }
     }
 
     /// See [`ParamKind::Flag`].
@@ -117,6 +125,13 @@ impl Words {
         }
         if !self.cuts.is_empty() {
             self.words[at] = flags;
+        }
+    }
+
+    /// Sets the word that counts passes, where the op has one.
+    pub fn set_pass(&mut self, pass: u32) {
+        if let Some(at) = self.params.iter().position(|param| param.kind == ParamKind::Pass) {
+            self.words[at] = pass;
         }
     }
 

@@ -67,7 +67,7 @@ impl Engine {
 
     /// B and T of a recipe: the capacity that its executor must have been made for.
     pub fn sizes(recipe: &Recipe) -> Sizes {
-        Sizes { rows: recipe.rows, time: recipe.time }
+        Sizes::of(recipe.rows, recipe.time)
     }
 
     /// What a run needs of memory.
@@ -226,7 +226,7 @@ impl Engine {
 
     /// Queues a section for one step, in as many submissions as its work asks for.
     fn run(&mut self, section: SectionId, time: usize, step: u32) -> Result<Vec<Ticket>> {
-        let sizes = Sizes { rows: self.training.recipe.rows, time };
+        let sizes = Sizes::of(self.training.recipe.rows, time);
         let plan = &self.training.plan;
         let ranges = self.portions.entry((section, time)).or_insert_with(|| portions(plan, section, sizes));
         let run = |ops: &Range<usize>| Run { ops: ops.clone(), ..Run::new(section, sizes, step..step + 1) };

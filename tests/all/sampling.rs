@@ -32,7 +32,7 @@ type Kind = fn(Make<'_>) -> Outcome;
 
 type Make<'a> = &'a dyn Fn(&Bench, &[SectionId]) -> Box<dyn Executor>;
 
-const ONE: Sizes = Sizes { rows: 1, time: 1 };
+const ONE: Sizes = Sizes::of(1, 1);
 
 /// The sampler alone, on logits that a trial writes.
 struct Bench {

@@ -17,11 +17,8 @@ pub fn trials() -> Vec<Trial> {
         trial("structure: every shader has a row, every row its shader", shaders_and_rows),
         trial("structure: every file of ops is in the table", ops_and_files),
         trial("structure: only src/gpu names wgpu", || names("src", &["wgpu::"], &["src/gpu"])),
-        trial("structure: an op does no input or output and knows no executor", || {
-            names("src/ops", &["std::fs", "std::io", "println!", "crate::gpu", "crate::executor"], &[])
-        }),
-        trial("structure: the plan knows no device, dispatch, part or padding", || {
-            names("src/plan", &["crate::gpu", "crate::cpu", "dispatch", "workgroup", "padded"], &[])
+        trial("structure: networks know no dispatch, workgroup or padding", || {
+            names("src/network", &["dispatch", "workgroup", "padded"], &[])
         }),
         trial("structure: the core uses no clock, thread or file", || {
             let core = ["std::time", "std::thread", "std::fs", "rayon", "pollster"];
@@ -144,7 +141,7 @@ fn names(folder: &str, words: &[&str], except: &[&str]) -> Outcome {
     DONE
 }
 
-fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let path = entry.expect("listed").path();
@@ -163,6 +160,6 @@ fn stems(folder: &Path, extension: &str) -> BTreeSet<String> {
     here.map(|p| p.file_stem().expect("named").to_string_lossy().into_owned()).collect()
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
