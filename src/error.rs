@@ -52,7 +52,9 @@ pub enum Error {
         now: String,
     },
     /// A manifest or checkpoint that says what no run can have written.
-    #[error("{file}: `{field}` is {found}; expected {expected}. It was changed or damaged, and nothing can go on from it")]
+    #[error(
+        "{file}: `{field}` is {found}; expected {expected}. It was changed or damaged, and nothing can go on from it"
+    )]
     Record {
         /// The file.
         file: String,
@@ -85,13 +87,17 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutputFault {
     /// It is not there.
-    #[error("the file is gone, though {expected} bytes of it were written. Put it back, or remove its .run.json and begin anew")]
+    #[error(
+        "the file is gone, though {expected} bytes of it were written. Put it back, or remove its .run.json and begin anew"
+    )]
     Missing {
         /// Bytes that were written.
         expected: u64,
     },
     /// Its length is another.
-    #[error("it has {found} bytes, and {expected} were written: it was cut or changed. Put it back as it was, or remove it and its .run.json and begin anew")]
+    #[error(
+        "it has {found} bytes, and {expected} were written: it was cut or changed. Put it back as it was, or remove it and its .run.json and begin anew"
+    )]
     Length {
         /// Bytes that are there.
         found: u64,
@@ -99,13 +105,17 @@ pub enum OutputFault {
         expected: u64,
     },
     /// Its bytes are others.
-    #[error("its first {bytes} bytes are not those that were written (by their checksum): it was changed. Put it back as it was, or remove it and its .run.json and begin anew")]
+    #[error(
+        "its first {bytes} bytes are not those that were written (by their checksum): it was changed. Put it back as it was, or remove it and its .run.json and begin anew"
+    )]
     Changed {
         /// Bytes that were looked at.
         bytes: u64,
     },
     /// Another file stands in its place since the run began.
-    #[error("it was replaced or deleted while it was written, and what was written is lost. Remove it and its .run.json and begin anew")]
+    #[error(
+        "it was replaced or deleted while it was written, and what was written is lost. Remove it and its .run.json and begin anew"
+    )]
     Replaced,
 }
 

@@ -254,7 +254,11 @@ mod tests {
         for (text, of_running, of_finished) in [
             ("one\ntwo\n", None, None),
             ("one\ntwo\nthr", None, Some(OutputFault::Length { found: 11, expected: 8 })),
-            ("one\ntwo", Some(OutputFault::Length { found: 7, expected: 8 }), Some(OutputFault::Length { found: 7, expected: 8 })),
+            (
+                "one\ntwo",
+                Some(OutputFault::Length { found: 7, expected: 8 }),
+                Some(OutputFault::Length { found: 7, expected: 8 }),
+            ),
             ("one\ntwi\n", Some(OutputFault::Changed { bytes: 8 }), Some(OutputFault::Changed { bytes: 8 })),
         ] {
             fs::write(&path, text).unwrap();
@@ -269,7 +273,10 @@ mod tests {
         let path = folder.0.join("o.txt");
         let changes: [(&dyn Fn(), OutputFault); 3] = [
             (&|| fs::remove_file(&path).unwrap(), OutputFault::Replaced),
-            (&|| super::super::replace_file(&path, |out| Ok(out.write_all(b"one\n").unwrap())).unwrap(), OutputFault::Replaced),
+            (
+                &|| super::super::replace_file(&path, |out| Ok(out.write_all(b"one\n").unwrap())).unwrap(),
+                OutputFault::Replaced,
+            ),
             (&|| fs::write(&path, "").unwrap(), OutputFault::Length { found: 6, expected: 6 }),
         ];
         for (i, (change, expected)) in changes.iter().enumerate() {

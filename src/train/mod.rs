@@ -22,8 +22,8 @@ mod windows;
 
 use crate::error::Result;
 
+pub use crate::network::{Optimizer, Recipe};
 pub use crate::ops::cross_entropy::IGNORED;
-pub use crate::plan::network::{Optimizer, Recipe};
 pub use chart::Curves;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
 pub use corpus::{Corpus, Ends, Ids, Width};

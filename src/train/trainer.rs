@@ -353,7 +353,7 @@ fn diverged(what: &str) -> Error {
 pub(super) mod tests {
     use super::*;
     use crate::model::Config;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
     use crate::train::corpus::tests::{counting, of_lines};
     use crate::train::fake::Fake;
     use crate::train::{Corpus, CorpusOptions, Method, Rate, Unknown, first_weights};

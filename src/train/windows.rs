@@ -236,7 +236,8 @@ impl Lines {
         let to = self.part.len().min(from + size);
         let order = self.seed.map(|seed| Permutation::new(self.part.len() as u64, seed, epoch, 0));
         let place = |i: usize| self.part.start + order.map_or(i, |order| order.get(i as u64) as usize);
-        let mut sequences: Vec<(usize, usize)> = (from..to).map(place).map(|i| (self.corpus.sequence(i).len(), i)).collect();
+        let mut sequences: Vec<(usize, usize)> =
+            (from..to).map(place).map(|i| (self.corpus.sequence(i).len(), i)).collect();
         sequences.sort_unstable();
         let groups: Vec<Vec<usize>> =
             sequences.chunks(self.rows).map(|group| group.iter().map(|(_, i)| *i).collect()).collect();
@@ -347,7 +348,8 @@ mod tests {
                 if let Some((input, targets)) = warm {
                     assert!(targets.iter().all(|id| *id == IGNORED) && all[0].starts[row]);
                     let time = input.len() as u32;
-                    let before: Vec<u32> = if row == 0 { vec![0; time as usize] } else { (begin - time..begin).collect() };
+                    let before: Vec<u32> =
+                        if row == 0 { vec![0; time as usize] } else { (begin - time..begin).collect() };
                     assert_eq!(input, before, "{len} {rows} {time}");
                     assert!(begin - time >= 10 || row == 0);
                 }

@@ -6,10 +6,9 @@ use gatefold::generate::{self, Completions, Event, Generator, Job, Options, Requ
 use gatefold::gpu::DeviceOptions;
 use gatefold::host::{self, adapters};
 use gatefold::model::{Weights, initial_weights};
-use gatefold::ops::noise::philox;
+use gatefold::network::{Cell, Form, Kind as CellKind, LanguageModel, Shape};
 use gatefold::ops::rows::Finish;
-use gatefold::plan::network::{Cell, Form, Kind as CellKind, LanguageModel, Shape};
-use gatefold::plan::{SectionId, Sizes};
+use gatefold::plan::{SectionId, Sizes, philox};
 use gatefold::text::{StopTexts, Tokenizer};
 use libtest_mimic::Trial;
 
@@ -238,7 +237,7 @@ fn other_forms(make: Make<'_>) -> Outcome {
 /// The log-probability of each token but the first, from all at once.
 fn log_probs(make: Make<'_>, shape: Shape, ids: &[u32]) -> Result<Vec<f32>, String> {
     let lm = generate::plan(shape, 1);
-    let sizes = Sizes { rows: 1, time: ids.len() - 1 };
+    let sizes = Sizes::of(1, ids.len() - 1);
     let mut executor = make(&lm, sizes, &[lm.logits]);
     let mut window = || {
         Weights::from_tensors(initial_weights(&shape, 11)).load_into(&mut *executor)?;

@@ -51,7 +51,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let part = many.shard.map_or(all.clone(), |shard| shard.range(all.end));
 
     if many.unique && many.shard.is_some() {
-        crate::cli::say("--unique with --shard: each part leaves out what it has itself; two parts may have a text in common");
+        crate::cli::say(
+            "--unique with --shard: each part leaves out what it has itself; two parts may have a text in common",
+        );
     }
 
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
@@ -150,7 +152,7 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
         filters |= prompt.is_ok_and(|prompt| prompt.options.need_filters());
     }
     let bytes = crate::host::map(path)?;
-    let hash = crate::model::hash_bytes(crate::model::HASH_START, &bytes);
+    let hash = crate::hash::bytes(crate::hash::START, &bytes);
     let total = u64::checked_mul(lines, many.samples_per_prompt).ok_or_else(|| {
         let (each, most) = (many.samples_per_prompt, u64::MAX / lines);
         Error::Usage(format!("--samples-per-prompt {each}: of {lines} prompts; expected at most {most}"))

@@ -9,7 +9,7 @@ use super::super::DeviceArgs;
 use super::super::model::Unknown;
 use crate::error::{Error, Result};
 use crate::model::Config;
-use crate::plan::network::{Cell, Shape};
+use crate::network::{Cell, Shape};
 use crate::train::{Cadence, CorpusOptions, End, Method, Options, Rate, Schedule};
 
 /// Arguments of `train`.

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use super::arguments::TrainArgs;
 use super::session::Session;
-use crate::cli::inspect::grouped;
+use crate::bench::grouped;
 use crate::cli::model::Unknown as UnknownArg;
 use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
 use crate::model::{Config, Model, Weights};
+use crate::network::Cell;
 use crate::plan::bytes_in_words;
-use crate::plan::network::Cell;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
     Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, VALIDATIONS, Windows,
@@ -121,7 +121,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
     let texts = Texts::read(&folder, &options, &reading, &manifest.corpus)?;
     let windows = texts.windows(&options)?;
     announce(&model, &device, &texts, &options, &windows.0);
-    say(&format!("goes on after step {}", grouped(manifest.progress.step.into())));
+    say(&format!("goes on after step {}", grouped(manifest.progress.step)));
     let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)
         .map_err(|e| e.within(&path.display().to_string()))?;
     folder.go_on(manifest.log_bytes)?;
@@ -222,7 +222,8 @@ impl Texts {
             End::Epochs(epochs) => (f64::INFINITY, epochs as f64 * tokens),
             End::Steps(steps) => (f64::from(steps), f64::INFINITY),
         };
-        let line = corpus.ends.as_ref().map_or(f64::INFINITY, |ends| corpus.ids.len() as f64 / ends.len().max(1) as f64);
+        let line =
+            corpus.ends.as_ref().map_or(f64::INFINITY, |ends| corpus.ids.len() as f64 / ends.len().max(1) as f64);
         let of_step = options.batch_size as f64 * line.min(options.sequence_length as f64);
         let of_run = of_run.min(steps * of_step);
         let times = options.valid_every.map_or(0.0, |every| of_run / of_step / f64::from(every)).max(VALIDATIONS);
@@ -296,17 +297,17 @@ fn announce(model: &Model, device: &Device, texts: &Texts, options: &Options, wi
         .filter(|(name, _)| !(c.tie_word_embeddings && name == "output.weight"))
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum();
-    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size as u128));
-    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters as u128));
+    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size));
+    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters));
     say(&format!("{name}: {cell} {layers} x {hidden}, {tokens} tokens, {parameters} parameters"));
     say(&format!("on {}", device.name()));
     let (train, _, held_out) = texts.parts();
     let what = if options.corpus.lines { "lines" } else { "tokens" };
-    let (learnt, held_out) = (grouped(train.len() as u128), grouped(held_out.len() as u128));
+    let (learnt, held_out) = (grouped(train.len()), grouped(held_out.len()));
     let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
     say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
     let end = match (options.end, windows) {
-        (End::Steps(steps), _) => format!("{} steps", grouped(steps.into())),
+        (End::Steps(steps), _) => format!("{} steps", grouped(steps)),
         (End::Epochs(epochs), Windows::Streams(streams)) => {
             let steps = epochs as u128 * streams.windows() as u128;
             format!("{epochs} epochs, {} steps", grouped(steps))
