@@ -20,7 +20,7 @@ use crate::executor::Executor;
 use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
-use crate::plan::network::{Recipe, training};
+use crate::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 use crate::train::Engine;
 
@@ -217,7 +217,7 @@ fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
 
     #[test]
     fn a_model_beyond_the_memory_is_refused_with_the_numbers() {

@@ -194,9 +194,8 @@ fn table(imported: &Imported, vocabulary: &Vocabulary, from: &str) -> String {
 fn verify(args: &ConvertArgs, model: &Model, reference: &Path) -> Result<()> {
     let device = args.device.open()?;
     let name = reference.display().to_string();
-    let open = |plan: &crate::plan::network::LanguageModel, sizes, sections: &[_]| {
-        device.executor(&plan.plan, sizes, sections)
-    };
+    let open =
+        |plan: &crate::network::LanguageModel, sizes, sections: &[_]| device.executor(&plan.plan, sizes, sections);
     let agreements = import::verify(model, &name, &host::map(reference)?, &open)?;
     for agreement in &agreements {
         let import::Agreement { name, sizes, largest, other_best } = agreement;

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::generate;
 use crate::host;
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
-use crate::plan::network::Form;
+use crate::network::Form;
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
 use crate::score;
 
@@ -107,12 +107,12 @@ impl ModelReport {
         let mut lines = vec![
             ("cell", short(&cell(c))),
             ("layers", c.num_layers.to_string()),
-            ("vocabulary", grouped(c.vocab_size as u128)),
-            ("embedding", grouped(c.embedding_size as u128)),
-            ("hidden", grouped(c.hidden_size as u128)),
+            ("vocabulary", grouped(c.vocab_size)),
+            ("embedding", grouped(c.embedding_size)),
+            ("hidden", grouped(c.hidden_size)),
             ("tied output", yes_no(c.tie_word_embeddings).into()),
             ("dropout", c.dropout.to_string()),
-            ("parameters", grouped(self.parameters as u128)),
+            ("parameters", grouped(self.parameters)),
             ("weights", format!("{}, {} on disk", self.dtypes.join(" and "), bytes_in_words(self.file_bytes as u64))),
             ("tokenizer", format!("{}, {}", self.tokenizer, count(self.tokens as u64, "token"))),
             ("special ids", special_ids(c)),
@@ -155,7 +155,7 @@ fn memory(model: &Model) -> Vec<RunMemory> {
         run(format!("generate {rows}"), plan.plan.memory(&generate::sections(&plan), generate::sizes(rows)))
     };
     let plan = score::plan(model.shape);
-    let scoring = plan.plan.memory(&score::sections(&plan), Sizes { rows: 1, time: SCORE_WINDOW });
+    let scoring = plan.plan.memory(&score::sections(&plan), Sizes::of(1, SCORE_WINDOW));
     vec![generating(1), generating(256), run(format!("score 1 x {SCORE_WINDOW}"), scoring)]
 }
 

@@ -179,7 +179,7 @@ fn say_lacking(lacking: &Lacking, unknown: OnUnknown) {
         OnUnknown::Unk(_) => "wrote the unknown token for",
         OnUnknown::Skip | OnUnknown::Error => "left out",
     };
-    let times = |n: u64| if n == 1 { "once".to_string() } else { format!("{} times", grouped(n.into())) };
+    let times = |n: u64| if n == 1 { "once".to_string() } else { format!("{} times", grouped(n)) };
     let mut pieces: Vec<String> = kinds.iter().map(|(text, n)| format!("\"{}\" {}", short(text), times(*n))).collect();
     let others = places - kinds.iter().map(|(_, n)| n).sum::<u64>();
     if others > 0 {

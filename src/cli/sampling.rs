@@ -122,7 +122,7 @@ impl SamplingArgs {
                 .unwrap_or(plain.repetition_penalty),
             presence_penalty: self.presence_penalty.or(model.presence_penalty).unwrap_or(plain.presence_penalty),
             frequency_penalty: self.frequency_penalty.or(model.frequency_penalty).unwrap_or(plain.frequency_penalty),
-            banned: banned.collect::<Result<_>>()?,
+            banned: banned.collect::<Result<Vec<u32>>>()?.into(),
         };
         options.check(of.config.vocab_size).map_err(|e| Error::Usage(format!("--{e}")))?;
         Ok(options)

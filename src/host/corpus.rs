@@ -149,7 +149,7 @@ fn open(ids: &Path, ends: Option<&Path>, width: Width) -> Result<Tokenised> {
             Some(Ends::new(bytes))
         }
     };
-    let corpus = Corpus { ids: Ids::new(bytes, width), ends };
+    let corpus = Corpus::new(Ids::new(bytes, width), ends);
     Ok(Tokenised { corpus, checksum: checksum.finalize(), lacking: Lacking::default(), staged: Vec::new() })
 }
 

@@ -53,6 +53,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let all = 0..survey.total.unwrap_or(u64::MAX);
     let part = many.shard.map_or(all.clone(), |shard| shard.range(all.end));
 
+    if many.unique && many.shard.is_some() {
+        crate::cli::say(
+            "--unique with --shard: each part leaves out what it has itself; two parts may have a text in common",
+        );
+    }
+
     let device = args.device.open()?;
     crate::cli::announce(&model, &args.device, &device);
     let rows = many.batch.map_or_else(|| ROWS.min(part.end - part.start).max(1), u64::from) as usize;
@@ -137,23 +143,28 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
         let total = many.count.unwrap_or(many.samples_per_prompt);
         return Ok(Survey { total: Some(total), filters, hash: None });
     };
+    // Asked before it is opened: opening a pipe would wait for a writer.
+    if !is_stdin(path) && path.metadata().is_ok_and(|found| !found.is_file()) {
+        let what = "expected a file, which is read twice, or - for standard input";
+        return Err(Error::Usage(format!("--prompts {}: {what}", path.display())));
+    }
     let prompts = Prompts::open(path, many.prompts_format, defaults, model)?;
     if is_stdin(path) {
         let filters = filters || many.prompts_format == Some(PromptsFormat::Jsonl);
         return Ok(Survey { total: None, filters, hash: None });
     }
-    let is_file = path.metadata().is_ok_and(|found| found.is_file());
-    if !is_file {
-        return Err(Error::Usage(format!("--prompts {}: expected a file, or - for standard input", path.display())));
-    }
-    let (mut lines, mut filters) = (0, filters);
+    let (mut lines, mut filters) = (0u64, filters);
     for prompt in prompts {
         lines += 1;
         filters |= prompt.is_ok_and(|prompt| prompt.options.need_filters());
     }
     let bytes = crate::host::map(path)?;
-    let hash = crate::model::hash_bytes(crate::model::HASH_START, &bytes);
-    Ok(Survey { total: Some(lines * many.samples_per_prompt), filters, hash: Some(hash) })
+    let hash = crate::hash::bytes(crate::hash::START, &bytes);
+    let total = u64::checked_mul(lines, many.samples_per_prompt).ok_or_else(|| {
+        let (each, most) = (many.samples_per_prompt, u64::MAX / lines);
+        Error::Usage(format!("--samples-per-prompt {each}: of {lines} prompts; expected at most {most}"))
+    })?;
+    Ok(Survey { total: Some(total), filters, hash: Some(hash) })
 }
 
 /// Where prompts come from, from prompt number `first` on.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
@@ -82,10 +83,10 @@ pub(super) struct Jobs<'a> {
     pub current: Option<Current>,
 }
 
-/// A prompt that was read.
+/// A prompt that was read. All its samples share its text and ids.
 pub(super) struct Current {
     text: Rc<str>,
-    read: std::result::Result<(Prompt, Vec<u32>), String>,
+    read: std::result::Result<(Prompt, Arc<[u32]>), String>,
 }
 
 impl Jobs<'_> {
@@ -99,15 +100,15 @@ impl Jobs<'_> {
             let mut lacking = self.lacking.borrow_mut();
             let ids = self.model.prompt_ids_and_note(&prompt.prompt, self.unknown, &mut lacking);
             let ids = ids.map_err(|e| place.iter().fold(e, |e, place| e.within(place)))?;
-            Ok((prompt, ids))
+            Ok((prompt, ids.into()))
         });
         let text = encoded.as_ref().map_or("", |(prompt, _)| &prompt.prompt).into();
         Some(Current { text, read: encoded.map_err(|e| explain(&e)) })
     }
 
-    fn job(&self, prompt: &Prompt, ids: &[u32], index: u64, sample: u64) -> Job {
+    fn job(&self, prompt: &Prompt, ids: &Arc<[u32]>, index: u64, sample: u64) -> Job {
         let request = Request {
-            prompt: ids.to_vec(),
+            prompt: ids.clone(),
             sequence: prompt.sequence.map_or(index, |first| first.wrapping_add(sample)),
             seed: prompt.seed,
             options: prompt.options.clone(),

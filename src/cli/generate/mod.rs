@@ -104,7 +104,7 @@ const MANY: [&str; 12] = [
 #[derive(Args)]
 #[command(next_help_heading = "Many sequences")]
 struct ManyArgs {
-    /// Write N sequences, one a line
+    /// Draw N sequences and write them, one a line
     #[arg(long, value_name = "N", conflicts_with = "prompts", allow_negative_numbers = true)]
     count: Option<u64>,
 
@@ -153,7 +153,8 @@ struct ManyArgs {
     #[arg(long, requires = "output")]
     resume: bool,
 
-    /// Leave out sequences whose text was written before
+    /// Leave out sequences whose text was written before: fewer are written than --count says, and with --shard only
+    /// what a part has itself is left out
     #[arg(long)]
     unique: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::numbers::{grouped, rate};
+use crate::cli::numbers::grouped;
 use crate::cli::progress::{self, in_words, left};
 use crate::cli::say;
 
@@ -28,10 +28,10 @@ impl Bar {
 
     /// `done` sequences are there; `tokens` were drawn by this process.
     pub fn show(&mut self, done: u64, tokens: u64) {
-        let speed = || format!("{} tokens/s", rate(self.rate(tokens)));
+        let speed = || format!("{} tokens/s", grouped(self.rate(tokens)));
         let count = |of: &str| {
-            let total = self.total.map_or(String::new(), |total| format!("{of}{}", grouped(total.into())));
-            format!("{}{total} sequences", grouped(done.into()))
+            let total = self.total.map_or(String::new(), |total| format!("{of}{}", grouped(total)));
+            format!("{}{total} sequences", grouped(done))
         };
         if !self.bar.is_hidden() {
             let of = |n: u64| self.total.map(|total| n as f64 / total.max(1) as f64);

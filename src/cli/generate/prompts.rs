@@ -93,7 +93,7 @@ impl Line {
             repetition_penalty: self.repetition_penalty.unwrap_or(of.repetition_penalty),
             presence_penalty: self.presence_penalty.unwrap_or(of.presence_penalty),
             frequency_penalty: self.frequency_penalty.unwrap_or(of.frequency_penalty),
-            banned: banned.unwrap_or_else(|| of.banned.clone()),
+            banned: banned.map_or_else(|| of.banned.clone(), Into::into),
         };
         options.check(model.config.vocab_size)?;
         let stops = match self.stop {

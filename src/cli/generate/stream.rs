@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{Defaults, GenerateArgs, clock, fresh_seed};
-use crate::cli::numbers::{count, rate};
+use crate::cli::numbers::{count, grouped};
 use crate::error::Result;
 use crate::generate::{Completions, Job, Request, Sequence};
 use crate::host;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let generator = host::generator(&model, &device, 1, options.need_filters())?;
     let stop = eos.iter().copied().take(4).collect();
     let sequence = Sequence::new(&model.tokenizer, stops, eos);
-    let request = Request { prompt, sequence: 0, seed, options, max_tokens, stop };
+    let request = Request { prompt: prompt.into(), sequence: 0, seed, options, max_tokens, stop };
     stream(args, Completions::new(generator, std::iter::once(((), Ok(Job { request, sequence }))), clock()), seed)
 }
 
@@ -63,7 +63,7 @@ where
     let seconds = started.elapsed().as_secs_f64();
     print(&if args.json { json(args.prompt(), seed, &sequence) } else { "\n".into() })?;
     let tokens = sequence.tokens.len();
-    let speed = rate(tokens as f64 / seconds.max(1e-9));
+    let speed = grouped(tokens as f64 / seconds.max(1e-9));
     crate::cli::say(&format!("{}, {speed} tokens/s, seed {seed}", count(tokens as u64, "token")));
     Ok(ExitCode::SUCCESS)
 }

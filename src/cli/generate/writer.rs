@@ -9,7 +9,7 @@ use super::jobs::Tag;
 use super::progress::Bar;
 use super::unique::Unique;
 use crate::cli::explain;
-use crate::cli::numbers::{count, grouped, rate};
+use crate::cli::numbers::{count, grouped};
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Job, Sequence};
 use crate::host::{INTERRUPTED, Output, Progress};
@@ -138,12 +138,14 @@ impl Writer {
         let Progress { sequences, dropped, skipped, .. } = self.output.progress;
         let mut text = count(sequences - dropped - skipped, "sequence");
         if dropped > 0 || self.unique.is_some() {
-            text += &format!(", {} dropped that were there before", grouped(dropped.into()));
+            // --count is what is drawn, and fewer are written.
+            let (all, dropped) = (grouped(sequences), grouped(dropped));
+            text += &format!(" of {all}, {dropped} dropped that were there before");
         }
         if skipped > 0 {
-            text += &format!(", {} skipped", grouped(skipped.into()));
+            text += &format!(", {} skipped", grouped(skipped));
         }
-        let speed = rate(self.bar.rate(tokens));
+        let speed = grouped(self.bar.rate(tokens));
         crate::cli::say(&format!("{text}; {}, {speed} tokens/s, seed {seed}", count(tokens, "token")));
     }
 }
@@ -172,7 +174,8 @@ mod tests {
         let jobs = (progress.sequences..SEQUENCES).map(|index| {
             let options = Options::at(0.8);
             let max_tokens = 30 + index as usize;
-            let request = Request { prompt: vec![5], sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
+            let request =
+                Request { prompt: [5].into(), sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
             let sequence = Sequence::new(&model.tokenizer, StopTexts::new::<&str>(&[]).unwrap(), Vec::new());
             (Tag { index, sample: 0, id: None, prompt: "".into(), seed: 1 }, Ok(Job { request, sequence }))
         });

@@ -11,15 +11,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::input::Input;
-use super::numbers::{count, grouped, rate};
+use super::numbers::{count, grouped};
 use super::progress::{Bar, in_words, left};
 use super::{DeviceArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::host::Device;
 use crate::model::Model;
+use crate::network::{LanguageModel, Shape};
 use crate::plan::Sizes;
-use crate::plan::network::{LanguageModel, Shape};
 use crate::score::{self, Scorer};
 use crate::text::{Encoder, Lacking, OnUnknown, Tally};
 
@@ -155,7 +155,7 @@ impl Pace {
             return;
         }
         let passed = self.begun.elapsed();
-        let speed = rate(tokens as f64 / passed.as_secs_f64().max(1e-9));
+        let speed = grouped(tokens as f64 / passed.as_secs_f64().max(1e-9));
         let left = input.share().and_then(|share| left(passed, 0.0, share));
         let left = left.map(|left| format!("{} left", in_words(left)));
         let parts = [Some(count(tokens, "token")), Some(format!("{speed} tokens/s")), left];
@@ -213,9 +213,9 @@ fn json(report: &Report) -> String {
 
 fn table(report: &Report) -> String {
     let Report { lines, tokens, nats_per_token, perplexity, bits_per_byte, tokens_per_second, .. } = report;
-    let lines = lines.map_or(String::new(), |lines| format!("lines             {}\n", grouped(lines.into())));
+    let lines = lines.map_or(String::new(), |lines| format!("lines             {}\n", grouped(lines)));
     let bits_per_byte = bits_per_byte.map_or("none".into(), |bits| format!("{bits:.4}"));
-    let (tokens, speed) = (grouped((*tokens).into()), grouped(*tokens_per_second as u128));
+    let (tokens, speed) = (grouped(tokens), grouped(tokens_per_second));
     format!(
         "{lines}tokens            {tokens}\nnats per token    {nats_per_token:.4}\nperplexity        {perplexity:.4}\n\
          bits per byte     {bits_per_byte}\ntokens per second {speed}\n"

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::numbers::{grouped, rate};
+use crate::cli::numbers::grouped;
 use crate::cli::progress::{Bar, in_words, left};
 use crate::train::{Line, Progress};
 
@@ -71,14 +71,14 @@ impl Display {
             return;
         }
         self.printed = Instant::now();
-        let mut text = format!("step {}, epoch {:.2}", grouped(line.step.into()), line.epoch);
+        let mut text = format!("step {}, epoch {:.2}", grouped(line.step), line.epoch);
         if let Some(loss) = line.loss {
             text += &format!(", loss {loss:.4}");
         }
         if let Some(loss) = line.valid_loss {
             text += &format!(", valid {loss:.4}{}", if best { " (best)" } else { "" });
         }
-        text += &format!(", {} tokens/s", rate(line.tokens_per_second));
+        text += &format!(", {} tokens/s", grouped(line.tokens_per_second));
         match self.left().filter(|_| self.bar.is_hidden()) {
             Some(left) => self.bar.say(&format!("{text}, {} left", in_words(left))),
             None => self.bar.say(&text),
@@ -93,11 +93,11 @@ impl Display {
     /// What there is to say, the most important first.
     fn parts(&self, step: u32, loss: Option<f64>) -> Vec<String> {
         let parts = [
-            Some(format!("step {}", grouped(step.into()))),
+            Some(format!("step {}", grouped(step))),
             loss.map(|loss| format!("loss {loss:.3}")),
             self.left().map(|left| format!("{} left", in_words(left))),
             self.valid_loss.map(|loss| format!("valid {loss:.3}")),
-            Some(format!("{} tokens/s", rate(self.speed))),
+            Some(format!("{} tokens/s", grouped(self.speed))),
         ];
         parts.into_iter().flatten().collect()
     }

@@ -11,13 +11,16 @@ use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
 use crate::model::{Config, Model, Weights};
+use crate::network::Cell;
 use crate::plan::bytes_in_words;
-use crate::plan::network::Cell;
 use crate::text::{OnUnknown, Tokenizer, unmarked};
 use crate::train::{
-    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
+    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, VALIDATIONS, Windows,
     first_weights, generation_config, with_marks,
 };
+
+/// Tokens that a validation reads at most, where nobody says.
+const MOST_VALID_TOKENS: usize = 1_000_000;
 
 /// A run that begins.
 pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
@@ -41,12 +44,12 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         }
     };
     let name = |path: &Path| path.display().to_string();
-    let options = args.options(CorpusOptions {
+    let mut options = args.options(CorpusOptions {
         data: name(data),
         valid: args.data.valid.as_deref().map(name),
         lines: args.data.lines,
         unknown,
-        valid_tokens: args.valid_tokens(),
+        valid_tokens: args.valid.valid_tokens.filter(|tokens| *tokens > 0),
     });
     let device = args.device.open()?;
     let engine = engine(&device, &options, &config)?;
@@ -54,6 +57,9 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     let mut texts =
         Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
     texts.say_lacking(unknown.into());
+    if args.valid.valid_tokens.is_none() {
+        options.corpus.valid_tokens = Some(texts.affordable_valid_tokens(&options));
+    }
     let windows = texts.windows(&options)?;
     config.start_text = start_text(&tokenizer, marks, &texts);
     let generation = generation_config(texts.longest());
@@ -83,6 +89,16 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
 pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> {
     let (mut folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
     let model = open_model(path)?;
+    if let Unknown::Unk(id) = manifest.options.corpus.unknown
+        && id as usize >= model.config.vocab_size
+    {
+        return Err(Error::Record {
+            file: path.display().to_string(),
+            field: "options.corpus.unknown".into(),
+            found: id.to_string(),
+            expected: format!("an id below {}", model.config.vocab_size),
+        });
+    }
     let mut options = manifest.options;
     if let Some(end) = args.end.end() {
         options.end = end;
@@ -106,8 +122,9 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
     let texts = Texts::read(&folder, &options, &reading, &manifest.corpus)?;
     let windows = texts.windows(&options)?;
     announce(&model, &device, &texts, &options, &windows.0);
-    say(&format!("goes on after step {}", grouped(manifest.progress.step.into())));
-    let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)?;
+    say(&format!("goes on after step {}", grouped(manifest.progress.step)));
+    let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)
+        .map_err(|e| e.within(&path.display().to_string()))?;
     folder.go_on(manifest.log_bytes)?;
     Ok(Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new()))
 }
@@ -188,11 +205,31 @@ impl Texts {
     fn read(folder: &RunFolder, options: &Options, reading: &Reading, expected: &[u32]) -> Result<Texts> {
         let (corpus, data) = (&options.corpus, folder.data());
         let read = |text: &str, name: &str, place: usize| {
-            tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())
+            let mut read = tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())?;
+            read.corpus = read.corpus.shuffled(options.seed);
+            Ok::<_, Error>(read)
         };
         let train = read(&corpus.data, "train", 0)?;
         let valid = corpus.valid.as_ref().map(|text| read(text, "valid", 1)).transpose()?;
         Ok(Texts { train, valid })
+    }
+
+    /// Tokens of a validation that let all of them take a twentieth of the run: a token costs at most 0.4 of what it
+    /// costs to learn from it, as there is no way back.
+    fn affordable_valid_tokens(&self, options: &Options) -> usize {
+        let (train, corpus) = (self.parts().0, &self.train.corpus);
+        let share = train.len() as f64 / corpus.len().max(1) as f64;
+        let tokens = share * corpus.ids.len() as f64;
+        let (steps, of_run) = match options.end {
+            End::Epochs(epochs) => (f64::INFINITY, epochs as f64 * tokens),
+            End::Steps(steps) => (f64::from(steps), f64::INFINITY),
+        };
+        let line =
+            corpus.ends.as_ref().map_or(f64::INFINITY, |ends| corpus.ids.len() as f64 / ends.len().max(1) as f64);
+        let of_step = options.batch_size as f64 * line.min(options.sequence_length as f64);
+        let of_run = of_run.min(steps * of_step);
+        let times = options.valid_every.map_or(0.0, |every| of_run / of_step / f64::from(every)).max(VALIDATIONS);
+        ((0.05 / 0.4 * of_run / times) as usize).clamp(1, MOST_VALID_TOKENS)
     }
 
     /// Gives the files of a new run their names.
@@ -269,13 +306,13 @@ fn announce(model: &Model, device: &Device, texts: &Texts, options: &Options, wi
         .filter(|(name, _)| !(c.tie_word_embeddings && name == "output.weight"))
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum();
-    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size as u128));
-    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters as u128));
+    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size));
+    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters));
     say(&format!("{name}: {cell} {layers} x {hidden}, {tokens} tokens, {parameters} parameters"));
     say(&format!("on {}", device.name()));
     let (train, _, held_out) = texts.parts();
     let what = if options.corpus.lines { "lines" } else { "tokens" };
-    let (learnt, held_out) = (grouped(train.len() as u128), grouped(held_out.len() as u128));
+    let (learnt, held_out) = (grouped(train.len()), grouped(held_out.len()));
     let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
     say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
     let end = match (options.end, windows) {
