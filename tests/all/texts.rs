@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use gatefold::host::save_model;
 use gatefold::model::Precision;
-use gatefold::plan::network::Cell;
+use gatefold::network::Cell;
 use gatefold::text::Tokenizer;
 use libtest_mimic::Trial;
 use serde_json::Value;
