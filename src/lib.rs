@@ -23,4 +23,4 @@ pub mod score;
 pub mod text;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, OutputFault, Result};

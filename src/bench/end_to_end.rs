@@ -234,7 +234,7 @@ fn metered(
 
 fn requests(workload: &Workload) -> Vec<Request> {
     let request = |(i, id): (usize, u32)| Request {
-        prompt: vec![id],
+        prompt: [id].into(),
         sequence: i as u64,
         seed: 1,
         options: Options { temperature: 1.0, ..Options::default() },
@@ -258,7 +258,7 @@ mod tests {
     fn jobs_count_their_tokens_and_profiles_add_up() {
         let shape = Shape { cell: Cell::Gru, vocab: 31, embedding: 8, hidden: 24, layers: 2 };
         let workload = Workload { name: "w".into(), shape, batch: 3, steps: 7 };
-        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(1))));
+        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(1)).unwrap()));
         let settings = Settings { budget: Budget::seconds(0.01), profile: true, forced: Vec::new() };
         for job in Job::ALL {
             let line = measure(&device, job, &workload, &settings).unwrap();

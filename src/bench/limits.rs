@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn probes_compute_what_their_references_do() {
-        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(2))));
+        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(2)).unwrap()));
         check(&device, &multiply_add_case(1003, 24)).unwrap();
         check(&device, &copy_case(1 << 12, &device)).unwrap();
     }

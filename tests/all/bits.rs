@@ -52,7 +52,7 @@ fn filtered(sequence: usize) -> Options {
     match sequence {
         0 => Options { top_k: 5, ..plain },
         1 => Options { top_p: 0.8, repetition_penalty: 1.3, ..plain },
-        3 => Options { frequency_penalty: 0.4, banned: vec![0, 1, 7], ..plain },
+        3 => Options { frequency_penalty: 0.4, banned: [0, 1, 7].into(), ..plain },
         4 => Options { min_p: 0.05, ..plain },
         5 => Options { top_k: 20, top_p: 0.9, min_p: 0.01, presence_penalty: 0.7, ..plain },
         6 => Options { banned: (10..30).collect(), ..plain },
@@ -65,7 +65,8 @@ fn request(model: &Model, sequence: usize, options: Options) -> Request {
         prompt: model
             .tokenizer
             .encode(&"ROMEO:\nBut soft"[..3 + sequence], OnUnknown::Error)
-            .expect("known characters"),
+            .expect("known characters")
+            .into(),
         sequence: 1 << 33 | sequence as u64,
         seed: 0x5eed_0123_4567,
         options,

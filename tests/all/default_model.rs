@@ -66,8 +66,14 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
     let prompt = model.tokenizer.encode("ROMEO:", OnUnknown::Error)?;
     for temperature in [0.0, 0.8] {
         let options = Options::at(temperature);
-        let request =
-            Request { prompt: prompt.clone(), sequence: 0, seed: 42, options, max_tokens: 500, stop: Vec::new() };
+        let request = Request {
+            prompt: prompt.as_slice().into(),
+            sequence: 0,
+            seed: 42,
+            options,
+            max_tokens: 500,
+            stop: Vec::new(),
+        };
         let lm = gatefold::generate::plan(model.shape, 0);
         let sizes = Sizes::of(1, WINDOW);
         let mut sections = gatefold::generate::sections(&lm);

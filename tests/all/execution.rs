@@ -132,7 +132,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
     let prompts = ["A", "ROMEO:\nWhat", &"to be or not to be, ".repeat(10), "KING"];
     let requests: Vec<Request> = (prompts.iter().enumerate())
         .map(|(i, prompt)| Request {
-            prompt: model.tokenizer.encode(prompt, OnUnknown::Error).expect("known characters"),
+            prompt: model.tokenizer.encode(prompt, OnUnknown::Error).expect("known characters").into(),
             sequence: i as u64,
             seed: 9,
             options: Options::at(if i == 1 { 0.0 } else { 0.9 }),
@@ -178,7 +178,7 @@ fn bad_requests() -> Outcome {
     let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
     let mut generator = Generator::new(lm, executor)?;
     let options = Options::default();
-    let good = Request { prompt: vec![1], sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
+    let good = Request { prompt: [1].into(), sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
     let mut refused = |request: Request, what: &str| -> Result<(), String> {
         match generator.submit(request) {
             Ok(_) => Err(format!("accepted: {what}")),
@@ -186,8 +186,8 @@ fn bad_requests() -> Outcome {
             Err(e) => Err(format!("expected `{what}`, found `{e}`")),
         }
     };
-    refused(Request { prompt: vec![], ..good.clone() }, "the prompt has no token")?;
-    refused(Request { prompt: vec![65], ..good.clone() }, "token id 65 in a vocabulary of 65")?;
+    refused(Request { prompt: [].into(), ..good.clone() }, "the prompt has no token")?;
+    refused(Request { prompt: [65].into(), ..good.clone() }, "token id 65 in a vocabulary of 65")?;
     refused(Request { stop: vec![0; 5], ..good.clone() }, "5 stop ids")?;
     refused(Request { max_tokens: 0, ..good.clone() }, "a sequence of 0 tokens")?;
     refused(Request { options: Options { top_k: 3, ..Options::default() }, ..good.clone() }, "no room for filters")?;

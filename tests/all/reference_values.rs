@@ -81,7 +81,7 @@ fn check_greedy(recorded: &Recorded<Case>, on: On) -> Outcome {
     recorded.weights().load_into(&mut *executor)?;
     let mut generator = Generator::new(model, executor)?;
     let requests = prompts.iter().zip(greedy).enumerate().map(|(i, (prompt, tokens))| Request {
-        prompt: prompt.clone(),
+        prompt: prompt.as_slice().into(),
         sequence: i as u64,
         seed: 0,
         options: Options::at(0.0),
