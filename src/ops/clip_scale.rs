@@ -8,6 +8,7 @@
 //! Flops: K. Bytes: 4 K. One workgroup sums all, so that the order never changes.
 
 use super::schedule::{CLIP_COLUMNS, CLIP_SCALE, NORM};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId, Variant,
 };
@@ -32,7 +33,10 @@ pub fn record(b: &mut Builder, op: ClipScale, slot: impl Into<Affine>, max_norm:
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "clip_scale",
-    operands: &[Operand::read("partials"), Operand::write("clips")],
+    operands: &[
+        Operand::read("partials").typical(typical::sums_of_squares),
+        Operand::write("clips").typical(typical::clips),
+    ],
     params: &[Param::size("count"), Param::offset("slot"), Param::float("max_norm")],
     cuts: &[],
     carry_words: 0,

@@ -9,6 +9,7 @@
 
 use super::filters::BANNED;
 use super::rows::{ROW_WORDS, Row};
+use super::typical;
 use crate::plan::{
     Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -26,7 +27,11 @@ pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, marks: TensorI
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "count_token",
-    operands: &[Operand::read_u32("table"), Operand::read_u32("tokens"), Operand::write_u32("marks")],
+    operands: &[
+        Operand::read_u32("table").typical(typical::records),
+        Operand::read_u32("tokens").typical(typical::tokens),
+        Operand::write_u32("marks"),
+    ],
     params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 4 }],
     carry_words: 0,

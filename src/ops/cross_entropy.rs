@@ -11,6 +11,7 @@
 
 use super::logsumexp::of_row;
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -62,8 +63,8 @@ pub static ROW: OpRow = OpRow {
     operands: &[
         Operand::write("logits"),
         Operand::read("lse"),
-        Operand::read_u32("targets"),
-        Operand::read("schedule"),
+        Operand::read_u32("targets").typical(typical::tokens),
+        Operand::read("schedule").typical(typical::schedule_rows),
         Operand::write("losses"),
     ],
     params: &[

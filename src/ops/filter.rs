@@ -20,6 +20,7 @@
 
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
+use super::typical;
 use crate::plan::{
     Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -42,7 +43,11 @@ fn rounds(vocab: u32) -> u32 {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "filter",
-    operands: &[Operand::read("logits"), Operand::write_u32("table"), Operand::read_u32("marks")],
+    operands: &[
+        Operand::read("logits"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::read_u32("marks"),
+    ],
     params: &[Param::size("rows"), Param::size("vocab"), Param::pass("round")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
     carry_words: 2 * 256 + 8,

@@ -7,6 +7,7 @@
 //! ```
 //! Bytes: 8 M W. No arithmetic. An index outside the tensor must have been refused before.
 
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -45,7 +46,11 @@ pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, at: Offsets) {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "gather_rows",
-    operands: &[Operand::read("from_rows"), Operand::read_u32("index"), Operand::write("to_rows")],
+    operands: &[
+        Operand::read("from_rows"),
+        Operand::read_u32("index").typical(typical::row_numbers),
+        Operand::write("to_rows"),
+    ],
     params: &[
         Param::size("rows"),
         Param::size("width"),

@@ -11,6 +11,7 @@
 
 use super::lstm_step::cell;
 use super::matmul::dot;
+use super::typical;
 use crate::plan::{
     Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Param, Real,
     Requires, Role, TensorId, Variant,
@@ -90,7 +91,7 @@ pub static ROW: OpRow = OpRow {
     name: "lstm_decode",
     operands: &[
         Operand::read("source"),
-        Operand::read_u32("ids"),
+        Operand::read_u32("ids").typical(typical::tokens),
         Operand::read("w_ih"),
         Operand::read("w_hh"),
         Operand::read("b_ih"),

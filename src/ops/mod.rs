@@ -48,6 +48,7 @@ pub mod square_sum;
 pub mod start_marks;
 pub mod sum_rows;
 pub mod target_log_prob;
+pub mod typical;
 
 use crate::plan::OpRow;
 

@@ -5,6 +5,7 @@
 //! ```
 //! Bytes: at most 4 M W + 4 M. No arithmetic.
 
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -28,7 +29,7 @@ pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, at: Offs
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "reset_rows",
-    operands: &[Operand::write("x"), Operand::read_u32("reset")],
+    operands: &[Operand::write("x"), Operand::read_u32("reset").typical(typical::flags)],
     params: &[Param::size("rows"), Param::size("width"), Param::offset("x_row"), Param::offset("flags_row")],
     cuts: &[],
     carry_words: 0,

@@ -20,6 +20,7 @@ use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
     TensorId, Variant, folded,
@@ -71,8 +72,8 @@ pub static ROW: OpRow = OpRow {
     name: "sample",
     operands: &[
         Operand::read("logits"),
-        Operand::write_u32("table"),
-        Operand::write_u32("tokens"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::write_u32("tokens").typical(typical::tokens),
         Operand::read_u32("forced"),
         Operand::write_u32("ids"),
         Operand::write("log_probs"),

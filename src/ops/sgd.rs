@@ -10,6 +10,7 @@
 
 use super::adam::{expect_step_tensors, step_tensors};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, LEARNING_RATE};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, TensorId, Variant,
     flat_operand, folded,
@@ -58,8 +59,8 @@ pub static ROW: OpRow = OpRow {
         Operand::write("parameters"),
         Operand::read("gradients"),
         Operand::write("momentum"),
-        Operand::read("schedule"),
-        Operand::read("clips"),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::read("clips").typical(typical::clips),
     ],
     params: &[Param::offset("slot"), Param::float("mu"), Param::float("decay")],
     cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0)], multiple: 4 }],

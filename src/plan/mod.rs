@@ -27,7 +27,7 @@ pub use dim::{Dim, Sizes, Symbol};
 pub use interpreter::Interpreter;
 pub use layout::Layout;
 pub use memory::{MemoryNeed, bytes_in_words};
-pub use op::{Access, Cost, Cut, OpRow, Operand};
+pub use op::{Access, Cost, Cut, OpRow, Operand, Setting};
 pub use params::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, PARAM_WORDS, Param, ParamKind, Words};
 pub use philox::philox;
 pub use tensor::{ARENA_BLOCK, Element, Role, Split, SplitGroup, Tensor, TensorId};

@@ -23,7 +23,7 @@ use crate::train::{
 const MOST_VALID_TOKENS: usize = 1_000_000;
 
 /// A run that begins.
-pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
+pub(super) fn new(args: &TrainArgs) -> Result<Session> {
     let (Some(data), Some(output)) = (&args.data.data, &args.data.output) else {
         return Err(Error::Usage("expected --data and --output, or --resume".into()));
     };
@@ -86,7 +86,7 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
 }
 
 /// A run that goes on.
-pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> {
+pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session> {
     let (mut folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
     let model = open_model(path)?;
     if let Unknown::Unk(id) = manifest.options.corpus.unknown
