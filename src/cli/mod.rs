@@ -8,6 +8,7 @@ mod devices;
 mod generate;
 mod input;
 mod inspect;
+mod man;
 mod model;
 mod sampling;
 mod score;
@@ -51,6 +52,9 @@ enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Print a script that completes commands and options in a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// Where to run.
@@ -91,6 +95,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod chart;
 mod checkpoint;
+mod choice;
 mod corpus;
 mod engine;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use crate::ops::cross_entropy::IGNORED;
 pub use crate::plan::network::{Optimizer, Recipe};
 pub use chart::chart;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
+pub use choice::{Choice, Extent};
 pub use corpus::{Corpus, Ends, Ids, Width};
 pub use engine::{Engine, Outcome, Snapshot, Window};
 pub use log::Line;

@@ -21,6 +21,7 @@ mod learning;
 mod limits;
 mod model_folders;
 mod onnx;
+mod package;
 mod reference_values;
 mod report;
 mod safetensor_file;
@@ -39,6 +40,7 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(structure::trials());
+    trials.extend(package::trials());
     trials.extend(cases::trials());
     trials.extend(browser::trials());
     trials.extend(finite_differences::trials());

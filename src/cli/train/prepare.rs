@@ -15,8 +15,8 @@ use crate::plan::bytes_in_words;
 use crate::plan::network::Cell;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
-    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
-    first_weights, generation_config, with_marks,
+    Checkpoint, Choice, CorpusOptions, End, Ends, Engine, Extent, Kernels, Marks, Options, Progress, Trainer, Unknown,
+    Windows, first_weights, generation_config, with_marks,
 };
 
 /// A run that begins.
@@ -25,14 +25,10 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         return Err(Error::Usage("expected --data and --output, or --resume".into()));
     };
     let (tokenizer, marks) = tokenizer(args, data)?;
-    let mut config = args.model.config(tokenizer.len())?;
-    if let Some(Marks { bos, eos }) = marks {
-        (config.bos_token_id, config.eos_token_id) = (Some(bos), vec![eos]);
-    }
-    config.unk_token_id = tokenizer.unknown_id();
     // Sizes that a model cannot have are known before the data is read.
-    config.to_json()?;
-    let unknown = match (args.data.on_unknown, config.unk_token_id) {
+    let mut extent = Extent { tokens: 0, lines: None, vocab: tokenizer.len() };
+    args.model.config(extent.vocab, &Choice::of(extent))?.to_json()?;
+    let unknown = match (args.data.on_unknown, tokenizer.unknown_id()) {
         (UnknownArg::Error, _) => Unknown::Error,
         (UnknownArg::Skip, _) => Unknown::Skip,
         (UnknownArg::Unk, Some(id)) => Unknown::Unk(id),
@@ -41,20 +37,28 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         }
     };
     let name = |path: &Path| path.display().to_string();
-    let options = args.options(CorpusOptions {
+    let corpus = CorpusOptions {
         data: name(data),
         valid: args.data.valid.as_deref().map(name),
         lines: args.data.lines,
         unknown,
         valid_tokens: args.valid_tokens(),
-    });
+    };
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
-    let engine = engine(&device, &options, &config)?;
     let mut folder = RunFolder::create(output, args.data.overwrite)?;
     let texts =
-        Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
-    let windows = texts.windows(&options)?;
+        Texts::read(&folder, &corpus, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
+    (extent.tokens, extent.lines) = texts.extent();
+    let choice = Choice::of(extent);
+    let mut config = args.model.config(extent.vocab, &choice)?;
+    if let Some(Marks { bos, eos }) = marks {
+        (config.bos_token_id, config.eos_token_id) = (Some(bos), vec![eos]);
+    }
+    config.unk_token_id = tokenizer.unknown_id();
     config.start_text = start_text(&tokenizer, marks, &texts);
+    let options = args.options(corpus, &choice);
+    let engine = engine(&device, &options, &config)?;
+    let windows = texts.windows(&options)?;
     let generation = generation_config(texts.longest());
 
     folder.begin()?;
@@ -68,6 +72,10 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         tokenizer,
     };
     announce(&model, &device, &texts, &options, &windows.0);
+    let chosen = args.chosen(&choice);
+    if !chosen.is_empty() {
+        say(&format!("chosen for {} tokens: {chosen}", grouped(extent.tokens as u128)));
+    }
     let kernels = Kernels::of(&engine);
     let trainer = Trainer::new(engine, options, windows, Progress::default(), &first)?;
     let mut session = Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new());
@@ -100,7 +108,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
         (false, ..) => None,
     };
     let reading = Reading { tokenizer: model.tokenizer.clone(), unknown: options.corpus.unknown.into(), marks };
-    let texts = Texts::read(&folder, &options, &reading, &manifest.corpus)?;
+    let texts = Texts::read(&folder, &options.corpus, &reading, &manifest.corpus)?;
     let windows = texts.windows(&options)?;
     announce(&model, &device, &texts, &options, &windows.0);
     say(&format!("goes on after step {}", grouped(manifest.progress.step.into())));
@@ -180,8 +188,8 @@ struct Texts {
 
 impl Texts {
     /// Reads both, or takes the ids that are there; `expected` are the checksums of a run that goes on.
-    fn read(folder: &RunFolder, options: &Options, reading: &Reading, expected: &[u32]) -> Result<Texts> {
-        let (corpus, data) = (&options.corpus, folder.data());
+    fn read(folder: &RunFolder, corpus: &CorpusOptions, reading: &Reading, expected: &[u32]) -> Result<Texts> {
+        let data = folder.data();
         let read = |text: &str, name: &str, place: usize| {
             tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())
         };
@@ -194,6 +202,12 @@ impl Texts {
             let _ = folder.remove_data();
         }
         texts
+    }
+
+    /// Tokens of the data, and its lines.
+    fn extent(&self) -> (usize, Option<usize>) {
+        let corpus = &self.train.corpus;
+        (corpus.ids.len(), corpus.ends.as_ref().map(Ends::len))
     }
 
     fn checksums(&self) -> Vec<u32> {
