@@ -63,7 +63,8 @@ impl Choice {
         }
         .max(1);
         let affordable = TOKENS * REFERENCE / cost(hidden, vocab) / tokens.max(1) as f64;
-        let epochs = affordable.clamp(LEAST_EPOCHS, if lines.is_some() { MOST_EPOCHS.1 } else { MOST_EPOCHS.0 }).round() as usize;
+        let epochs = affordable.clamp(LEAST_EPOCHS, if lines.is_some() { MOST_EPOCHS.1 } else { MOST_EPOCHS.0 }).round()
+            as usize;
         let epochs = epochs.max(LEAST_STEPS.div_ceil(steps));
         Choice {
             hidden: hidden as u32,

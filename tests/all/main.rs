@@ -30,6 +30,7 @@ mod self_tests;
 mod stacks;
 mod step_gradients;
 mod structure;
+mod tour;
 mod training_ops;
 mod training_run;
 mod trajectories;
@@ -68,5 +69,6 @@ fn main() {
     trials.extend(imported_models::trials());
     trials.extend(bench::trials());
     trials.extend(training_run::trials());
+    trials.extend(tour::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
