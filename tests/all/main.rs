@@ -13,6 +13,7 @@ mod context;
 mod default_model;
 mod execution;
 mod finite_differences;
+mod first_training;
 mod generation;
 mod gradients;
 mod imported_models;
@@ -69,6 +70,7 @@ fn main() {
     trials.extend(imported_models::trials());
     trials.extend(bench::trials());
     trials.extend(training_run::trials());
+    trials.extend(first_training::trials());
     trials.extend(tour::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
