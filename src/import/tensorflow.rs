@@ -9,7 +9,7 @@ use super::parts::{Matrix, Parts};
 use super::tensors::{Element, Tensor, Tensors, elements};
 use crate::error::Result as LibraryResult;
 use crate::model::{Bytes, short};
-use crate::plan::network::{Form, Kind};
+use crate::network::{Form, Kind};
 
 /// Bytes of a manifest at most.
 const MAX_MANIFEST: usize = 1 << 20;

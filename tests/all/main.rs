@@ -2,6 +2,7 @@
 //!
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
+mod arrows;
 mod batches;
 mod bench;
 mod bits;
@@ -28,6 +29,7 @@ mod report;
 mod safetensor_file;
 mod sampling;
 mod self_tests;
+mod shared;
 mod stacks;
 mod step_gradients;
 mod structure;
@@ -43,6 +45,8 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(structure::trials());
     trials.extend(package::trials());
+    trials.extend(arrows::trials());
+    trials.extend(shared::trials());
     trials.extend(cases::trials());
     trials.extend(browser::trials());
     trials.extend(finite_differences::trials());

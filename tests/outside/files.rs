@@ -1,7 +1,7 @@
 //! The crate `safetensors` reads what is written.
 
 use gatefold::model::{Config, Precision, Weights};
-use gatefold::plan::network::{Cell, Shape};
+use gatefold::network::{Cell, Shape};
 use gatefold::train::{
     Cadence, Checkpoint, CorpusOptions, End, Kernels, Manifest, Method, Options, Progress, Rate, Schedule, Unknown,
     first_weights,
@@ -65,12 +65,12 @@ fn checkpoint() -> Outcome {
         rate: Rate { peak: 0.5, warmup: 3, schedule: Schedule::Constant },
         end: End::Steps(7),
         patience: None,
-        valid_every: 10,
+        valid_every: Some(10),
         log_every: 4,
         checkpoint_every: Cadence::Minutes(5.0),
         f16: false,
     };
-    let manifest = Manifest::new(options, Progress::default(), 99, vec![1, 2], Kernels::default());
+    let manifest = Manifest::new(options, Progress::default(), 99, vec![1], Kernels::default());
     let mut bytes = Vec::new();
     Checkpoint { manifest, snapshot: snapshot.clone() }.write(&config(), &mut bytes)?;
     let file = SafeTensors::deserialize(&bytes)?;
