@@ -50,7 +50,7 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     }
     let engine = engine(&device, &options, &config)?;
     let windows = texts.windows(&options)?;
-    let generation = generation_config(texts.longest());
+    let generation = generation_config(texts.longest(), choice.temperature);
 
     let first = first_weights(&config, options.seed, args.model.forget_bias);
     let model = Model {
@@ -64,7 +64,8 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     announce(&model, &device, &texts, &options, &windows.0);
     let chosen = args.chosen(&choice);
     if !chosen.is_empty() {
-        say(&format!("chosen for {} tokens: {chosen}", grouped(extent.tokens as u64)));
+        let (tokens, temperature) = (grouped(extent.tokens as u64), choice.temperature);
+        say(&format!("chosen for {tokens} tokens: {chosen}; its texts are drawn at temperature {temperature}"));
     }
     let kernels = Kernels::of(&engine);
     let trainer = Trainer::new(engine, options, windows, Progress::default(), &first)?;
