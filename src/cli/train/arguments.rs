@@ -48,7 +48,7 @@ best weights so far. It also holds log.jsonl, loss.svg, and checkpoint/, from
 which --resume goes on. Ctrl-C writes a checkpoint first.
 
   gatefold train --data corpus.txt --output my-model
-  gatefold train --data names.txt --lines --hidden 128 --output names
+  gatefold train --data names.txt --lines --output names
   gatefold train --resume my-model --epochs 20";
 
 /// What is read and written.
