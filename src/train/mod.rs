@@ -6,6 +6,7 @@
 
 mod chart;
 mod checkpoint;
+mod choice;
 mod corpus;
 mod engine;
 mod log;
@@ -22,6 +23,7 @@ pub use crate::network::{Optimizer, Recipe};
 pub use crate::ops::cross_entropy::IGNORED;
 pub use chart::Curves;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
+pub use choice::{Choice, Extent};
 pub use corpus::{Corpus, Ends, Ids, Width};
 pub use engine::{Engine, Outcome, Snapshot, Window};
 pub use log::Line;

@@ -14,6 +14,7 @@ mod context;
 mod default_model;
 mod execution;
 mod finite_differences;
+mod first_training;
 mod generation;
 mod gradients;
 mod imported_models;
@@ -22,7 +23,9 @@ mod learning;
 mod limits;
 mod model_folders;
 mod onnx;
+mod package;
 mod reference_values;
+mod report;
 mod safetensor_file;
 mod sampling;
 mod self_tests;
@@ -31,19 +34,20 @@ mod stacks;
 mod step_gradients;
 mod structure;
 mod texts;
+mod tour;
 mod training_ops;
 mod training_run;
 mod trajectories;
-mod translation;
 mod vectors;
+mod wgsl;
 
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(structure::trials());
+    trials.extend(package::trials());
     trials.extend(arrows::trials());
     trials.extend(shared::trials());
-    trials.extend(translation::trials());
     trials.extend(cases::trials());
     trials.extend(browser::trials());
     trials.extend(finite_differences::trials());
@@ -72,5 +76,7 @@ fn main() {
     trials.extend(imported_models::trials());
     trials.extend(bench::trials());
     trials.extend(training_run::trials());
+    trials.extend(first_training::trials());
+    trials.extend(tour::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
