@@ -15,8 +15,9 @@ use crate::executor::Executor;
 use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
-use crate::plan::network::{Recipe, training};
+use crate::plan::network::{LanguageModel, Recipe, Shape, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+use crate::score::{self, LineScorer, Scorer};
 use crate::train::Engine;
 
 pub use cache::{cache_folder, choices, save_choices};
@@ -182,6 +183,32 @@ pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> 
     let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
     Generator::new(plan, executor)
+}
+
+/// A scorer of one text of any length with a model's weights.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn scorer(model: &Model, device: &Device) -> Result<Scorer> {
+    let (plan, executor) = scoring(model, device, score::sizes)?;
+    Scorer::new(plan, executor, model.config.bos_token_id)
+}
+
+/// A scorer of many texts side by side with a model's weights.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn line_scorer(model: &Model, device: &Device) -> Result<LineScorer> {
+    let (plan, executor) = scoring(model, device, score::line_sizes)?;
+    Ok(LineScorer::new(plan, executor))
+}
+
+/// The plan of scoring, and an executor of these sizes that has the model's weights.
+fn scoring(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(LanguageModel, Box<dyn Executor>)> {
+    let plan = score::plan(model.shape);
+    let mut executor = device.executor(&plan.plan, sizes(model.shape), &score::sections(&plan))?;
+    model.weights.load_into(&mut *executor)?;
+    Ok((plan, executor))
 }
 
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise
