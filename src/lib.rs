@@ -58,15 +58,19 @@
 //! `cpu` run the same plan behind one `Executor`, `generate`, `score` and `train` are the jobs. The core uses no clock and
 //! starts no thread; `host` brings both.
 
+#[cfg(feature = "cli")]
 pub mod bench;
 pub mod check;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod cpu;
 mod error;
 pub mod executor;
+#[cfg(not(target_arch = "wasm32"))]
 mod front;
 pub mod generate;
 pub mod gpu;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod host;
 pub mod import;
 pub mod model;
@@ -77,5 +81,6 @@ pub mod text;
 pub mod train;
 
 pub use error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
 pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream};
 pub use generate::FinishReason;

@@ -4,6 +4,7 @@
 //! learning rate, and a [`Trainer`] leads a [`Learner`] through all of it, from one [`Checkpoint`] to the next. Nothing
 //! here knows files, clocks or threads: [`crate::host`] writes folders, and the command line decides when.
 
+#[cfg(feature = "cli")]
 mod chart;
 mod checkpoint;
 mod corpus;
@@ -24,6 +25,7 @@ use crate::error::Result;
 
 pub use crate::ops::cross_entropy::IGNORED;
 pub use crate::plan::network::{Optimizer, Recipe};
+#[cfg(feature = "cli")]
 pub use chart::chart;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
 pub use corpus::{Corpus, Ends, Ids, Width};
