@@ -6,6 +6,8 @@ mod files;
 mod interrupt;
 mod run_folder;
 mod service;
+#[cfg(target_os = "linux")]
+mod wayland;
 
 use std::sync::Arc;
 
@@ -74,6 +76,8 @@ impl Pool for Threads {
 
 /// The adapters of this machine.
 pub fn adapters() -> Vec<Adapter> {
+    #[cfg(target_os = "linux")]
+    wayland::silence();
     pollster::block_on(gpu::adapters())
 }
 
