@@ -22,6 +22,7 @@ mod limits;
 mod model_folders;
 mod onnx;
 mod reference_values;
+mod report;
 mod safetensor_file;
 mod sampling;
 mod self_tests;
@@ -31,14 +32,13 @@ mod structure;
 mod training_ops;
 mod training_run;
 mod trajectories;
-mod translation;
 mod vectors;
+mod wgsl;
 
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(structure::trials());
-    trials.extend(translation::trials());
     trials.extend(cases::trials());
     trials.extend(browser::trials());
     trials.extend(finite_differences::trials());
