@@ -3,7 +3,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use gatefold::gpu::ParamsBy;
-use gatefold::ops::{OpRow, TABLE, Variant};
+use gatefold::ops::{Adapters, OpRow, TABLE, Variant};
 use libtest_mimic::{Completion, Trial};
 use naga::ShaderStage;
 use naga::valid::ModuleInfo;
@@ -25,7 +25,7 @@ fn translate(op: &OpRow, variant: &Variant) -> Outcome {
         let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
             .map_err(|e| e.to_string())?;
         validated &= to_spirv(&module, &info)?;
-        if params_by == ParamsBy::Immediates {
+        if params_by == ParamsBy::Immediates && variant.adapters != Adapters::Software {
             export(&format!("{}.spv", variant.name), &release_spirv(&module, &info)?)?;
         }
         to_msl(op, &module, &info)?;

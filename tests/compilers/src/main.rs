@@ -1,11 +1,14 @@
-//! What a Vulkan driver's compiler makes of kernels: `gatefold-compilers KERNELS [ASSEMBLY]`.
+//! What a Vulkan driver's compiler makes of kernels: `gatefold-compilers compile KERNELS ASSEMBLY`, and
+//! `gatefold-compilers table FOLDER [KEPT]`, which joins what it printed for several targets and compares.
 //!
 //! KERNELS is a folder of SPIR-V files with the entry point `main`, storage buffers in set 0 and 64 bytes of immediates, as
 //! gatefold hands them over. Each is compiled on the first device of the first driver, and a line a kernel goes to standard
-//! output: its name, the microseconds that it took, and the statistics that the driver gives, `NAME=VALUE` behind tabs. With
-//! ASSEMBLY the driver's own listing of the machine code is put there, one a kernel. `ROBUST=1` asks for robust
+//! output: its name, the microseconds that it took, and the statistics that the driver gives, `NAME=VALUE` behind tabs. The
+//! driver's own listing of the machine code is put into ASSEMBLY, one a kernel. `ROBUST=1` asks for robust
 //! buffer access, which wgpu asks for too. Nothing runs, so the device may be made up.
 
+mod loops;
+mod table;
 mod vulkan;
 
 use std::path::{Path, PathBuf};
@@ -14,14 +17,17 @@ use std::process::ExitCode;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let outcome = match &arguments[..] {
-        [kernels] => run(kernels, None),
-        [kernels, assembly] => run(kernels, Some(assembly)),
-        _ => Err("usage: gatefold-compilers KERNELS [ASSEMBLY]".into()),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["compile", kernels, assembly] => run(Path::new(kernels), Path::new(assembly)).map(|()| 0),
+        ["table", folder] => table::run(Path::new(folder), None),
+        ["table", folder, kept] => table::run(Path::new(folder), Some(Path::new(kept))),
+        _ => Err("usage: gatefold-compilers compile KERNELS ASSEMBLY | table FOLDER [KEPT]".into()),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("gatefold-compilers: {error}");
             ExitCode::FAILURE
@@ -29,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(kernels: &Path, assembly: Option<&Path>) -> Result<()> {
+fn run(kernels: &Path, assembly: &Path) -> Result<()> {
     let robust = std::env::var_os("ROBUST").is_some_and(|value| value == "1");
     let device = vulkan::Device::open(robust)?;
     println!("# {}, {} robust buffer access", device.name, if robust { "with" } else { "without" });
@@ -45,9 +51,7 @@ fn run(kernels: &Path, assembly: Option<&Path>) -> Result<()> {
             Ok(kernel) => {
                 let statistics: Vec<String> = kernel.statistics.iter().map(|(n, v)| format!("\t{n}={v}")).collect();
                 println!("{name}\tcompile_us={}{}", kernel.compile_us, statistics.concat());
-                if let Some(folder) = assembly {
-                    std::fs::write(folder.join(&name).with_extension("asm"), kernel.assembly)?;
-                }
+                std::fs::write(assembly.join(&name).with_extension("asm"), kernel.assembly)?;
             }
             Err(error) => println!("{name}\terror={error}"),
         }

@@ -56,8 +56,8 @@ impl Device {
     /// Compiles a kernel.
     pub fn compile(&self, words: &[u32]) -> Result<Kernel> {
         let begun = Instant::now();
-        let flags =
-            vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
+        let flags = vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR
+            | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
         // SAFETY: handles of this device; the SPIR-V was validated when it was written.
         unsafe {
             let module = self.device.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(words), None)?;
@@ -103,7 +103,7 @@ impl Device {
                 one.p_data = text.as_mut_ptr().cast();
             }
             get(device, of, &mut count, all.as_mut_ptr()).result()?;
-            Ok(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
+            Ok(texts.iter().map(|text| String::from_utf8_lossy(text).trim_end_matches('\0').to_string()).collect())
         }
     }
 }
@@ -116,7 +116,8 @@ unsafe fn create_device(instance: &ash::Instance, physical: vk::PhysicalDevice, 
     // SAFETY: as above; the structures outlive the call.
     unsafe {
         let there = instance.enumerate_device_extension_properties(physical)?;
-        let has = |name: &CStr| there.iter().any(|extension| text(&extension.extension_name).as_bytes() == name.to_bytes());
+        let has =
+            |name: &CStr| there.iter().any(|extension| text(&extension.extension_name).as_bytes() == name.to_bytes());
         let mut extensions = vec![ash::khr::pipeline_executable_properties::NAME.as_ptr()];
         let mut executable =
             vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
