@@ -49,6 +49,10 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "NAME")]
     activation: Option<String>,
 
+    /// The order in which data goes through several recurrent modules, where no numbers in their names say it
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    layers: Vec<String>,
+
     /// Write 16-bit floats
     #[arg(long)]
     f16: bool,
@@ -66,7 +70,12 @@ pub(super) struct ConvertArgs {
 }
 
 pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
-    let options = Options { map: args.map()?, forget_bias: args.forget_bias, activation: args.activation()? };
+    let options = Options {
+        map: args.map()?,
+        forget_bias: args.forget_bias,
+        activation: args.activation()?,
+        layers: args.layers.clone(),
+    };
     let source = args.source_file()?;
     if args.folder.is_file() {
         return Err(Error::Usage(format!("{}: there is a file; expected a folder to write", args.folder.display())));

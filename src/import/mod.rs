@@ -6,7 +6,10 @@
 
 mod archive;
 pub mod cell;
+mod fold;
 pub mod keras;
+mod keras_graph;
+mod modules;
 mod names;
 mod npz;
 pub mod onnx;
@@ -48,11 +51,13 @@ pub struct Options {
     pub forget_bias: f32,
     /// The function of plain RNN cells under PyTorch's names, which do not say it.
     pub activation: Option<Activation>,
+    /// The recurrent modules in the order of data, where their names do not say it.
+    pub layers: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { map: Vec::new(), forget_bias: 1.0, activation: None }
+        Options { map: Vec::new(), forget_bias: 1.0, activation: None, layers: Vec::new() }
     }
 }
 
@@ -145,7 +150,8 @@ fn safetensors(name: &str, bytes: &Bytes) -> std::result::Result<Tensors, String
                 "U64" => Element::Other(8),
                 "U32" => Element::Other(4),
                 "I16" | "U16" => Element::Other(2),
-                "I8" | "U8" | "BOOL" => Element::Other(1),
+                "I8" => Element::I8,
+                "U8" | "BOOL" => Element::U8,
                 _ => return Err(format!("tensor `{}` is {}; expected floats", short(&stored.name), stored.dtype)),
             },
         };

@@ -48,7 +48,8 @@ fn array(bytes: &Bytes, range: std::ops::Range<usize>) -> Result<Tensor, String>
         "u8" => Element::Other(8),
         "u4" => Element::Other(4),
         "i2" | "u2" => Element::Other(2),
-        "i1" | "u1" | "b1" => Element::Other(1),
+        "i1" => Element::I8,
+        "u1" | "b1" => Element::U8,
         _ => return Err(format!("numbers of type `{}`; expected floats", short(descr))),
     };
     let shape = field("shape")?;

@@ -151,3 +151,20 @@ impl Parts {
         Ok(Imported { config, weights, names, notes: self.notes })
     }
 }
+
+/// Tokens at most of a network over one-hot vectors: the identity has their square.
+const MAX_ONE_HOT: usize = 2048;
+
+/// The embedding of a network over one-hot vectors.
+///
+/// # Errors
+/// More tokens than such networks have.
+pub fn identity(tokens: usize, notes: &mut Vec<String>) -> std::result::Result<Matrix, String> {
+    if tokens > MAX_ONE_HOT {
+        return Err(format!("one-hot vectors of {tokens} tokens; expected at most {MAX_ONE_HOT}"));
+    }
+    notes.push("no embedding in the file: its layers take one-hot vectors, so the embedding is the identity".into());
+    let mut values = vec![0.0; tokens * tokens];
+    values.iter_mut().step_by(tokens + 1).for_each(|x| *x = 1.0);
+    Ok(Matrix { values, rows: tokens, columns: tokens, from: "(none: one-hot)".into() })
+}

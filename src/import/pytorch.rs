@@ -62,6 +62,7 @@ impl Reader<'_> {
                 let tensor = self.tensor(*storage, *offset, shape, strides);
                 let tensor = tensor.map_err(|e| format!("tensor `{}`: {e}", short(name)))?;
                 *room = room.checked_sub(tensor.byte_len()).ok_or("its tensors share their numbers too often")?;
+                let tensor = tensor.at(into.tensors.len());
                 if into.tensors.insert(name.to_string(), tensor).is_some() {
                     return Err(format!("tensor `{}` stands there twice", short(name)));
                 }
@@ -95,7 +96,8 @@ impl Reader<'_> {
             "LongStorage" => Element::I64,
             "IntStorage" => Element::I32,
             "ShortStorage" => Element::Other(2),
-            _ => Element::Other(1),
+            "CharStorage" => Element::I8,
+            _ => Element::U8,
         };
         let entry = self.by_name.get(format!("{}data/{name}", self.prefix).as_str());
         let entry = entry.ok_or_else(|| format!("its numbers, `data/{}`, are missing in the archive", short(name)))?;

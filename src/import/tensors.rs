@@ -25,6 +25,10 @@ pub enum Element {
     I64,
     /// Signed whole numbers of 32 bits.
     I32,
+    /// Signed whole numbers of 8 bits.
+    I8,
+    /// Whole numbers of 8 bits, and truth values.
+    U8,
     /// Any other whole number, of this many bytes.
     Other(usize),
 }
@@ -36,6 +40,7 @@ impl Element {
             Element::F32 | Element::I32 => 4,
             Element::F16 | Element::Bf16 => 2,
             Element::F64 | Element::I64 => 8,
+            Element::I8 | Element::U8 => 1,
             Element::Other(bytes) => bytes,
         }
     }
@@ -59,6 +64,8 @@ pub struct Tensor {
     /// From one number to the next along each axis, in numbers.
     strides: Vec<usize>,
     big_endian: bool,
+    /// The how-manieth of its file it is, where the file keeps the order in which a script named them.
+    pub place: Option<usize>,
 }
 
 /// Number of elements of a shape, where it is one that a tensor can have.
@@ -113,7 +120,24 @@ impl Tensor {
         if count.checked_mul(element.bytes()).is_none_or(|n| n > range.len()) {
             return Err(format!("shape {} repeats numbers of its {} bytes", shown(), range.len()));
         }
-        Ok(Tensor { shape, element, bytes, range, strides, big_endian: false })
+        Ok(Tensor { shape, element, bytes, range, strides, big_endian: false, place: None })
+    }
+
+    /// A tensor of these numbers.
+    pub fn of_values(shape: Vec<usize>, values: Vec<f32>) -> Tensor {
+        let bytes = Bytes::new(values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        let range = 0..bytes.len();
+        Tensor::new(shape, Element::F32, bytes, range).expect("as many numbers as the shape has")
+    }
+
+    /// The same at a place in its file.
+    pub fn at(self, place: usize) -> Tensor {
+        Tensor { place: Some(place), ..self }
+    }
+
+    /// A number that equal tensors of one type and layout have in common.
+    pub fn checksum(&self) -> u32 {
+        crc32fast::hash(&self.bytes[self.range.start..self.range.start + self.byte_len()])
     }
 
     /// The same with its bytes the other way round.
@@ -149,11 +173,13 @@ impl Tensor {
                 Element::F64 => number!(f64, std::array::from_fn::<u8, 8, _>(b)) as f32,
                 Element::I64 => number!(i64, std::array::from_fn::<u8, 8, _>(b)) as f32,
                 Element::I32 => number!(i32, [b(0), b(1), b(2), b(3)]) as f32,
+                Element::I8 => f32::from(b(0) as i8),
+                Element::U8 => f32::from(b(0)),
                 Element::Other(_) => f32::NAN,
             }
         };
         if let Element::Other(_) = self.element {
-            return Err("its numbers are neither floats nor whole numbers of 32 or 64 bits".into());
+            return Err("its numbers are neither floats nor whole numbers of 8, 32 or 64 bits".into());
         }
         let mut values = Vec::with_capacity(self.elements());
         let mut index = vec![0; self.shape.len()];
