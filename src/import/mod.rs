@@ -13,7 +13,11 @@ mod modules;
 mod names;
 mod npz;
 pub mod onnx;
+mod onnx_axes;
+mod onnx_cell;
+mod onnx_fold;
 mod onnx_graph;
+mod onnx_states;
 mod parts;
 mod pickle;
 mod protobuf;
@@ -32,6 +36,14 @@ use crate::error::{Error, Result};
 use crate::model::{Bytes, Dtype, metadata_entry, read_header, short};
 use crate::ops::activation::Activation;
 
+/// Opens a file beside the one that is read.
+pub type Beside<'a> = &'a dyn Fn(&str) -> Result<Bytes>;
+
+/// Whether a name that a file gives is that of a file beside it.
+fn is_beside(file: &str) -> bool {
+    !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\', ':', '\0'])
+}
+
 /// A file to be imported, and the ones beside it.
 pub struct Source<'a> {
     /// Its name in messages; the extension counts for nothing.
@@ -39,7 +51,7 @@ pub struct Source<'a> {
     /// What it holds.
     pub bytes: Bytes,
     /// Opens a file beside it.
-    pub open: &'a dyn Fn(&str) -> Result<Bytes>,
+    pub open: Beside<'a>,
 }
 
 /// What people say about their file.
@@ -87,7 +99,7 @@ fn parts(source: &Source, options: &Options) -> std::result::Result<Parts, Strin
             if !options.map.is_empty() {
                 return Err("--map is for files of named tensors; an ONNX graph says what its tensors are".into());
             }
-            return onnx_graph::parts(&onnx::read(bytes)?, bytes.len());
+            return onnx_graph::parts(&onnx::read(bytes, &remembered(source.open))?);
         }
         Format::Safetensors => safetensors(&source.name, bytes)?,
         Format::Torch => pytorch::read(bytes)?,
@@ -102,6 +114,19 @@ fn parts(source: &Source, options: &Options) -> std::result::Result<Parts, Strin
         tensorflow::parts(tensors, options)
     } else {
         names::parts(tensors, options)
+    }
+}
+
+/// Opens each file once.
+fn remembered<'a>(open: Beside<'a>) -> impl Fn(&str) -> Result<Bytes> + 'a {
+    let files = std::cell::RefCell::new(std::collections::BTreeMap::<String, Bytes>::new());
+    move |name: &str| {
+        if let Some(bytes) = files.borrow().get(name) {
+            return Ok(bytes.clone());
+        }
+        let bytes = open(name)?;
+        files.borrow_mut().insert(name.to_string(), bytes.clone());
+        Ok(bytes)
     }
 }
 

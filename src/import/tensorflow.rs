@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-use super::Options;
 use super::cell::{CellWeights, Recurrent, reordered, transposed};
 use super::parts::{Matrix, Parts};
 use super::tensors::{Element, Tensor, Tensors, elements};
+use super::{Options, is_beside};
 use crate::error::Result as LibraryResult;
 use crate::model::{Bytes, short};
 use crate::plan::network::{Form, Kind};
@@ -34,8 +34,7 @@ pub fn read_manifest(manifest: &Bytes, open: &dyn Fn(&str) -> LibraryResult<Byte
     for (name, entry) in entries {
         let within = |what: String| format!("tensor `{}`: {what}", short(name));
         let file = entry["filename"].as_str().ok_or_else(|| within("no `filename`".into()))?;
-        let plain = !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\', ':', '\0']);
-        if !plain {
+        if !is_beside(file) {
             return Err(within(format!("the file `{}` is not beside the manifest", short(file))));
         }
         if !files.insert(file) {
