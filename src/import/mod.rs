@@ -20,9 +20,12 @@ mod onnx_graph;
 mod onnx_states;
 mod parts;
 mod pickle;
+mod pickle_values;
 mod protobuf;
 mod pytorch;
+mod sizes;
 mod tensorflow;
+mod tensorflow_js;
 mod tensors;
 mod verify;
 mod vocabulary;
@@ -74,6 +77,7 @@ impl Default for Options {
 }
 
 /// The formats that are known by how they begin.
+#[derive(PartialEq, Eq)]
 enum Format {
     Safetensors,
     Torch,
@@ -89,24 +93,46 @@ enum Format {
 /// what was found and what was expected.
 pub fn import(source: &Source, options: &Options) -> Result<Imported> {
     let name = &source.name;
-    parts(source, options).map_err(|what| Error::Model(format!("{name}: {what}")))?.into_model(name)
+    let wrong = |what| Error::Model(format!("{name}: {what}"));
+    if format(&source.bytes).map_err(wrong)? == Format::Onnx {
+        if !options.map.is_empty() {
+            return Err(wrong("--map is for files of named tensors; an ONNX graph says what its tensors are".into()));
+        }
+        let graph = onnx::read(&source.bytes, &remembered(source.open)).map_err(wrong)?;
+        return onnx_graph::parts(&graph).map_err(wrong)?.into_model(name);
+    }
+    let mut tensors = tensors(source)?;
+    rename(&mut tensors, &options.map).map_err(wrong)?;
+    let vocabulary = tensors.vocabulary.take();
+    let mut imported = parts(tensors, options).map_err(wrong)?.into_model(name)?;
+    if let Some((called, tokens)) = vocabulary {
+        match vocabulary::in_order(tokens, imported.config.vocab_size) {
+            Some(tokens) => imported.vocabulary = Some((called, tokens)),
+            None => imported.notes.push(format!("the file's own `{called}` is not one token for each row: not taken")),
+        }
+    }
+    Ok(imported)
 }
 
-fn parts(source: &Source, options: &Options) -> std::result::Result<Parts, String> {
+/// The tensors of a file that has them by name.
+///
+/// # Errors
+/// A file that cannot be read, or an ONNX graph.
+pub fn tensors(source: &Source) -> Result<Tensors> {
     let bytes = &source.bytes;
-    let mut tensors = match format(bytes)? {
-        Format::Onnx => {
-            if !options.map.is_empty() {
-                return Err("--map is for files of named tensors; an ONNX graph says what its tensors are".into());
-            }
-            return onnx_graph::parts(&onnx::read(bytes, &remembered(source.open))?);
-        }
-        Format::Safetensors => safetensors(&source.name, bytes)?,
-        Format::Torch => pytorch::read(bytes)?,
-        Format::Npz => npz::read(bytes)?,
-        Format::Manifest => tensorflow::read_manifest(bytes, source.open)?,
+    let read = match format(bytes) {
+        Ok(Format::Onnx) => onnx::read(bytes, &remembered(source.open))
+            .map(|graph| Tensors { tensors: graph.initializers, ..Tensors::default() }),
+        Ok(Format::Safetensors) => safetensors(&source.name, bytes),
+        Ok(Format::Torch) => pytorch::read(bytes),
+        Ok(Format::Npz) => npz::read(bytes),
+        Ok(Format::Manifest) => tensorflow::read_json(bytes, source.open),
+        Err(e) => Err(e),
     };
-    rename(&mut tensors, &options.map)?;
+    read.map_err(|what| Error::Model(format!("{}: {what}", source.name)))
+}
+
+fn parts(tensors: Tensors, options: &Options) -> std::result::Result<Parts, String> {
     let any = |what: &str| tensors.tensors.keys().any(|name| name.ends_with(what));
     if tensors.keras.is_some() || any("/recurrent_kernel") {
         keras::parts(tensors)
@@ -142,12 +168,12 @@ fn format(bytes: &[u8]) -> std::result::Result<Format, String> {
         _ if is_zip => {
             Err("a zip archive of neither PyTorch nor NumPy; a .keras file goes through keras_export.py".into())
         }
+        // A header of less than 2^40 bytes: no text and no protocol buffer has such zeros.
+        [_, _, _, _, _, 0, 0, 0, b'{', ..] => Ok(Format::Safetensors),
         [0x80, version, ..] if (2..=5).contains(version) => Ok(Format::Torch),
         [0x89, b'H', b'D', b'F', ..] => {
             Err("an HDF5 file, as Keras saves; make a .safetensors of it with keras_export.py".into())
         }
-        // A header of less than 2^40 bytes: no text and no protocol buffer has such zeros.
-        [_, _, _, _, _, 0, 0, 0, b'{', ..] => Ok(Format::Safetensors),
         _ if begins == Some(&b'{') => Ok(Format::Manifest),
         // A model begins with its version of the format, field 1, or with its producer's name.
         [0x08 | 0x12 | 0x3a | 0x42, ..] => Ok(Format::Onnx),

@@ -16,7 +16,8 @@ const OUTPUT_WORDS: [&str; 9] = ["decoder", "linear", "fc", "output", "out", "he
 
 /// The parts of a model from a state dict.
 pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
-    let mut notes = Vec::new();
+    let mut notes = std::mem::take(&mut file.notes);
+    let options = &Options { activation: options.activation.or(file.activation), ..options.clone() };
     fold(&mut file, &mut notes)?;
     leave_out_counters(&mut file, &mut notes);
     let layers = recurrent_layers(&mut file, options, &mut notes)?;

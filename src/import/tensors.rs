@@ -6,6 +6,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use crate::model::{Bytes, short};
+use crate::ops::activation::Activation;
 
 /// Numbers of one tensor at most.
 const MAX_ELEMENTS: usize = u32::MAX as usize;
@@ -204,6 +205,12 @@ pub struct Tensors {
     pub tensors: BTreeMap<String, Tensor>,
     /// A description of Keras layers, which `assets/keras_export.py` writes.
     pub keras: Option<String>,
+    /// What was passed over or assumed.
+    pub notes: Vec<String>,
+    /// The function of plain RNN cells, where the file says it.
+    pub activation: Option<Activation>,
+    /// Tokens that the file keeps beside the weights, with their ids, and what it calls them.
+    pub vocabulary: Option<(String, Vec<(String, u64)>)>,
 }
 
 impl Tensors {

@@ -13,11 +13,46 @@ const MAX_BYTES: usize = 1 << 20;
 /// Ids at most, as in config.json.
 const MAX_TOKENS: u64 = 1 << 20;
 
-/// Names that mark something, by what they mark.
-const BOS: [&str; 6] = ["<bos>", "[bos]", "<s>", "[start]", "<start>", "[cls]"];
-const EOS: [&str; 6] = ["<eos>", "[eos]", "</s>", "[end]", "<end>", "<|endoftext|>"];
-const PAD: [&str; 4] = ["<pad>", "[pad]", "<blank>", "_pad_"];
-const UNK: [&str; 4] = ["<unk>", "[unk]", "<oov>", "[oov]"];
+/// Names under which people keep tokens, the ones that say most first.
+pub const NAMES: [&str; 28] = [
+    "char2idx",
+    "char_to_idx",
+    "char2int",
+    "char_to_int",
+    "char_to_ix",
+    "char2ix",
+    "char2id",
+    "stoi",
+    "token2idx",
+    "token_to_idx",
+    "token2id",
+    "word2idx",
+    "word_to_idx",
+    "word2id",
+    "word_index",
+    "_tokens",
+    "vocab",
+    "vocabulary",
+    "chars",
+    "characters",
+    "tokens",
+    "itos",
+    "idx2char",
+    "int2char",
+    "ix_to_char",
+    "idx_to_token",
+    "id2token",
+    "idx2word",
+];
+
+/// Names that mark something, by what they mark; in lower case.
+const BOS: [&str; 11] =
+    ["<bos>", "[bos]", "<s>", "[start]", "<start>", "[cls]", "<sos>", "[sos]", "<go>", "_go", "<|startoftext|>"];
+const EOS: [&str; 7] = ["<eos>", "[eos]", "</s>", "[end]", "<end>", "<|endoftext|>", "_eos"];
+const PAD: [&str; 5] = ["<pad>", "[pad]", "<blank>", "_pad_", "_pad"];
+const UNK: [&str; 5] = ["<unk>", "[unk]", "<oov>", "[oov]", "_unk"];
+/// Pairs of plain letters that mark beginning and end where both are there: as they are, or at an end of the list.
+const PLAIN: [([&str; 2], bool); 3] = [(["GO", "EOS"], false), (["SOS", "EOS"], false), (["^", "$"], true)];
 
 /// A tokenizer, and the tokens in it that mark something.
 #[derive(Clone, Debug)]
@@ -43,9 +78,7 @@ impl Vocabulary {
     pub fn read(file: &str, bytes: &[u8]) -> Result<Vocabulary> {
         let begins = bytes.iter().find(|b| !b.is_ascii_whitespace());
         if begins != Some(&b'{') {
-            let tokens = Tokenizer::from_vocabulary(bytes, file)?;
-            let texts = (0..tokens.len() as u32).map(|id| tokens.token_text(id).unwrap_or_default()).collect();
-            return Vocabulary::of_tokens(texts, file);
+            return Vocabulary::of_tokens(Tokenizer::from_vocabulary(bytes, file)?.texts(), file);
         }
         let is_tokenizer = bytes.windows(8).any(|w| w == b"\"model\":") || bytes.windows(7).any(|w| w == b"\"model\"");
         if is_tokenizer && let Ok(tokenizer) = Tokenizer::from_json(bytes, file) {
@@ -55,7 +88,7 @@ impl Vocabulary {
             return Err(Error::Text(format!("{file}: {} bytes; expected at most {MAX_BYTES}", bytes.len())));
         }
         let value: Value = serde_json::from_slice(bytes).map_err(|e| Error::Text(format!("{file}: {e}")))?;
-        let inner = ["chars", "tokens", "vocab"].iter().find_map(|key| value.get(key).filter(|v| !v.is_number()));
+        let inner = NAMES.iter().find_map(|key| value.get(key).filter(|v| v.is_array() || v.is_object()));
         let tokens = tokens_of(inner.unwrap_or(&value)).map_err(|e| Error::Text(format!("{file}: {e}")))?;
         Vocabulary::of_tokens(tokens, file)
     }
@@ -68,12 +101,26 @@ impl Vocabulary {
         Vocabulary::of_tokens((0..count).map(|i| format!("<{i}>")).collect(), "vocabulary")
     }
 
-    fn of_tokens(tokens: Vec<String>, file: &str) -> Result<Vocabulary> {
+    /// Tokens in the order of their ids. An empty one, as Keras has for padding, gets a name.
+    ///
+    /// # Errors
+    /// Tokens that are there twice, or none.
+    pub fn of_tokens(mut tokens: Vec<String>, file: &str) -> Result<Vocabulary> {
+        name_empty(&mut tokens);
         let find = |names: &[&str]| {
             let at = tokens.iter().position(|token| names.contains(&token.to_lowercase().as_str()));
             at.map(|at| at as u32)
         };
-        let [bos, eos, pad, unk] = [&BOS[..], &EOS, &PAD, &UNK].map(find);
+        let [mut bos, mut eos, pad, unk] = [&BOS[..], &EOS, &PAD, &UNK].map(find);
+        for (pair, at_end) in PLAIN {
+            let [first, last] = pair.map(|name| tokens.iter().position(|token| token == name));
+            if let (Some(first), Some(last), None) = (first, last, bos) {
+                let outer = |at: usize| at < 2 || at + 2 >= tokens.len();
+                if !at_end || outer(first) && outer(last) && first.abs_diff(last) == 1 {
+                    (bos, eos) = (Some(first as u32), eos.or(Some(last as u32)));
+                }
+            }
+        }
         let mut special = serde_json::Map::new();
         for id in [bos, eos, pad, unk].into_iter().flatten() {
             special.insert(tokens[id as usize].clone(), id.into());
@@ -107,10 +154,42 @@ fn tokens_of(value: &Value) -> std::result::Result<Vec<String>, String> {
             return Err(format!("id {id} stands there twice: `{}` and `{}`", short(&other), short(token)));
         }
     }
-    match by_id.keys().zip(0..).find(|(id, i)| *id != i) {
-        Some((_, missing)) => Err(format!("id {missing} has no token, but larger ids have")),
-        None => Ok(by_id.into_values().collect()),
+    let largest = by_id.last_key_value().map_or(0, |(id, _)| *id as usize);
+    if largest >= 2 * by_id.len() + 16 {
+        return Err(format!("{} tokens, but ids up to {largest}: most ids have none", by_id.len()));
     }
+    Ok((0..=largest as u64).map(|id| by_id.remove(&id).unwrap_or_default()).collect())
+}
+
+/// Names for tokens without a text: of id 0 `<pad>`, as Keras counts from 1 and pads with 0.
+fn name_empty(tokens: &mut [String]) {
+    let has_pad = tokens.iter().any(|token| PAD.contains(&token.to_lowercase().as_str()));
+    for (i, token) in tokens.iter_mut().enumerate().filter(|(_, token)| token.is_empty()) {
+        *token = if i == 0 && !has_pad { "<pad>".into() } else { format!("<{i}>") };
+    }
+}
+
+/// Tokens by id in the order of ids, where they are those of a model of `count` rows.
+pub fn in_order(tokens: Vec<(String, u64)>, count: usize) -> Option<Vec<String>> {
+    let mut texts = vec![String::new(); count];
+    let (mut named, mut seen) = (0, std::collections::BTreeSet::new());
+    for (token, id) in tokens {
+        let place = usize::try_from(id).ok().and_then(|id| texts.get_mut(id))?;
+        if token.is_empty() || !place.is_empty() || !seen.insert(token.clone()) {
+            return None;
+        }
+        *place = token;
+        named += 1;
+    }
+    (2 * named >= count).then_some(texts)
+}
+
+/// Whether tokens look like words, which a list joins without blanks.
+pub fn looks_like_words(tokens: &[String]) -> bool {
+    let word = |token: &&String| token.chars().count() > 1 && token.chars().all(|c| c.is_alphabetic() || c == '\'');
+    let words = tokens.iter().filter(word).count();
+    let blank = tokens.iter().any(|token| token.contains([' ', '\u{2581}', '\u{120}']) || token.starts_with("##"));
+    tokens.len() > 16 && 2 * words > tokens.len() && !blank
 }
 
 #[cfg(test)]
@@ -132,11 +211,10 @@ mod tests {
         let v = Vocabulary::read("v", br#"{"chars": ["a", "b"]}"#).unwrap();
         assert_eq!(v.tokenizer.kind(), "characters");
         for (json, message) in [
-            (r#"{"a": 0, "b": 2}"#, "id 1 has no token"),
             (r#"{"a": 0, "b": 0}"#, "id 0 stands there twice"),
             (r#"{"a": -1}"#, "`a` has no whole number"),
             (r#"{"a": []}"#, "neither a token's id"),
-            (r#"{"a": 0, "": 1}"#, "entry 1 is empty"),
+            (r#"{"a": 0, "b": 1000}"#, "most ids have none"),
         ] {
             let error = Vocabulary::read("v", json.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(message) && error.contains('v'), "{error}");
