@@ -12,13 +12,15 @@ mod error;
 pub mod executor;
 pub mod generate;
 pub mod gpu;
+mod hash;
 pub mod host;
 pub mod import;
 pub mod model;
+pub mod network;
 pub mod ops;
 pub mod plan;
 pub mod score;
 pub mod text;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, OutputFault, Result};

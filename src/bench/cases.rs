@@ -6,16 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::{Workload, end_to_end};
-use crate::cpu::complete_words;
 use crate::generate;
-use crate::ops::case::{Case, Fill};
+use crate::network::{Optimizer, Recipe, training};
 use crate::ops::embed_gradient::order;
 use crate::ops::rows::Row;
-use crate::ops::{Access, Cost, OpRow, schedule};
-use crate::plan::network::{Optimizer, Recipe, training};
+use crate::ops::schedule;
 use crate::plan::{
-    Affine, Builder, Dim, Element, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup,
-    Tensor, TensorId,
+    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, Plan, Role, SectionId,
+    Sizes, SplitGroup, Tensor, TensorId, Words,
 };
 
 /// One op at one set of sizes.
@@ -25,7 +23,7 @@ pub struct KernelCase {
     /// Its sizes in words: `rows=32 inputs=256 groups=1 outputs=10000`.
     pub shape: String,
     /// The parameter words.
-    pub words: [u32; PARAM_WORDS],
+    pub words: Words,
     /// The op alone, with random inputs.
     pub case: Case,
     /// The same for fewer rows or time steps where the reference would take long; else equal.
@@ -48,7 +46,7 @@ struct Origin {
 /// Flops and bytes beyond which a reference takes seconds.
 const LARGE: f64 = 2e8;
 /// Rows and time steps of a small case.
-const SMALL: Sizes = Sizes { rows: 3, time: 2 };
+const SMALL: Sizes = Sizes::of(3, 2);
 
 impl KernelCase {
     /// Whether the other case is the same op at the same sizes.
@@ -73,7 +71,7 @@ pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
     let sgd = Recipe { optimizer: Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0 }, ..adam };
     let (adam, sgd) = (training(adam), training(sgd));
     let all = |plan: &Plan| (0..plan.sections.len()).map(SectionId).collect::<Vec<_>>();
-    let sizes = Sizes { rows: workload.batch, time };
+    let sizes = Sizes::of(workload.batch, time);
     let mut cases: Vec<KernelCase> = Vec::new();
     for (plan, sections) in [(&lm.plan, all(&lm.plan)), (&adam.plan, all(&adam.plan)), (&sgd.plan, vec![sgd.optimise])]
     {
@@ -87,15 +85,15 @@ pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
 pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) -> Vec<KernelCase> {
     let mut cases: Vec<KernelCase> = Vec::new();
     for node in sections.iter().flat_map(|section| plan.ops(*section)) {
-        let words = complete_words(plan, node, sizes, node.words(sizes, Index::default()));
-        let shape = shape_of(node.op, &words);
+        let words = plan.words(node, sizes, Index::default());
+        let shape = shape_of(&words);
         if cases.iter().any(|c| c.op.name == node.op.name && c.shape == shape) {
             continue;
         }
         let origin = Origin { plan: plan.clone(), node: node.clone(), sizes, vocab };
         let cost = (node.op.cost)(&words);
         let case = origin.alone(sizes, 1);
-        let least = Sizes { rows: sizes.rows.min(SMALL.rows), time: sizes.time.min(SMALL.time) };
+        let least = Sizes::of(sizes.rows.min(SMALL.rows), sizes.time.min(SMALL.time));
         let small = if cost.flops + cost.bytes > LARGE { origin.alone(least, 1) } else { case.clone() };
         let weight_bytes = origin.weight_bytes();
         cases.push(KernelCase { op: node.op, shape, words, case, small, cost, weight_bytes, origin });
@@ -104,8 +102,8 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
 }
 
 /// The sizes of an op in words.
-pub fn shape_of(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
-    op.sizes(words).iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
+pub fn shape_of(words: &Words) -> String {
+    words.workload().iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
 }
 
 impl Origin {
@@ -136,13 +134,13 @@ impl Origin {
             turns
         };
         let params: Vec<Affine> =
-            words.iter().take(self.node.params.len()).map(|w| Affine::constant(*w as usize)).collect();
+            words.raw().iter().take(self.node.params.len()).map(|w| Affine::constant(*w as usize)).collect();
         let write = |b: &mut Builder, turns: Vec<Vec<TensorId>>| {
             for turn in turns {
                 b.push(self.node.op, &turn, &params);
             }
         };
-        Case::new(shape_of(self.node.op, &complete_words(&self.plan, &self.node, sizes, words)), declare, write)
+        Case::new(shape_of(&self.plan.words(&self.node, sizes, Index::default())), declare, write)
     }
 
     /// Inputs that the op may meet in the network.
@@ -228,7 +226,7 @@ impl Declared<'_> {
 fn row(m: u32) -> Row {
     use crate::ops::filters;
     Row {
-        active: 1,
+        running: 1,
         position: 1,
         sequence: [m, 0],
         inverse_temperature: 1.0,
@@ -242,9 +240,9 @@ fn row(m: u32) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{reference, run_fast};
+    use crate::check::run_fast;
     use crate::cpu::Serial;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
 
     fn workload(cell: Cell) -> Workload {
         let shape = Shape { cell, vocab: 70, embedding: 12, hidden: 20, layers: 2 };
@@ -256,7 +254,7 @@ mod tests {
         for cell in [Cell::Lstm, Cell::Gru] {
             let cases = of_workload(&workload(cell), 2);
             for case in &cases {
-                let outcome = run_fast(&case.case, &reference(&case.case), std::sync::Arc::new(Serial)).unwrap();
+                let outcome = run_fast(&case.case, &case.case.reference(), std::sync::Arc::new(Serial)).unwrap();
                 assert!(outcome.passes(&case.case), "{} {}: {outcome:?}", case.op.name, case.shape);
             }
             let of_training = [

@@ -10,10 +10,9 @@ use crate::executor::{Executor, Run, Values};
 use crate::generate::{self, Generator, Options, Request};
 use crate::host::Device;
 use crate::model::initial_weights;
-use crate::ops::noise::philox;
+use crate::network::{Optimizer, Recipe, training};
 use crate::ops::rows::Row;
-use crate::plan::network::{Optimizer, Recipe, training};
-use crate::plan::{Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Plan, SectionId, Sizes, TensorId, philox};
 use crate::score;
 use crate::train::{Engine, Window};
 
@@ -131,13 +130,13 @@ struct Prepared {
 impl Prepared {
     fn generate(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = generate::plan(workload.shape, workload.batch);
-        let (sizes, sections) = (Sizes { rows: workload.batch, time: 1 }, generate::sections(&lm));
+        let (sizes, sections) = (Sizes::of(workload.batch, 1), generate::sections(&lm));
         let capacity = generate::sizes(workload.batch);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
         let (timed, times) = (vec![lm.step], workload.steps);
         let row =
-            |m| Row { active: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
+            |m| Row { running: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
         let running = Some((lm.table, (0..workload.batch as u32).flat_map(|m| row(m).to_words()).collect()));
         let mut generator = Generator::new(lm, Box::new(executor.clone()))?;
         let requests = requests(workload);
@@ -160,7 +159,7 @@ impl Prepared {
 
     fn score(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = score::plan(workload.shape);
-        let sizes = Sizes { rows: workload.batch, time: workload.steps };
+        let sizes = Sizes::of(workload.batch, workload.steps);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, sizes, &score::sections(&lm), settings)?;
         workload.weights().load_into(&mut executor)?;
         let count = sizes.rows * sizes.time;
@@ -234,7 +233,7 @@ fn metered(
 
 fn requests(workload: &Workload) -> Vec<Request> {
     let request = |(i, id): (usize, u32)| Request {
-        prompt: vec![id],
+        prompt: [id].into(),
         sequence: i as u64,
         seed: 1,
         options: Options { temperature: 1.0, ..Options::default() },
@@ -256,14 +255,14 @@ fn right(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
     use std::sync::Arc;
 
     #[test]
     fn jobs_count_their_tokens_and_profiles_add_up() {
         let shape = Shape { cell: Cell::Gru, vocab: 31, embedding: 8, hidden: 24, layers: 2 };
         let workload = Workload { name: "w".into(), shape, batch: 3, steps: 7 };
-        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(1))));
+        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(1)).unwrap()));
         let settings = Settings { budget: Budget::seconds(0.01), profile: true, forced: Vec::new() };
         for job in Job::ALL {
             let line = measure(&device, job, &workload, &settings).unwrap();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::model::{Weights, initial_weights};
-use crate::plan::network::{Cell, Shape};
+use crate::network::{Cell, Shape};
 
 /// A model's sizes, and how many sequences of how many steps it works on.
 #[derive(Clone, Debug, PartialEq)]

@@ -101,7 +101,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
         return Err(Error::Usage(format!("{} is there already; --force writes over it", there.display())));
     }
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
-    host::save_model(&args.folder, &model, precision)?;
+    host::replace_model(&args.folder, &model, precision)?;
     // What was written must open, with the numbers that were converted.
     let written = host::open_model(&args.folder)?;
     for (tensor, _) in crate::model::weight_shapes(&model.shape) {
@@ -203,9 +203,8 @@ fn table(imported: &Imported, vocabulary: &Vocabulary, from: &str) -> String {
 fn verify(args: &ConvertArgs, model: &Model, reference: &Path) -> Result<()> {
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     let name = reference.display().to_string();
-    let open = |plan: &crate::plan::network::LanguageModel, sizes, sections: &[_]| {
-        device.executor(&plan.plan, sizes, sections)
-    };
+    let open =
+        |plan: &crate::network::LanguageModel, sizes, sections: &[_]| device.executor(&plan.plan, sizes, sections);
     let agreements = import::verify(model, &name, &host::map(reference)?, &open)?;
     for agreement in &agreements {
         let import::Agreement { name, sizes, largest, other_best } = agreement;

@@ -13,8 +13,8 @@ use super::keras_graph::{Step, class, name, ways};
 use super::parts::{Matrix, Parts, Vector, identity};
 use super::tensors::Tensors;
 use crate::model::short;
+use crate::network::{Form, Kind};
 use crate::ops::activation::Activation;
-use crate::plan::network::{Form, Kind};
 
 /// Bytes of the description of layers at most.
 const MAX_DESCRIPTION: usize = 1 << 20;

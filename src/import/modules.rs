@@ -6,8 +6,8 @@ use super::Options;
 use super::cell::{CellWeights, Recurrent};
 use super::tensors::Tensors;
 use crate::model::short;
+use crate::network::{Form, Kind};
 use crate::ops::activation::Activation;
-use crate::plan::network::{Form, Kind};
 
 /// Words that count.
 const COUNTING: [[&str; 2]; 10] = [

@@ -4,8 +4,8 @@ use super::cell::{CellWeights, Recurrent, reordered};
 use super::onnx::{Attribute, Node};
 use super::tensors::Tensor;
 use crate::model::short;
+use crate::network::{Form, Kind};
 use crate::ops::activation::Activation;
-use crate::plan::network::{Form, Kind};
 
 /// A recurrent node's layer. `weight` gives the tensor of an input: 1 is W, 2 is R, 3 is B, 7 is P. A layer of the
 /// direction `reverse` comes back as one direction; whoever runs it turns time round.

@@ -6,7 +6,7 @@ use super::cell::Recurrent;
 use super::sizes::equal_sizes;
 use crate::error::{Error, Result};
 use crate::model::{Config, Weights, weight_shapes};
-use crate::plan::network::Shape;
+use crate::network::Shape;
 
 /// A matrix in PyTorch's layout: outputs (or tokens) are rows.
 #[derive(Clone, Debug, PartialEq)]

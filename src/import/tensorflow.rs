@@ -8,7 +8,7 @@ use super::parts::{Matrix, Parts};
 use super::tensors::{Element, Tensor, Tensors, elements};
 use super::{Beside, Options, is_beside, tensorflow_js};
 use crate::model::{Bytes, short};
-use crate::plan::network::{Form, Kind};
+use crate::network::{Form, Kind};
 
 /// Bytes of a manifest at most.
 const MAX_MANIFEST: usize = 1 << 20;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gatefold::host::save_model;
 use gatefold::model::{Config, Model, Precision, Weights, initial_weights};
-use gatefold::plan::network::{Cell, Shape};
+use gatefold::network::{Cell, Shape};
 use gatefold::text::Tokenizer;
 use libtest_mimic::Trial;
 use serde_json::Value;

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::host::Device;
 use crate::model::Model;
+use crate::network::{LanguageModel, Shape};
 use crate::plan::Sizes;
-use crate::plan::network::{LanguageModel, Shape};
 use crate::score::{self, Scorer};
 use crate::text::Encoder;
 
