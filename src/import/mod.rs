@@ -32,8 +32,8 @@ mod vocabulary;
 
 pub use parts::{Imported, Matrix, Parts};
 pub use tensors::{Element, Tensor, Tensors};
-pub use verify::{Agreement, verify};
-pub use vocabulary::Vocabulary;
+pub use verify::{Agreement, Recorded, verify};
+pub use vocabulary::{Vocabulary, looks_like_words};
 
 use crate::error::{Error, Result};
 use crate::model::{Bytes, Dtype, metadata_entry, read_header, short};

@@ -450,6 +450,17 @@ impl<'a> Walk<'a> {
             None if first.inputs == head.rows => identity(head.rows, &mut notes)?,
             None => return Err("no embedding: its layers take vectors that the caller makes".into()),
         };
+        if head.rows != embedding.rows {
+            return Err(format!(
+                "the output layer `{}` has {} rows, but the embedding has {}: a tagger or classifier, not a language model",
+                short(&head.from),
+                head.rows,
+                embedding.rows
+            ));
+        }
+        if self.time == Some(0) && self.at.len() > 2 {
+            notes.push("its ids are [time, rows]: its layers walk along the first axis".into());
+        }
         if self.bias.is_none() {
             notes.push("the output layer has no bias in the file: zeros".into());
         }

@@ -32,9 +32,12 @@ impl<'a> States<'a> {
         if let Some(lengths) = given(4) {
             let constant = self.constants.get(lengths)?;
             if let Some(constant) = constant {
-                if constant.ints().iter().any(|n| Some(*n) != time.map(|n| n as i64)) {
+                let lengths = constant.ints();
+                let full = time.map(|n| n as i64).or(lengths.first().copied());
+                if lengths.iter().any(|n| Some(*n) != full) {
                     return Err("its sequence lengths are constants other than the time that the graph is given".into());
                 }
+                notes.insert(format!("its sequence lengths, all {}, are taken as whole windows", full.unwrap_or(0)));
             } else if !self.inputs.contains(lengths.as_str()) {
                 return Err("its sequence lengths are not an input of the graph".into());
             } else {

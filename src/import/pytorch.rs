@@ -273,7 +273,8 @@ impl<'a> Reader<'a> {
 
     fn put(&self, stored: &Stored, name: &str, into: &mut Tensors) -> Result<(), String> {
         let tensor = self.tensor(stored).map_err(|e| format!("tensor `{}`: {e}", short(name)))?;
-        let left = self.room.get().checked_sub(tensor.byte_len());
+        // Names are kept, too, and an empty tensor has one.
+        let left = self.room.get().checked_sub(tensor.byte_len() + name.len() + 64);
         self.room.set(left.ok_or("its tensors share their numbers too often")?);
         let tensor = tensor.at(into.tensors.len());
         if into.tensors.insert(name.to_string(), tensor).is_some() {

@@ -46,6 +46,21 @@ impl Element {
         }
     }
 
+    /// For lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::F32 => "F32",
+            Element::F16 => "F16",
+            Element::Bf16 => "BF16",
+            Element::F64 => "F64",
+            Element::I64 => "I64",
+            Element::I32 => "I32",
+            Element::I8 => "I8",
+            Element::U8 => "U8",
+            Element::Other(_) => "other",
+        }
+    }
+
     /// Whether it is a type of weights.
     pub fn is_float(self) -> bool {
         matches!(self, Element::F32 | Element::F16 | Element::Bf16 | Element::F64)

@@ -62,7 +62,7 @@ pub struct Vocabulary {
     /// Begins a text.
     pub bos: Option<u32>,
     /// Ends one.
-    pub eos: Option<u32>,
+    pub eos: Vec<u32>,
     /// Fills rows.
     pub pad: Option<u32>,
     /// Stands for what is not there.
@@ -82,7 +82,7 @@ impl Vocabulary {
         }
         let is_tokenizer = bytes.windows(8).any(|w| w == b"\"model\":") || bytes.windows(7).any(|w| w == b"\"model\"");
         if is_tokenizer && let Ok(tokenizer) = Tokenizer::from_json(bytes, file) {
-            return Ok(Vocabulary { unk: tokenizer.unknown_id(), tokenizer, bos: None, eos: None, pad: None });
+            return Ok(Vocabulary { unk: tokenizer.unknown_id(), tokenizer, bos: None, eos: Vec::new(), pad: None });
         }
         if bytes.len() > MAX_BYTES {
             return Err(Error::Text(format!("{file}: {} bytes; expected at most {MAX_BYTES}", bytes.len())));
@@ -129,7 +129,7 @@ impl Vocabulary {
         let kind = if characters { "characters" } else { "list" };
         let json = serde_json::json!({"model": {"type": kind, "vocab": tokens, "special": special}});
         let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), file)?;
-        Ok(Vocabulary { tokenizer, bos, eos, pad, unk })
+        Ok(Vocabulary { tokenizer, bos, eos: Vec::from_iter(eos), pad, unk })
     }
 }
 
@@ -205,9 +205,26 @@ mod tests {
             r#"{"tokens": ["[PAD]", "[START]", "[C]", "[=O]"]}"#,
         ] {
             let v = Vocabulary::read("v.json", json.as_bytes()).unwrap();
-            assert_eq!((v.bos, v.eos, v.pad, v.unk), (Some(1), None, Some(0), None), "{json}");
+            assert_eq!((v.bos, &v.eos[..], v.pad, v.unk), (Some(1), &[][..], Some(0), None), "{json}");
             assert_eq!(v.tokenizer.encode("[C][=O]", crate::text::OnUnknown::Error).unwrap(), [2, 3]);
         }
+        for (json, bos, eos, pad, first) in [
+            (r#"{"a": 1, "b": 2}"#, None, &[][..], Some(0), "<pad>"),
+            (r#"["", "[UNK]", "a"]"#, None, &[], Some(0), "<pad>"),
+            (r#"{"stoi": {"a": 0, "b": 1}, "itos": {"0": "a", "1": "b"}}"#, None, &[], None, "a"),
+            (r#"["<sos>", "<eos>", "a"]"#, Some(0), &[1], None, "<sos>"),
+            (r#"["^", "$", "C", "c", "="]"#, Some(0), &[1], None, "^"),
+            (r#"["!", "\"", "$", "%", "^", "a", "b"]"#, None, &[], None, "!"),
+            (r#"["GO", "EOS", "go"]"#, Some(0), &[1], None, "GO"),
+            (r#"["go", "stop", "a"]"#, None, &[], None, "go"),
+        ] {
+            let v = Vocabulary::read("v.json", json.as_bytes()).unwrap();
+            assert_eq!((v.bos, &v.eos[..], v.pad), (bos, eos, pad), "{json}");
+            assert_eq!(v.tokenizer.texts()[0], first, "{json}");
+        }
+        let tokens = ["'", "\"", "\n", "\t", "\\", "e\u{301}"];
+        let json = serde_json::to_vec(&tokens).unwrap();
+        assert_eq!(Vocabulary::read("v.json", &json).unwrap().tokenizer.texts(), tokens);
         let v = Vocabulary::read("v", br#"{"chars": ["a", "b"]}"#).unwrap();
         assert_eq!(v.tokenizer.kind(), "characters");
         for (json, message) in [

@@ -16,6 +16,7 @@ mod execution;
 mod finite_differences;
 mod generation;
 mod gradients;
+mod import_cases;
 mod imported_models;
 mod keras;
 mod learning;
@@ -68,6 +69,7 @@ fn main() {
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
     trials.extend(imported_models::trials());
+    trials.extend(import_cases::trials());
     trials.extend(bench::trials());
     trials.extend(training_run::trials());
     libtest_mimic::run(&arguments, trials).exit();
