@@ -4,7 +4,8 @@
 //! rows that reads w_ih once instead of once a step. With many rows the products are what costs: a hundred megabytes a
 //! layer that are written and read again. There each step computes its own with the decode op, which has the same bits.
 
-use crate::ops::{gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::ops::recurrent::Extra;
+use crate::ops::{CELLS, matmul};
 use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, OpRow, Plan, Role, SectionId, Sizes, TensorId};
 
 /// What becomes of a node where steps take their products along.
@@ -66,29 +67,22 @@ fn is(node: &OpNode, row: &'static OpRow) -> bool {
 
 /// The decode op that does what a step does after a product, with the rows of the product that it reads.
 fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> Option<OpNode> {
-    let ([x, w_ih, b_ih, y], [gates, w_hh, b_hh, h, last]) =
+    let cell = CELLS.iter().find(|cell| is(step, cell.step))?;
+    let ([x, w_ih, b_ih, y], [gates, w_hh, b_hh, h, extra]) =
         (product.operands[..].try_into().ok()?, step.operands[..].try_into().ok()?);
-    let ([_, inputs, _, _, x_row, y_row], [rows, hidden, gx_row, h_read, h_write]) =
-        (product.params[..].try_into().ok()?, step.params[..5].try_into().ok()?);
+    let ([_, inputs, _, _, x_row, y_row], [rows, hidden, gx_row, h_read, h_write, extra_read, extra_write, keep, f]) =
+        (product.params[..].try_into().ok()?, step.params[..].try_into().ok()?);
     let zero = Affine::constant(0);
-    let head = [rows, inputs, hidden, x_row.plus_repeats(Dim::ROWS), zero, h_read, h_write];
-    let (op, operands, params) = if is(step, &lstm_step::ROW) {
-        let [c_read, c_write, keep] = step.params[5..].try_into().ok()?;
-        let in_place = c_read == c_write && keep == zero;
-        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h, last];
-        in_place.then(|| (&lstm_decode::ROW, operands, [&head[..], &[c_read]].concat()))?
-    } else if is(step, &gru_step::ROW) {
-        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h];
-        (step.params[5] == zero).then(|| (&gru_decode::ROW, operands, head.to_vec()))?
-    } else {
-        return None;
-    };
+    let in_place = keep == zero && (extra_read == extra_write || cell.extra != Extra::State);
+    let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h, extra];
+    let x_rows = x_row.plus_repeats(Dim::ROWS);
+    let params = vec![rows, inputs, hidden, x_rows, zero, h_read, h_write, extra_read, f];
     // What the rows of x are must not depend on a loop, and those of the products must follow it.
     let fixed = |repeat| x_row.at(Sizes { rows: 1, time: 1 }, Index { step: 0, repeat });
     let same_rows = y_row == zero && gx_row == Affine::REPEAT.times(Dim::ROWS) && fixed(0) == fixed(1);
     let own_window = y == gates && plan.tensor(y).role == Role::Scratch;
     let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
-    (own_window && same_rows && apart).then_some(OpNode { op, operands, params })
+    (in_place && own_window && same_rows && apart).then_some(OpNode { op: cell.decode, operands, params })
 }
 
 #[cfg(test)]

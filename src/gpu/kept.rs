@@ -4,7 +4,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterInfo;
-use super::shader;
 use crate::ops::TABLE;
 
 /// Found out on one adapter, with one driver, about the kernels of one version.
@@ -63,11 +62,12 @@ impl Key {
     }
 }
 
-/// FNV-1a over all kernels and what they share.
+/// FNV-1a over the files of all kernels.
 fn checksum() -> u64 {
-    let kernels = TABLE.iter().flat_map(|op| op.variants).map(|v| v.source);
+    let files = TABLE.iter().flat_map(|op| op.variants).flat_map(|v| v.files).map(|file| (file.path, file.text));
+    let files: std::collections::BTreeMap<_, _> = files.collect();
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for byte in kernels.chain(shader::library_texts()).flat_map(str::bytes) {
+    for byte in files.into_values().flat_map(str::bytes) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     hash

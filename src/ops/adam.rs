@@ -89,7 +89,9 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("adam"), Requires::invocations(64)).groups(|w| folded(w[9].div_ceil(256)))],
+    variants: &[
+        Variant::new(crate::kernel!("adam", "base"), Requires::invocations(64)).groups(|w| folded(w[9].div_ceil(256)))
+    ],
     cases,
     cost: |w| Cost { flops: 15.0 * f64::from(w[9]), bytes: 28.0 * f64::from(w[9]) },
 };

@@ -31,9 +31,8 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[
-        Variant::new(crate::kernel!("count_token"), Requires::invocations(64)).groups(|w| folded(w[0].div_ceil(64)))
-    ],
+    variants: &[Variant::new(crate::kernel!("count_token", "base", "row"), Requires::invocations(64))
+        .groups(|w| folded(w[0].div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 12.0 * f64::from(w[0]) },
 };

@@ -70,7 +70,7 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("cross_entropy", "base"), Requires::invocations(64))
         .groups(|w| folded(if w[5] == 1 { w[0] * w[7].div_ceil(256) } else { w[0].div_ceil(64) }))],
     cases,
     cost: |w| {

@@ -52,7 +52,11 @@ pub static ROW: OpRow = OpRow {
     carry_words: 2 * 256 + 8,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260)).groups(|w| {
+    variants: &[Variant::new(
+        crate::kernel!("filter", "base", "row", "wide", "filters", "bins", "digits"),
+        Requires::invocations(256).with_memory(4260),
+    )
+    .groups(|w| {
         let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
         folded(if is_whole && w[2] > 0 { 0 } else { w[0] })
     })],

@@ -25,9 +25,12 @@ pub static ROW: OpRow = OpRow {
     carry_words: 2 * 256,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("logsumexp"), Requires::invocations(256).with_memory(2048))
-        .class(OrderClass::Lanes256)
-        .groups(|w| folded(w[0]))],
+    variants: &[Variant::new(
+        crate::kernel!("logsumexp", "base", "softmax"),
+        Requires::invocations(256).with_memory(2048),
+    )
+    .class(OrderClass::Lanes256)
+    .groups(|w| folded(w[0]))],
     cases,
     cost: |w| {
         let (m, v) = (f64::from(w[0]), f64::from(w[1]));

@@ -40,7 +40,7 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("rnn_gates"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("rnn_gates", "base", "activation"), Requires::invocations(64))
         .groups(|w| folded((w[0] * w[1]).div_ceil(64)))],
     cases,
     cost: |w| {

@@ -66,7 +66,9 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("sgd"), Requires::invocations(64)).groups(|w| folded(w[4].div_ceil(256)))],
+    variants: &[
+        Variant::new(crate::kernel!("sgd", "base"), Requires::invocations(64)).groups(|w| folded(w[4].div_ceil(256)))
+    ],
     cases,
     cost: |w| Cost { flops: 7.0 * f64::from(w[4]), bytes: 20.0 * f64::from(w[4]) },
 };

@@ -36,7 +36,7 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("softmax"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("softmax", "base"), Requires::invocations(64))
         .groups(|w| folded(w[0] * w[4].div_ceil(256)))],
     cases,
     cost: |w| {

@@ -51,7 +51,9 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w[0]))],
+    variants: &[
+        Variant::new(crate::kernel!("start_marks", "base", "row"), Requires::invocations(256)).groups(|w| folded(w[0]))
+    ],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * f64::from(w[1]) },
 };

@@ -66,9 +66,12 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("sum_rows"), Requires::invocations(256).with_memory(4096))
-        .class(OrderClass::Blocks64)
-        .groups(|w| [w[9].div_ceil(64), w[2], 1])],
+    variants: &[Variant::new(
+        crate::kernel!("sum_rows", "base", "output_gradient"),
+        Requires::invocations(256).with_memory(4096),
+    )
+    .class(OrderClass::Blocks64)
+    .groups(|w| [w[9].div_ceil(64), w[2], 1])],
     cases,
     cost: |w| {
         let (m, n) = (f64::from(w[0]), f64::from(w[1]) * f64::from(w[2]));

@@ -37,7 +37,7 @@ pub static ROW: OpRow = OpRow {
     carry_words: 0,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("target_log_prob"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("target_log_prob", "base"), Requires::invocations(64))
         .groups(|w| folded(w[0].div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: f64::from(w[0]), bytes: 16.0 * f64::from(w[0]) },

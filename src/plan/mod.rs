@@ -27,7 +27,7 @@ pub use memory::{MemoryNeed, bytes_in_words};
 pub use op::{Access, Cost, Cut, FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, OpRow, Operand};
 pub use philox::philox;
 pub use tensor::{ARENA_BLOCK, Element, Role, Split, SplitGroup, Tensor, TensorId};
-pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, folded};
+pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, Wgsl, folded};
 
 /// Words of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
 pub const PARAM_WORDS: usize = 16;

@@ -9,7 +9,7 @@ use super::super::DeviceArgs;
 use super::super::model::Unknown;
 use crate::error::{Error, Result};
 use crate::model::Config;
-use crate::network::{Cell, Shape};
+use crate::network::{Cell, Nonlinearity, Shape};
 use crate::train::{Cadence, CorpusOptions, End, Method, Options, Rate, Schedule};
 
 /// Arguments of `train`.
@@ -96,10 +96,17 @@ pub(in crate::cli) struct DataArgs {
     pub on_unknown: Unknown,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum CellName {
     Lstm,
     Gru,
+    Rnn,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum NonlinearityName {
+    Tanh,
+    Relu,
 }
 
 /// The sizes of the model.
@@ -110,6 +117,10 @@ pub(in crate::cli) struct ShapeArgs {
     /// The recurrent cell
     #[arg(long, value_enum, default_value_t = CellName::Lstm)]
     cell: CellName,
+
+    /// The function of an rnn's units [default: tanh]
+    #[arg(long, value_name = "NAME", value_enum)]
+    nonlinearity: Option<NonlinearityName>,
 
     /// Length of each layer's state
     #[arg(long, value_name = "H", default_value_t = 256, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -290,9 +301,16 @@ impl ShapeArgs {
         let cell = match self.cell {
             CellName::Lstm => Cell::Lstm,
             CellName::Gru => Cell::Gru,
+            CellName::Rnn => Cell::Rnn(match self.nonlinearity {
+                Some(NonlinearityName::Relu) => Nonlinearity::Relu,
+                _ => Nonlinearity::Tanh,
+            }),
         };
-        if self.forget_bias.is_some() && cell == Cell::Gru {
-            return Err(Error::Usage("--forget-bias: a GRU has no forget gate".into()));
+        if self.forget_bias.is_some() && cell != Cell::Lstm {
+            return Err(Error::Usage(format!("--forget-bias: a cell `{}` has no forget gate", cell.name())));
+        }
+        if self.nonlinearity.is_some() && self.cell != CellName::Rnn {
+            return Err(Error::Usage(format!("--nonlinearity: a cell `{}` has functions of its own", cell.name())));
         }
         let shape = Shape { cell, vocab, embedding, hidden, layers: self.layers as usize };
         Ok(Config { tie_word_embeddings: self.tied, dropout: self.dropout, ..Config::new(shape) })
