@@ -29,7 +29,7 @@ fn main() -> gatefold::Result<()> {
 
 fn answer(service: &Service, model: &gatefold::model::Model, prompt: &str, sequence: u64) -> gatefold::Result<String> {
     let request = Request {
-        prompt: model.prompt_ids(prompt, OnUnknown::Error)?,
+        prompt: model.prompt_ids(prompt, OnUnknown::Error)?.into(),
         sequence,
         seed: 42,
         options: Options { top_p: 0.95, ..Options::at(0.8) },

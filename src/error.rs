@@ -1,5 +1,7 @@
 //! The errors of the library.
 
+use std::path::PathBuf;
+
 /// What went wrong, where, and what to do: the text is for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +23,56 @@ pub enum Error {
     /// Training that cannot go on: at which step, and what to do.
     #[error("{0}")]
     Training(String),
+    /// An output or folder that another process writes to.
+    #[error("{}: {} writes to it; wait until it has ended, or name another place", .path.display(), .owner.as_deref().unwrap_or("another process"))]
+    Busy {
+        /// What is written.
+        path: PathBuf,
+        /// The other process, where it is known.
+        owner: Option<String>,
+    },
+    /// An output that is not what its run wrote there.
+    #[error("{}: {fault}", .path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// What became of it.
+        fault: OutputFault,
+    },
+    /// An output that was begun by a run with something else.
+    #[error("{} was begun with {name} {before}, this run has {now}; with another output it can begin anew", .path.display())]
+    OtherRun {
+        /// The output.
+        path: PathBuf,
+        /// What differs.
+        name: String,
+        /// As it was begun.
+        before: String,
+        /// As it would go on.
+        now: String,
+    },
+    /// A manifest or checkpoint that says what no run can have written.
+    #[error(
+        "{file}: `{field}` is {found}; expected {expected}. It was changed or damaged, and nothing can go on from it"
+    )]
+    Record {
+        /// The file.
+        file: String,
+        /// Its entry.
+        field: String,
+        /// What it says.
+        found: String,
+        /// What it may say.
+        expected: String,
+    },
+    /// Threads that the system refused.
+    #[error("the system gives no {threads} threads ({reason}); fewer threads may work, or a higher limit")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// The system's reason.
+        reason: String,
+    },
     /// A file or stream.
     #[error("{context}: {source}")]
     Io {
@@ -29,6 +81,42 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+/// What became of an output that its run does not find as it wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutputFault {
+    /// It is not there.
+    #[error(
+        "the file is gone, though {expected} bytes of it were written. Put it back, or remove its .run.json and begin anew"
+    )]
+    Missing {
+        /// Bytes that were written.
+        expected: u64,
+    },
+    /// Its length is another.
+    #[error(
+        "it has {found} bytes, and {expected} were written: it was cut or changed. Put it back as it was, or remove it and its .run.json and begin anew"
+    )]
+    Length {
+        /// Bytes that are there.
+        found: u64,
+        /// Bytes that were written.
+        expected: u64,
+    },
+    /// Its bytes are others.
+    #[error(
+        "its first {bytes} bytes are not those that were written (by their checksum): it was changed. Put it back as it was, or remove it and its .run.json and begin anew"
+    )]
+    Changed {
+        /// Bytes that were looked at.
+        bytes: u64,
+    },
+    /// Another file stands in its place since the run began.
+    #[error(
+        "it was replaced or deleted while it was written, and what was written is lost. Remove it and its .run.json and begin anew"
+    )]
+    Replaced,
 }
 
 /// A result with the library's error.
@@ -51,6 +139,9 @@ impl Error {
             Error::Text(text) => Error::Text(at(text)),
             Error::Training(text) => Error::Training(at(text)),
             Error::Io { context, source } => Error::Io { context: at(context), source },
+            Error::Record { file, field, found, expected } => Error::Record { file: at(file), field, found, expected },
+            // They name their place.
+            other => other,
         }
     }
 }

@@ -4,6 +4,10 @@ mod cache;
 mod corpus;
 mod files;
 mod interrupt;
+mod lock;
+mod manifest;
+mod messages;
+mod output;
 mod run_folder;
 mod service;
 
@@ -21,9 +25,13 @@ use crate::train::Engine;
 
 pub use cache::{cache_folder, choices, save_choices};
 pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
-pub use files::{available_memory, cpu_name, map, open_model, replace_file, save_model};
+pub use files::{Staged, available_memory, cpu_name, map, open_model, random, replace_file, save_model};
 pub use interrupt::{INTERRUPTED, interrupt_flag};
-pub use run_folder::RunFolder;
+pub use lock::Lock;
+pub use manifest::{Manifest, Progress};
+pub use messages::{message, readable, status};
+pub use output::{Output, is_kept};
+pub use run_folder::{RunFolder, replace_model};
 pub use service::{Service, Tokens};
 
 /// Threads for the CPU executor.
@@ -33,13 +41,18 @@ pub struct Threads {
 
 impl Threads {
     /// This many threads; `None` takes one for each core.
-    pub fn new(threads: Option<usize>) -> Threads {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.unwrap_or(0))
-            .thread_name(|i| format!("gatefold-{i}"))
-            .build()
-            .expect("the system gives threads");
-        Threads { pool }
+    ///
+    /// # Errors
+    /// The system refuses them.
+    pub fn new(threads: Option<usize>) -> Result<Threads> {
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+        let built = builder.thread_name(|i| format!("gatefold-{i}")).build();
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let refused = |e: rayon::ThreadPoolBuildError| Error::Threads {
+            threads: threads.unwrap_or_else(cores),
+            reason: e.to_string(),
+        };
+        Ok(Threads { pool: built.map_err(refused)? })
     }
 }
 
@@ -125,7 +138,7 @@ impl Device {
                 }
                 Ok(Device::Gpu(gpu))
             }
-            None => Ok(Device::Cpu(Arc::new(Threads::new(threads)))),
+            None => Ok(Device::Cpu(Arc::new(Threads::new(threads)?))),
         }
     }
 

@@ -12,6 +12,7 @@ mod error;
 pub mod executor;
 pub mod generate;
 pub mod gpu;
+mod hash;
 pub mod host;
 pub mod import;
 pub mod model;
@@ -22,4 +23,4 @@ pub mod score;
 pub mod text;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, OutputFault, Result};

@@ -3,12 +3,17 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use gatefold::host::{message, readable};
+
 fn main() -> ExitCode {
     // SAFETY: the first thing that the process does, while it has one thread. We choose among adapters ourselves;
     // Mesa's layer that reorders them would print that a headless machine has no display.
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,gatefold=warn,wgpu_hal=off"))
-        .format(|to, record| writeln!(to, "gatefold: {}: {}", record.level().as_str().to_lowercase(), record.args()))
+        .format(|to, record| {
+            let (level, text) = (record.level().as_str().to_lowercase(), readable(&record.args().to_string()));
+            writeln!(to, "gatefold: {level}: {text}")
+        })
         .init();
     // A device that is lost is an error, which is printed below; wgpu's panic on the way to it is not news.
     let hook = std::panic::take_hook();
@@ -21,7 +26,7 @@ fn main() -> ExitCode {
     match gatefold::cli::run() {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("gatefold: {error}");
+            message(&format!("gatefold: {error}"));
             ExitCode::from(gatefold::cli::exit_status(&error))
         }
     }

@@ -12,7 +12,8 @@ use crate::host::Device;
 use crate::model::initial_weights;
 use crate::network::{Optimizer, Recipe, training};
 use crate::ops::rows::Row;
-use crate::plan::{Plan, SectionId, Sizes, TensorId, philox};
+use crate::ops::typical::ids;
+use crate::plan::{Plan, SectionId, Sizes, TensorId};
 use crate::score;
 use crate::train::{Engine, Window};
 
@@ -130,7 +131,7 @@ struct Prepared {
 impl Prepared {
     fn generate(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = generate::plan(workload.shape, workload.batch);
-        let (sizes, sections) = (Sizes { rows: workload.batch, time: 1 }, generate::sections(&lm));
+        let (sizes, sections) = (Sizes::of(workload.batch, 1), generate::sections(&lm));
         let capacity = generate::sizes(workload.batch);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
@@ -159,7 +160,7 @@ impl Prepared {
 
     fn score(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = score::plan(workload.shape);
-        let sizes = Sizes { rows: workload.batch, time: workload.steps };
+        let sizes = Sizes::of(workload.batch, workload.steps);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, sizes, &score::sections(&lm), settings)?;
         workload.weights().load_into(&mut executor)?;
         let count = sizes.rows * sizes.time;
@@ -233,7 +234,7 @@ fn metered(
 
 fn requests(workload: &Workload) -> Vec<Request> {
     let request = |(i, id): (usize, u32)| Request {
-        prompt: vec![id],
+        prompt: [id].into(),
         sequence: i as u64,
         seed: 1,
         options: Options { temperature: 1.0, ..Options::default() },
@@ -241,11 +242,6 @@ fn requests(workload: &Workload) -> Vec<Request> {
         stop: Vec::new(),
     };
     ids(workload.batch, workload.shape.vocab).into_iter().enumerate().map(request).collect()
-}
-
-/// Random token ids.
-pub(super) fn ids(count: usize, vocab: usize) -> Vec<u32> {
-    (0..count as u32).map(|i| philox([i, 0, 0, 0], [5, 6])[0] % vocab as u32).collect()
 }
 
 fn right(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
@@ -262,7 +258,7 @@ mod tests {
     fn jobs_count_their_tokens_and_profiles_add_up() {
         let shape = Shape { cell: Cell::Gru, vocab: 31, embedding: 8, hidden: 24, layers: 2 };
         let workload = Workload { name: "w".into(), shape, batch: 3, steps: 7 };
-        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(1))));
+        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(1)).unwrap()));
         let settings = Settings { budget: Budget::seconds(0.01), profile: true, forced: Vec::new() };
         for job in Job::ALL {
             let line = measure(&device, job, &workload, &settings).unwrap();

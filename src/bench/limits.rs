@@ -102,7 +102,7 @@ fn matrix(device: &Device, budget: Budget) -> Result<f64> {
     let y = b.f32(Role::State, "y", &[n, Dim::fixed(1), n]);
     let section = b.section("product", |b| matmul::record(b, matmul::Matmul { x, w, bias, y }, n, 0, 0));
     let plan = std::mem::take(b).finish();
-    let cases = of_plan(&plan, &[section], Sizes { rows: 1, time: 1 }, 1);
+    let cases = of_plan(&plan, &[section], Sizes::of(1, 1), 1);
     let case = cases.first().expect("one op");
     let mut best: f64 = 0.0;
     for name in implementations(device, case.op) {
@@ -143,7 +143,7 @@ fn dispatches(device: &Device, budget: Budget, independent: bool) -> Result<f64>
     Ok((long - short).max(0.0) / f64::from(DISPATCHES - DISPATCHES / 8))
 }
 
-const ONE: Sizes = Sizes { rows: 1, time: 1 };
+const ONE: Sizes = Sizes::of(1, 1);
 
 /// An executor for one next to empty dispatch, and its tensor.
 fn touch(device: &Device, len: usize) -> Result<(Box<dyn Executor>, Run, TensorId)> {
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn probes_compute_what_their_references_do() {
-        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(2))));
+        let device = Device::Cpu(Arc::new(crate::host::Threads::new(Some(2)).unwrap()));
         check(&device, &multiply_add_case(1003, 24)).unwrap();
         check(&device, &copy_case(1 << 12, &device)).unwrap();
     }

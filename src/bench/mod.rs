@@ -26,6 +26,7 @@ pub mod tune;
 mod workload;
 
 pub use sample::{Budget, Reading, Readings, Sample};
+pub(crate) use text::grouped;
 pub use text::{date, time};
 pub use workload::Workload;
 

@@ -29,7 +29,7 @@ pub fn measure(
         let instances = plan.instances(*section, sizes, 0);
         for (node, op_node) in plan.ops(*section).into_iter().enumerate() {
             let words = plan.words(op_node, sizes, Index::default());
-            let (op, shape) = (op_node.op, shape_of(op_node.op, &words));
+            let (op, shape) = (op_node.op, shape_of(&words));
             let count = instances.iter().filter(|i| i.node == node).count();
             if let Some(known) = lines.iter_mut().find(|l| l.op == op.name && l.shape == shape) {
                 known.count += count;

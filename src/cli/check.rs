@@ -190,7 +190,7 @@ fn render(line: &Line) -> String {
 }
 
 /// The window of the default model that `--split` runs: tokens, then log-probabilities of all next tokens.
-const SPLIT_SIZES: Sizes = Sizes { rows: 2, time: 12 };
+const SPLIT_SIZES: Sizes = Sizes::of(2, 12);
 
 fn split(device: &Device, k: usize) -> Result<ExitCode> {
     let model = Model::shakespeare()?;

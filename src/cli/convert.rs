@@ -92,7 +92,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
         return Err(Error::Usage(format!("{} is there already; --force writes over it", there.display())));
     }
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
-    host::save_model(&args.folder, &model, precision)?;
+    host::replace_model(&args.folder, &model, precision)?;
     // What was written must open, with the numbers that were converted.
     let written = host::open_model(&args.folder)?;
     for (tensor, _) in crate::model::weight_shapes(&model.shape) {

@@ -101,7 +101,7 @@ pub fn exit_status(error: &Error) -> u8 {
 
 /// Says on standard error what is not part of the result.
 fn say(text: &str) {
-    eprintln!("gatefold: {text}");
+    crate::host::message(&format!("gatefold: {text}"));
 }
 
 /// Says which model runs where, and that no GPU was found if one was looked for.

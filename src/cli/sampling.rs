@@ -62,7 +62,7 @@ impl SamplingArgs {
                 .unwrap_or(plain.repetition_penalty),
             presence_penalty: self.presence_penalty.or(model.presence_penalty).unwrap_or(plain.presence_penalty),
             frequency_penalty: self.frequency_penalty.or(model.frequency_penalty).unwrap_or(plain.frequency_penalty),
-            banned: self.banned.clone(),
+            banned: self.banned.as_slice().into(),
         };
         options.check(vocab).map_err(|e| Error::Usage(format!("--{e}")))?;
         Ok(options)

@@ -6,7 +6,7 @@
 
 use crate::ops::recurrent::Extra;
 use crate::ops::{CELLS, matmul};
-use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, OpRow, Plan, Role, SectionId, Sizes, TensorId};
+use crate::plan::{Affine, Dim, Element, Loop, Node, OpNode, OpRow, Plan, Role, SectionId, TensorId};
 
 /// What becomes of a node where steps take their products along.
 #[derive(Clone, Debug)]
@@ -40,9 +40,9 @@ pub fn fused(plan: &Plan, section: SectionId) -> Vec<Option<Fused>> {
             Node::Op(node) => {
                 product = product.filter(|(_, p)| !p.operands.iter().any(|id| node.operands.contains(id)))
             }
-            Node::Repeat { body, .. } => {
+            Node::Repeat { index, body, .. } => {
                 if let (Some((first, product)), [Node::Op(step)]) = (product, &body[..])
-                    && let Some(step) = with_product(plan, product, step, ids)
+                    && let Some(step) = with_product(plan, product, step, *index, ids)
                 {
                     fused[first] = Some(Fused::LeftOut);
                     fused[at] = Some(Fused::Step(step));
@@ -66,23 +66,37 @@ fn is(node: &OpNode, row: &'static OpRow) -> bool {
 }
 
 /// The decode op that does what a step does after a product, with the rows of the product that it reads.
-fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> Option<OpNode> {
+fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, t: Loop, ids: TensorId) -> Option<OpNode> {
     let cell = CELLS.iter().find(|cell| is(step, cell.step))?;
-    let ([x, w_ih, b_ih, y], [gates, w_hh, b_hh, h, extra]) =
-        (product.operands[..].try_into().ok()?, step.operands[..].try_into().ok()?);
-    let ([_, inputs, _, _, x_row, y_row], [rows, hidden, gx_row, h_read, h_write, extra_read, extra_write, keep, f]) =
-        (product.params[..].try_into().ok()?, step.params[..].try_into().ok()?);
-    let zero = Affine::constant(0);
-    let in_place = keep == zero && (extra_read == extra_write || cell.extra != Extra::State);
-    let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h, extra];
-    let x_rows = x_row.plus_repeats(Dim::ROWS);
-    let params = vec![rows, inputs, hidden, x_rows, zero, h_read, h_write, extra_read, f];
+    let op = cell.decode;
+    let [x, w_ih, b_ih, y] = product.operands[..].try_into().ok()?;
+    let (x_row, zero) = (product.param("x_row")?, Affine::constant(0));
+    // What the product has, else what the step calls so.
+    let operand = |name| match name {
+        "source" => Some(x),
+        "ids" => Some(ids),
+        "w_ih" => Some(w_ih),
+        "b_ih" => Some(b_ih),
+        name => step.operand(name),
+    };
+    let param = |name| match name {
+        "inputs" => product.param(name),
+        "x_row" => Some(x_row.plus_each(t, Dim::ROWS)),
+        "gather" => Some(zero),
+        "extra_row" => step.param("extra_read_row"),
+        name => step.param(name),
+    };
+    let operands: Vec<TensorId> = op.operands.iter().map(|o| operand(o.name)).collect::<Option<_>>()?;
+    let params: Vec<Affine> = op.params.iter().map(|p| param(p.name)).collect::<Option<_>>()?;
+    let one_place = cell.extra != Extra::State || step.param("extra_read_row") == step.param("extra_write_row");
+    let in_place = one_place && step.param("keep_gates") == Some(zero);
     // What the rows of x are must not depend on a loop, and those of the products must follow it.
-    let fixed = |repeat| x_row.at(Sizes { rows: 1, time: 1 }, Index { step: 0, repeat });
-    let same_rows = y_row == zero && gx_row == Affine::REPEAT.times(Dim::ROWS) && fixed(0) == fixed(1);
-    let own_window = y == gates && plan.tensor(y).role == Role::Scratch;
+    let follows = step.param("gx_row") == Some(Affine::from(t).times(Dim::ROWS));
+    let same_rows = product.param("y_row") == Some(zero) && follows && x_row.loops().next().is_none();
+    let own_window = Some(y) == step.operand("gates") && plan.tensor(y).role == Role::Scratch;
+    let w_hh = step.operand("w_hh")?;
     let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
-    (in_place && own_window && same_rows && apart).then_some(OpNode { op: cell.decode, operands, params })
+    (in_place && own_window && same_rows && apart).then_some(OpNode { op, operands, params })
 }
 
 #[cfg(test)]
@@ -91,7 +105,7 @@ mod tests {
     use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::executor::{Executor, Run, Values};
     use crate::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
-    use crate::plan::philox;
+    use crate::plan::{Sizes, philox};
 
     const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
 
@@ -116,7 +130,7 @@ mod tests {
     /// All bits that a stack leaves behind after two windows; in pieces its nodes run as the plan has them.
     fn bits(cell: Cell, in_pieces: bool) -> Vec<u32> {
         let Stack { plan, forward, x, y, layers } = stack(cell, 5, 17, 2);
-        let sizes = Sizes { rows: ROWS, time: 3 };
+        let sizes = Sizes::of(ROWS, 3);
         let ops = plan.instances(forward, sizes, 0).len();
         assert_eq!(steps(&plan, forward), 2);
         let weights: Vec<_> = plan.ids().filter(|id| plan.tensor(*id).role == Role::Weight).chain([x]).collect();

@@ -12,7 +12,7 @@ pub use functions::{Fast, fast_function};
 pub use lines::Lines;
 pub use pool::{Pool, Serial};
 
-use crate::plan::{Buffer, PARAM_WORDS};
+use crate::plan::{Buffer, Words};
 
 /// The CPU in words, with this many threads.
 pub fn name(threads: usize) -> String {
@@ -27,7 +27,7 @@ pub struct FastArgs<'a> {
     /// For each operand its packed form, where [`Fast::layouts`] asks for one.
     pub packed: &'a [Option<&'a [f32]>],
     /// Parameter words, as for a reference.
-    pub words: [u32; PARAM_WORDS],
+    pub words: Words,
     /// Where threads come from.
     pub pool: &'a dyn Pool,
     /// Memory that is kept from call to call; its contents mean nothing.
@@ -37,11 +37,6 @@ pub struct FastArgs<'a> {
 impl FastArgs<'_> {
     /// The leading parameter words as sizes and offsets.
     pub fn sizes<const N: usize>(&self) -> [usize; N] {
-        std::array::from_fn(|i| self.words[i] as usize)
-    }
-
-    /// The parameter words from `first` on that hold floats.
-    pub fn floats<const N: usize>(&self, first: usize) -> [f32; N] {
-        std::array::from_fn(|i| f32::from_bits(self.words[first + i]))
+        self.words.sizes()
     }
 }

@@ -325,7 +325,7 @@ impl Generator {
             self.step %= 2 * self.ring;
         }
         let section = self.step_section();
-        let sizes = Sizes { rows, time: 1 };
+        let sizes = Sizes::of(rows, 1);
         let first = self.step;
         let mut runs = Vec::new();
         for chunk in &chunks {

@@ -13,6 +13,8 @@ mod queue;
 mod sequence;
 mod slots;
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::network::{LanguageModel, Room, Shape, language_model};
 use crate::ops::rows::{Finish, NO_TOKEN};
@@ -37,8 +39,8 @@ const RING_TOKENS: usize = 1 << 18;
 /// A sequence to be generated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// Ids of the prompt: at least one.
-    pub prompt: Vec<u32>,
+    /// Ids of the prompt: at least one. Requests with the same prompt may share them.
+    pub prompt: Arc<[u32]>,
     /// The number that the noise is keyed by, with the seed; its place in a batch does not matter.
     pub sequence: u64,
     /// The seed.
@@ -83,7 +85,7 @@ fn room(rows: usize, filters: bool) -> Room {
 
 /// The sizes of an executor for a [`Generator`] of this many rows.
 pub fn sizes(rows: usize) -> Sizes {
-    Sizes { rows, time: PREFILL_TOKENS.div_ceil(rows).clamp(1, PREFILL_WINDOW) }
+    Sizes::of(rows, PREFILL_TOKENS.div_ceil(rows).clamp(1, PREFILL_WINDOW))
 }
 
 /// The sections that a [`Generator`] runs.

@@ -1,5 +1,7 @@
 //! How tokens are chosen: what people ask for, and the row record that it becomes.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::ops::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P};
 use crate::ops::rows::Row;
@@ -23,7 +25,7 @@ pub struct Options {
     /// Subtracted from a logit for each time that its token occurred.
     pub frequency_penalty: f32,
     /// Ids that are never drawn. A prompt may hold them.
-    pub banned: Vec<u32>,
+    pub banned: Arc<[u32]>,
 }
 
 impl Default for Options {
@@ -37,7 +39,7 @@ impl Default for Options {
             repetition_penalty: 1.0,
             presence_penalty: 0.0,
             frequency_penalty: 0.0,
-            banned: Vec::new(),
+            banned: Arc::default(),
         }
     }
 }
@@ -82,7 +84,7 @@ impl Options {
     }
 
     fn check_banned(&self, vocab: usize) -> Result<()> {
-        let mut banned = self.banned.clone();
+        let mut banned = self.banned.to_vec();
         banned.sort_unstable();
         banned.dedup();
         match banned.last() {
@@ -149,7 +151,7 @@ impl Options {
             }
         }
         let counted = marks.len();
-        let mut banned = self.banned.clone();
+        let mut banned = self.banned.to_vec();
         banned.sort_unstable();
         banned.dedup();
         for id in banned {
@@ -184,16 +186,16 @@ mod tests {
         assert!(error(Options { presence_penalty: f32::NAN, ..plain() }).contains("presence-penalty NaN"));
         assert!(error(Options { frequency_penalty: 1e9, ..plain() }).contains("frequency-penalty"));
         assert!(
-            error(Options { banned: vec![3, 10], ..plain() })
+            error(Options { banned: [3, 10].into(), ..plain() })
                 .contains("ban-token 10: expected an id of the vocabulary, 0 to 9")
         );
         assert!(error(Options { banned: (0..10).rev().collect(), ..plain() }).contains("none is left"));
-        assert!(Options { banned: vec![3; 10], ..plain() }.check(10).is_ok());
+        assert!(Options { banned: [3; 10].into(), ..plain() }.check(10).is_ok());
     }
 
     #[test]
     fn marks_count_and_ban() {
-        let options = Options { banned: vec![7, 3, 7], ..Options::default() };
+        let options = Options { banned: [7, 3, 7].into(), ..Options::default() };
         let mut marks = options.marks(&[3, 5, 3, 0]);
         marks.sort_unstable();
         assert_eq!(marks, [[0, 1], [3, 2 | BANNED], [5, 1], [7, BANNED]]);
@@ -203,7 +205,7 @@ mod tests {
     fn options_without_effect_need_nothing() {
         let greedy = Options { top_k: 3, top_p: 0.5, min_p: 0.1, ..Options::at(0.0) };
         assert!(!greedy.need_filters());
-        assert!(Options { banned: vec![1], ..greedy }.need_filters());
+        assert!(Options { banned: [1].into(), ..greedy }.need_filters());
         assert_eq!(Options { top_k: 10, ..Options::default() }.row(10).filters, 0);
         assert_eq!(Options { top_k: 9, ..Options::default() }.row(10).filters, TOP_K);
     }

@@ -157,11 +157,13 @@ impl Edits {
         if self.used == 0 {
             self.next = 0;
         }
-        let gap = if self.next + count > self.capacity { self.capacity - self.next } else { 0 };
+        // What is left at the end, even where that is nothing, when the entries have to stand at the beginning.
+        let wraps = self.next + count > self.capacity;
+        let gap = if wraps { self.capacity - self.next } else { 0 };
         if self.used + gap + count > self.capacity {
             return None;
         }
-        let first = if gap > 0 { 0 } else { self.next };
+        let first = if wraps { 0 } else { self.next };
         self.next = first + count;
         self.used += gap + count;
         self.taken.push_back((count, gap));
@@ -208,5 +210,30 @@ mod tests {
         edits.give_back(3);
         assert_eq!(edits.used, 0);
         assert_eq!(edits.take(10), Some(0));
+    }
+
+    /// Entries that are taken stand inside the ring and apart, through thousands of rounds, exact fills among them.
+    #[test]
+    fn a_ring_of_edits_goes_round_for_ever() {
+        for sizes in [&[5u32][..], &[4], &[10], &[3, 7], &[1, 2, 3, 4], &[7, 0, 9, 2]] {
+            let mut edits = Edits { capacity: 20, ..Default::default() };
+            let (mut waiting, mut exact) = (VecDeque::new(), 0);
+            for count in sizes.iter().cycle().take(10_000) {
+                let first = loop {
+                    match edits.take(*count) {
+                        Some(first) => break first,
+                        // One is always left, so that the ring never begins anew.
+                        None => edits.give_back(waiting.pop_front().map(|(_, count)| count).expect("room for one")),
+                    }
+                };
+                let end = first + count;
+                assert!(end <= 20, "{sizes:?}: entries {first} to {end} of 20");
+                exact += u32::from(end == 20);
+                let apart = |(other, of_it): &(u32, u32)| end <= *other || other + of_it <= first;
+                assert!(*count == 0 || waiting.iter().filter(|(_, of_it)| *of_it > 0).all(apart), "{sizes:?}");
+                waiting.push_back((first, *count));
+            }
+            assert!(exact > 500, "{sizes:?}: {exact} exact fills");
+        }
     }
 }

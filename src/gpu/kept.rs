@@ -3,7 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::adapter::AdapterInfo;
+use super::info::AdapterInfo;
+use crate::hash;
 use crate::ops::TABLE;
 
 /// Found out on one adapter, with one driver, about the kernels of one version.
@@ -62,29 +63,9 @@ impl Key {
     }
 }
 
-/// FNV-1a over the files of all kernels.
+/// A checksum of the files of all kernels.
 fn checksum() -> u64 {
     let files = TABLE.iter().flat_map(|op| op.variants).flat_map(|v| v.files).map(|file| (file.path, file.text));
     let files: std::collections::BTreeMap<_, _> = files.collect();
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for byte in files.into_values().flat_map(str::bytes) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash
-}
-
-/// A device for tests.
-#[cfg(test)]
-pub(super) fn device(driver: &str) -> AdapterInfo {
-    AdapterInfo {
-        name: "a".into(),
-        driver: driver.into(),
-        backend: "vulkan".into(),
-        kind: super::Kind::Discrete,
-        max_binding_bytes: 0,
-        max_buffer_bytes: 0,
-        max_invocations: 0,
-        max_workgroup_bytes: 0,
-        features: Vec::new(),
-    }
+    files.into_values().fold(hash::START, |sum, text| hash::bytes(sum, text.as_bytes()))
 }

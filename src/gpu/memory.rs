@@ -93,6 +93,16 @@ pub(super) struct Part {
     pub in_arena: bool,
 }
 
+/// Rows of `width` at distances of `stride`; the last one may be shorter.
+pub(super) fn pad_rows(words: &[u32], width: usize, stride: usize) -> Vec<u32> {
+    let mut padded = Vec::with_capacity(words.len() / width * stride + width);
+    for (row, values) in words.chunks(width).enumerate() {
+        padded.resize(row * stride, 0);
+        padded.extend_from_slice(values);
+    }
+    padded
+}
+
 /// Elements at whose multiples a binding may begin, by WebGPU's floor: 256 bytes.
 const BINDING_ALIGNMENT: usize = 64;
 

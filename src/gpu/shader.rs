@@ -1,6 +1,6 @@
 //! Puts a kernel together: the parameters as the device delivers them, then the files that its row lists.
 
-use super::device::ParamsBy;
+use super::info::ParamsBy;
 use crate::plan::Wgsl;
 
 /// The WGSL of a kernel, complete. One of its files declares `struct Params`; the variable `params` is declared here.

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{context, map, replace_file};
+use super::files::{Staged, context, map};
 use crate::error::{Error, Result};
 use crate::text::{Encoder, OnUnknown, Tokenizer, Utf8Pieces};
 use crate::train::{Corpus, Ends, Ids, Marks, Width};
@@ -28,8 +28,13 @@ impl TextFile {
     /// None that is there, or none that can be read.
     pub fn open(path: &Path) -> Result<TextFile> {
         let name = path.display().to_string();
-        if fs::metadata(path).map_err(context(path))?.is_dir() {
+        let found = fs::metadata(path).map_err(context(path))?;
+        if found.is_dir() {
             return Err(Error::Text(format!("{name} is a folder; expected a text file")));
+        }
+        if !found.is_file() {
+            let what = "is a pipe or device; a text is read several times, so write it to a file first";
+            return Err(Error::Text(format!("{name} {what}")));
         }
         let mut file = File::open(path).map_err(context(path))?;
         let mut magic = Vec::with_capacity(GZIP.len());
@@ -114,16 +119,28 @@ pub struct Reading {
 }
 
 /// A corpus in files of ids, mapped.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Tokenised {
     /// The ids.
     pub corpus: Corpus,
     /// CRC-32 of the files.
     pub checksum: u32,
+    /// Its files, where they have not got their names yet.
+    staged: Vec<Staged>,
+}
+
+impl Tokenised {
+    /// Gives new files their names, in the place of older ones; without this they go.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn keep(&mut self) -> Result<()> {
+        std::mem::take(&mut self.staged).into_iter().try_for_each(Staged::keep)
+    }
 }
 
 /// The ids of a text: those in `folder` under `name` if they have the checksum that is `expected`, else they are made
-/// from `text` and put there.
+/// from `text` and put there. Where nothing is expected of them they wait to be kept, see [`Tokenised::keep`].
 ///
 /// # Errors
 /// A text that cannot be read, that the vocabulary lacks, with file, line and column, or that has changed since it had
@@ -136,31 +153,35 @@ pub fn tokenised(
     expected: Option<u32>,
 ) -> Result<Tokenised> {
     let (ids, ends) = (folder.join(format!("{name}.ids")), folder.join(format!("{name}.ends")));
-    let open = || open(&ids, reading.marks.is_some().then_some(&*ends), Width::of(reading.tokenizer.len()));
+    let width = Width::of(reading.tokenizer.len());
     if let Some(expected) = expected
         && ids.exists()
     {
-        match open() {
+        match open(&ids, reading.marks.is_some().then_some(&*ends), width) {
             Ok(tokenised) if tokenised.checksum == expected => return Ok(tokenised),
             _ => log::warn!("{} was changed: it is made anew", ids.display()),
         }
     }
     fs::create_dir_all(folder).map_err(context(folder))?;
-    match reading.marks {
-        None => replace_file(&ids, |out| encode_text(text, reading, out))?,
-        // The ids appear last: where they are, the ends are whole.
+    let mut staged_ends = None;
+    let staged_ids = Staged::write(&ids, |out| match reading.marks {
+        None => encode_text(text, reading, out),
         Some(marks) => {
-            replace_file(&ids, |out| replace_file(&ends, |ends| encode_lines(text, reading, marks, out, ends)))?;
+            staged_ends = Some(Staged::write(&ends, |ends| encode_lines(text, reading, marks, out, ends))?);
+            Ok(())
         }
-    }
-    let made = open()?;
+    })?;
+    let mut made = open(staged_ids.path(), staged_ends.as_ref().map(Staged::path), width)?;
+    // The ids appear last: where they are, the ends are whole.
+    made.staged = staged_ends.into_iter().chain([staged_ids]).collect();
     match expected {
         Some(expected) if made.checksum != expected => Err(Error::Text(format!(
             "{} has changed since this run began: it cannot go on with another text. Put the old text there, or begin \
              a new run",
             text.display()
         ))),
-        _ => Ok(made),
+        Some(_) => made.keep().map(|()| made),
+        None => Ok(made),
     }
 }
 
@@ -176,7 +197,8 @@ fn open(ids: &Path, ends: Option<&Path>, width: Width) -> Result<Tokenised> {
             Some(Ends::new(bytes))
         }
     };
-    Ok(Tokenised { corpus: Corpus { ids: Ids::new(bytes, width), ends }, checksum: checksum.finalize() })
+    let corpus = Corpus::new(Ids::new(bytes, width), ends);
+    Ok(Tokenised { corpus, checksum: checksum.finalize(), staged: Vec::new() })
 }
 
 /// Writes ids as they stand in their file.
@@ -344,7 +366,9 @@ mod tests {
         fs::write(&path, "abba").unwrap();
         let tokenizer = characters(&[&path], false).unwrap();
         let reading = Reading { tokenizer, unknown: OnUnknown::Error, marks: None };
-        let made = tokenised(&path, &data, "train", &reading, None).unwrap();
+        let mut made = tokenised(&path, &data, "train", &reading, None).unwrap();
+        assert!(!data.join("train.ids").exists(), "they wait to be kept");
+        made.keep().unwrap();
         let again = || tokenised(&path, &data, "train", &reading, Some(made.checksum)).map(|t| t.checksum);
         fs::write(data.join("train.ids"), [0, 1, 1]).unwrap();
         assert_eq!(again().unwrap(), made.checksum, "made anew");

@@ -1,9 +1,8 @@
-//! Model folders: memory-mapped when read, written file by file under another name and then renamed.
+//! Model folders: memory-mapped when read, written under other names and then renamed.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::model::{BUILTIN, BUILTIN_PREFIX, Bytes, Files, Model, Precision};
@@ -11,11 +10,11 @@ use crate::model::{BUILTIN, BUILTIN_PREFIX, Bytes, Files, Model, Precision};
 /// The sizes.
 pub(super) const CONFIG: &str = "config.json";
 /// The weights.
-const WEIGHTS: &str = "model.safetensors";
+pub(super) const WEIGHTS: &str = "model.safetensors";
 /// The tokenizer.
-const TOKENIZER: &str = "tokenizer.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// Sampling, optional.
-const GENERATION: &str = "generation_config.json";
+pub(super) const GENERATION: &str = "generation_config.json";
 /// Bytes of a JSON file at most.
 const MAX_JSON: u64 = 256 << 20;
 
@@ -90,8 +89,9 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, size))
 }
 
-/// Writes a model's folder, which is made if it is not there. Each file appears under its name when it is whole,
-/// config.json last; a program that has the old files open keeps them.
+/// Writes a model's folder, which is made if it is not there. All files are on the disk before the first one takes its
+/// name, config.json last: what fails before leaves the old model whole, and a program that has the old files open
+/// keeps them.
 ///
 /// # Errors
 /// Weights that are not finite or do not fit the precision or the config; whatever the file system says.
@@ -100,18 +100,28 @@ pub fn save_model(folder: impl AsRef<Path>, model: &Model, precision: Precision)
     fs::create_dir_all(folder).map_err(context(folder))?;
     let config = model.config.to_json()?;
     let generation = model.generation_config.as_ref().map(|g| g.to_json(model.config.vocab_size)).transpose()?;
-    let text = |text: &[u8], out: &mut dyn Write| out.write_all(text).map_err(context(folder));
-    replace_file(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
-    replace_file(&folder.join(TOKENIZER), |out| text(&model.tokenizer.to_json(), out))?;
-    match generation {
-        Some(json) => replace_file(&folder.join(GENERATION), |out| text(json.as_bytes(), out))?,
-        // One that another model left would be taken for this one's.
-        None => match fs::remove_file(folder.join(GENERATION)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(context(&folder.join(GENERATION))(e)),
-            _ => {}
-        },
+    let text = |name: &str, text: &[u8]| {
+        Staged::write(&folder.join(name), |out| out.write_all(text).map_err(context(&folder.join(name))))
+    };
+    let weights = Staged::write(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
+    let tokenizer = text(TOKENIZER, &model.tokenizer.to_json())?;
+    let generation = generation.map(|json| text(GENERATION, json.as_bytes())).transpose()?;
+    let config = text(CONFIG, config.as_bytes())?;
+    // One that another model left would be taken for this one's.
+    if generation.is_none() {
+        remove(&folder.join(GENERATION))?;
     }
-    replace_file(&folder.join(CONFIG), |out| text(config.as_bytes(), out))
+    [Some(weights), Some(tokenizer), generation, Some(config)].into_iter().flatten().try_for_each(Staged::rename)?;
+    sync(folder);
+    Ok(())
+}
+
+/// Removes a file that may be there.
+pub(super) fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(context(file)(e)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file beside the one that it replaces, and renames it once it is on the disk.
@@ -119,35 +129,107 @@ pub fn save_model(folder: impl AsRef<Path>, model: &Model, precision: Precision)
 /// # Errors
 /// What `write` says, or the file system; then the old file is as it was.
 pub fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Relaxed)));
-    let partial = std::path::PathBuf::from(partial);
-    let written = (|| {
-        let mut out = BufWriter::new(File::create_new(&partial).map_err(context(&partial))?);
-        write(&mut out)?;
-        let file = out.into_inner().map_err(|e| context(&partial)(e.into_error()))?;
-        file.sync_all().map_err(context(&partial))?;
-        fs::rename(&partial, path).map_err(context(path))?;
-        // The new name must outlast a loss of power too; where folders cannot be opened, the system sees to that.
-        if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
-            let _ = folder.sync_all();
-        }
-        Ok(())
-    })();
-    if written.is_err() {
-        // The first error matters; that nothing could be removed either does not.
-        let _ = fs::remove_file(&partial);
-    }
-    written
+    Staged::write(path, write)?.keep()
 }
 
-/// Whether a file has the name that [`replace_file`] writes under.
-pub(super) fn is_partial(path: &Path) -> bool {
+/// A file that is whole and on the disk, under a random name beside the one that it is for. It goes if it is not kept.
+#[derive(Debug)]
+pub struct Staged {
+    partial: PathBuf,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Staged {
+    /// Writes a file for `path`, which is as it was until the file is kept.
+    ///
+    /// # Errors
+    /// What `write` says, or the file system.
+    pub fn write(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Staged> {
+        let (staged, file) = Staged::create(path)?;
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        let file = out.into_inner().map_err(|e| context(&staged.partial)(e.into_error()))?;
+        file.sync_all().map_err(context(&staged.partial))?;
+        Ok(staged)
+    }
+
+    /// A new file under a name that nobody has.
+    fn create(path: &Path) -> Result<(Staged, File)> {
+        loop {
+            let mut partial = path.as_os_str().to_owned();
+            partial.push(format!(".{:016x}.partial", random()));
+            let partial = PathBuf::from(partial);
+            match File::create_new(&partial) {
+                Ok(file) => return Ok((Staged { partial, path: path.into(), kept: false }, file)),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(context(&partial)(e)),
+            }
+        }
+    }
+
+    /// Where it is until it is kept.
+    pub fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Gives it its name, in the place of an older file.
+    ///
+    /// # Errors
+    /// What the file system says; then the old file is as it was.
+    pub fn keep(self) -> Result<()> {
+        let folder = self.path.parent().map(Path::to_path_buf);
+        self.rename()?;
+        sync(&folder.unwrap_or_default());
+        Ok(())
+    }
+
+    fn rename(mut self) -> Result<()> {
+        fs::rename(&self.partial, &self.path).map_err(context(&self.path))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.kept {
+            // That nothing could be removed changes nothing.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// New names in a folder must outlast a loss of power too; where folders cannot be opened, the system sees to that.
+fn sync(folder: &Path) {
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if let Ok(folder) = File::open(here) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// A number that no other process has: from the hasher's own randomness.
+pub fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// Removes what processes that were killed had begun to write for the files of these names in a folder. Only their
+/// owner may call it: whoever holds the lock that all who write them hold.
+pub(super) fn remove_partial(folder: &Path, names: &[&str]) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_partial(&entry.path(), names)) {
+        // It does no harm if it stays.
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
+/// Whether a file has the name that [`Staged`] writes under for a file of one of these names.
+fn is_partial(path: &Path, names: &[&str]) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".partial"));
-    let numbers = name.and_then(|name| name.rsplit_once('.')?.1.split_once('-'));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    numbers.is_some_and(|(process, count)| is_number(process) && is_number(count))
+    let is_number = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parts = name.and_then(|name| name.rsplit_once('.'));
+    parts.is_some_and(|(name, number)| names.contains(&name) && is_number(number))
 }
 
 pub(super) fn context(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
@@ -174,7 +256,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A folder of this process that vanishes with the test.
-    pub struct Folder(pub std::path::PathBuf);
+    pub struct Folder(pub PathBuf);
 
     impl Folder {
         pub fn new(name: &str) -> Folder {

@@ -1,17 +1,21 @@
 //! The folder of a training run: a model's folder, with `checkpoint/last.safetensors`, `log.jsonl`, `loss.svg`, and
 //! `data/` while the run lasts. One process at a time writes to it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{CONFIG, context, is_partial, map, replace_file, save_model};
+use super::files::{
+    CONFIG, GENERATION, TOKENIZER, WEIGHTS, context, map, remove, remove_partial, replace_file, save_model,
+};
+use super::lock::Lock;
 use crate::error::{Error, Result};
 use crate::model::{Config, Model, Precision};
-use crate::train::{Checkpoint, Line, chart};
+use crate::train::{Checkpoint, Curves, Line};
 
 const LAST: &str = "last.safetensors";
 const LOG: &str = "log.jsonl";
+const CHART: &str = "loss.svg";
 /// The files of `data/`.
 const IDS: [&str; 4] = ["train.ids", "train.ends", "valid.ids", "valid.ends"];
 
@@ -19,60 +23,68 @@ const IDS: [&str; 4] = ["train.ids", "train.ends", "valid.ids", "valid.ends"];
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    log: File,
+    /// Where the run has begun.
+    log: Option<File>,
     log_bytes: u64,
-    /// Held while this is there; the system lets go of it when the process ends, however it ends.
-    _lock: File,
+    curves: Curves,
+    /// Whether it was made for this run.
+    made: bool,
+    lock: Option<Lock>,
 }
 
 impl RunFolder {
-    /// A folder for a new run. With `overwrite`, what another run left there goes.
+    /// A folder for a new run. What is there stays until the run begins; with `overwrite` it goes then. A run that
+    /// does not begin leaves the folder as it was.
     ///
     /// # Errors
     /// A model or run that is there already, another process that writes to it, what the file system says.
     pub fn create(path: &Path, overwrite: bool) -> Result<RunFolder> {
-        let checkpoint = path.join("checkpoint").join(LAST);
-        if !overwrite && let Some(there) = [path.join(CONFIG), checkpoint.clone()].iter().find(|file| file.exists()) {
-            let name = path.display();
+        let name = path.display();
+        if path.exists() && !path.is_dir() {
+            return Err(Error::Usage(format!("--output {name}: there is a file; expected a folder")));
+        }
+        let there = |files: &[&str]| files.iter().map(|file| path.join(file)).find(|file| file.exists());
+        let last = Path::new("checkpoint").join(LAST);
+        if let Some(there) = there(&[CONFIG, &last.to_string_lossy()]).filter(|_| !overwrite) {
             return Err(Error::Usage(format!(
                 "--output {name}: {} is there already. `gatefold train --resume {name}` goes on with that run, \
                  --overwrite begins anew",
                 there.display()
             )));
         }
-        let file = path.join(LOG);
-        if path.exists() && !path.is_dir() {
-            return Err(Error::Usage(format!("--output {}: there is a file; expected a folder", path.display())));
-        }
-        // A run that failed before its first step leaves an empty one.
-        if !overwrite && file.metadata().is_ok_and(|found| found.is_file() && found.len() > 0) {
+        // A run that failed before its first step leaves an empty log.
+        let log = there(&[LOG]).filter(|log| log.metadata().is_ok_and(|found| found.is_file() && found.len() > 0));
+        if let Some(there) = log.or_else(|| there(&[WEIGHTS, TOKENIZER, GENERATION, CHART])).filter(|_| !overwrite) {
             return Err(Error::Usage(format!(
-                "--output {}: {} is there already, of something else; --overwrite writes over it",
-                path.display(),
-                file.display()
+                "--output {name}: {} is there already, of something else; --overwrite writes over it",
+                there.display()
             )));
         }
-        let lock = lock(path)?;
-        let log = OpenOptions::new().write(true).create(true).truncate(false).open(&file).map_err(context(&file))?;
-        let folder = RunFolder { path: path.into(), log, log_bytes: 0, _lock: lock };
-        folder.remove_data()?;
+        let made = !path.exists();
+        fs::create_dir_all(path).map_err(context(path))?;
+        let mut folder =
+            RunFolder { path: path.into(), log: None, log_bytes: 0, curves: Curves::default(), made, lock: None };
+        folder.lock = Some(Lock::of_folder(path)?);
         folder.remove_partial();
         Ok(folder)
     }
 
-    /// Removes what another run left, now that the new one has all that it needs.
+    /// The new run begins: removes what another one left, now that this one has all that it needs.
     ///
     /// # Errors
     /// What the file system says.
     pub fn begin(&mut self) -> Result<()> {
-        remove(&self.path.join("checkpoint").join(LAST))?;
-        remove(&self.path.join("loss.svg"))?;
+        let checkpoints = self.path.join("checkpoint");
+        fs::create_dir_all(&checkpoints).map_err(context(&checkpoints))?;
+        remove(&checkpoints.join(LAST))?;
+        remove(&self.path.join(CHART))?;
+        self.remove_ids()?;
         let log = self.path.join(LOG);
-        self.log = File::create(&log).map_err(context(&log))?;
+        self.log = Some(File::create(&log).map_err(context(&log))?);
         Ok(())
     }
 
-    /// The folder of a run that goes on, and its last checkpoint. What the log says beyond it is dropped.
+    /// The folder of a run that goes on, and its last checkpoint.
     ///
     /// # Errors
     /// No checkpoint, one that cannot be read, another process that writes to the folder, what the file system says.
@@ -85,20 +97,43 @@ impl RunFolder {
                 if path.exists() { "the folder" } else { "it" }
             )));
         }
-        let lock = lock(path)?;
+        let lock = Some(Lock::of_folder(path)?);
         let checkpoint = Checkpoint::read(&file.display().to_string(), &map(&file)?)?;
-        let log_path = path.join(LOG);
-        let io = context(&log_path);
-        let mut log =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&log_path).map_err(&io)?;
-        let length = log.metadata().map_err(&io)?.len();
-        if length > checkpoint.manifest.log_bytes {
-            log.set_len(checkpoint.manifest.log_bytes).map_err(&io)?;
-        }
-        let log_bytes = log.seek(SeekFrom::End(0)).map_err(&io)?;
-        let folder = RunFolder { path: path.into(), log, log_bytes, _lock: lock };
+        let curves = Curves::default();
+        let folder = RunFolder { path: path.into(), log: None, log_bytes: 0, curves, made: false, lock };
         folder.remove_partial();
         Ok((folder, checkpoint))
+    }
+
+    /// The run goes on: what the log says beyond its checkpoint is dropped.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn go_on(&mut self, checkpoint_bytes: u64) -> Result<()> {
+        let path = self.path.join(LOG);
+        let io = context(&path);
+        let mut log =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(&io)?;
+        let found = log.metadata().map_err(&io)?;
+        if found.len() > checkpoint_bytes {
+            log.set_len(checkpoint_bytes).map_err(&io)?;
+        } else if found.is_file() && found.len() < checkpoint_bytes {
+            let (file, found) = (path.display(), found.len());
+            log::warn!(
+                "{file} has {found} bytes, and the checkpoint was written after {checkpoint_bytes}: it lacks lines"
+            );
+        }
+        if found.is_file() {
+            let mut lines = BufReader::new(log.try_clone().map_err(&io)?.take(checkpoint_bytes));
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).map_err(&io)? > 0 {
+                Line::read(&line).iter().for_each(|line| self.curves.add(line));
+                line.clear();
+            }
+        }
+        self.log_bytes = log.seek(SeekFrom::End(0)).map_err(&io)?;
+        self.log = Some(log);
+        Ok(())
     }
 
     /// The folder.
@@ -117,14 +152,15 @@ impl RunFolder {
     /// # Errors
     /// What the file system says.
     pub fn remove_data(&self) -> Result<()> {
-        let data = self.data();
-        for name in IDS {
-            remove(&data.join(name))?;
-        }
-        remove_partial(&data);
+        self.remove_ids()?;
+        self.remove_partial();
         // Only an empty folder goes.
-        let _ = fs::remove_dir(&data);
+        let _ = fs::remove_dir(self.data());
         Ok(())
+    }
+
+    fn remove_ids(&self) -> Result<()> {
+        IDS.iter().try_for_each(|name| remove(&self.data().join(name)))
     }
 
     /// Writes the model's own files, each whole or not at all.
@@ -140,14 +176,16 @@ impl RunFolder {
         self.log_bytes
     }
 
-    /// Adds a line to the log.
+    /// Adds a line to the log of a run that has begun.
     ///
     /// # Errors
     /// What the file system says.
     pub fn log(&mut self, line: &Line) -> Result<()> {
         let json = line.to_json();
-        self.log.write_all(json.as_bytes()).map_err(context(&self.path.join(LOG)))?;
+        let mut log = self.log.as_ref().expect("the run has begun");
+        log.write_all(json.as_bytes()).map_err(context(&self.path.join(LOG)))?;
         self.log_bytes += json.len() as u64;
+        self.curves.add(line);
         Ok(())
     }
 
@@ -156,71 +194,65 @@ impl RunFolder {
     /// # Errors
     /// A number that is not finite; what the file system says. The last checkpoint is then untouched.
     pub fn save_checkpoint(&self, checkpoint: &Checkpoint, config: &Config) -> Result<()> {
-        let log = self.path.join(LOG);
-        if self.log.metadata().map_err(context(&log))?.is_file() {
-            self.log.sync_data().map_err(context(&log))?;
+        let path = self.path.join(LOG);
+        let log = self.log.as_ref().expect("the run has begun");
+        if log.metadata().map_err(context(&path))?.is_file() {
+            log.sync_data().map_err(context(&path))?;
         }
         replace_file(&self.path.join("checkpoint").join(LAST), |out| checkpoint.write(config, out))
     }
 
-    /// Draws the log anew.
+    /// Draws the losses so far.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn draw(&mut self, title: &str) -> Result<()> {
-        let path = self.path.join(LOG);
-        let mut log = Vec::new();
-        File::open(&path).and_then(|file| file.take(self.log_bytes).read_to_end(&mut log)).map_err(context(&path))?;
-        match chart(title, &Line::read_all(&log))? {
+    pub fn draw(&self, title: &str) -> Result<()> {
+        match self.curves.draw(title)? {
             Some(svg) => {
-                let path = self.path.join("loss.svg");
+                let path = self.path.join(CHART);
                 replace_file(&path, |out| out.write_all(svg.as_bytes()).map_err(context(&path)))
             }
             None => Ok(()),
         }
     }
 
-    /// Removes what a process that was killed had begun to write.
+    /// Removes what a process that was killed had begun to write here.
     fn remove_partial(&self) {
-        for folder in [&self.path, &self.path.join("checkpoint"), &self.data()] {
-            remove_partial(folder);
+        remove_partial(&self.path, &[CONFIG, WEIGHTS, TOKENIZER, GENERATION, CHART]);
+        remove_partial(&self.path.join("checkpoint"), &[LAST]);
+        remove_partial(&self.data(), &IDS);
+    }
+}
+
+impl Drop for RunFolder {
+    /// A run that did not begin leaves nothing behind.
+    fn drop(&mut self) {
+        if self.log.is_none() {
+            let _ = fs::remove_dir(self.data());
+        }
+        drop(self.lock.take());
+        if self.log.is_none() && self.made {
+            let _ = fs::remove_dir(&self.path);
         }
     }
 }
 
-/// Removes files that [`replace_file`] left behind in a folder.
-fn remove_partial(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_partial(&entry.path())) {
-        // It does no harm if it stays.
-        let _ = fs::remove_file(entry.path());
+/// Writes a model's folder as [`save_model`] does, where no run trains in it meanwhile.
+///
+/// # Errors
+/// As [`save_model`]; another process that writes to the folder.
+pub fn replace_model(path: &Path, model: &Model, precision: Precision) -> Result<()> {
+    let made = !path.exists();
+    fs::create_dir_all(path).map_err(context(path))?;
+    let lock = Lock::of_folder(path)?;
+    remove_partial(path, &[CONFIG, WEIGHTS, TOKENIZER, GENERATION]);
+    let saved = save_model(path, model, precision);
+    drop(lock);
+    if saved.is_err() && made {
+        // Only an empty folder goes.
+        let _ = fs::remove_dir(path);
     }
-}
-
-/// Takes the folder for this process.
-fn lock(path: &Path) -> Result<File> {
-    let folder = path.join("checkpoint");
-    fs::create_dir_all(&folder).map_err(context(&folder))?;
-    let file = folder.join("lock");
-    let lock = File::create(&file).map_err(context(&file))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::Training(format!("{}: another process trains in this folder", path.display())))
-        }
-        // Some file systems have no locks.
-        Err(TryLockError::Error(e)) => {
-            log::warn!("{}: {e}", file.display());
-            Ok(lock)
-        }
-    }
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(context(file)(e)),
-        _ => Ok(()),
-    }
+    saved
 }
 
 #[cfg(test)]
@@ -233,11 +265,19 @@ mod tests {
         let folder = Folder::new("run-folder-data");
         let names = ["data/corpus.txt", "data/notes.partial", "movie.mp4.partial"];
         fs::create_dir(folder.0.join("data")).unwrap();
-        for name in names.iter().chain(&["data/train.ids", "data/train.ids.12-0.partial"]) {
+        let ours = "data/train.ids.0123456789abcdef.partial";
+        let others = ["data/train.ids.0123.partial", "my.ids.0123456789abcdef.partial"];
+        for name in names.iter().chain(&["data/train.ids", ours]).chain(&others) {
             fs::write(folder.0.join(name), "text").unwrap();
         }
-        let run = RunFolder::create(&folder.0, true).unwrap();
+        let mut run = RunFolder::create(&folder.0, true).unwrap();
+        assert!(!folder.0.join(ours).exists(), "what a killed run left goes");
+        assert!(folder.0.join("data/train.ids").exists(), "the ids of the old run stay until the new one begins");
+        run.begin().unwrap();
         run.remove_data().unwrap();
+        for name in others {
+            fs::remove_file(folder.0.join(name)).unwrap();
+        }
         for name in names {
             assert!(folder.0.join(name).exists(), "{name}");
         }
@@ -261,7 +301,28 @@ mod tests {
         assert_eq!(fs::read(&log).unwrap(), b"{}\n");
         let message = RunFolder::create(&log, false).unwrap_err().to_string();
         assert!(message.contains("there is a file; expected a folder"), "{message}");
+        drop(RunFolder::create(&folder.0, true).unwrap());
+        assert_eq!(fs::read(&log).unwrap(), b"{}\n", "a run that does not begin changes nothing");
         RunFolder::create(&folder.0, true).unwrap().begin().unwrap();
         assert_eq!(fs::read(&log).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_folder_has_one_owner_and_one_that_did_not_begin_goes() {
+        let folder = Folder::new("run-folder-lock");
+        let path = folder.0.join("model");
+        let run = RunFolder::create(&path, false).unwrap();
+        assert!(matches!(RunFolder::create(&path, false), Err(Error::Busy { .. })));
+        let model = crate::model::Model::shakespeare().unwrap();
+        assert!(matches!(replace_model(&path, &model, Precision::F16), Err(Error::Busy { .. })));
+        drop(run);
+        assert!(!path.exists());
+        replace_model(&path, &model, Precision::F16).unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
+        for lacking in [CONFIG, WEIGHTS] {
+            let message = RunFolder::create(&path, false).unwrap_err().to_string();
+            assert!(message.contains(lacking) && message.contains("is there already"), "{message}");
+            fs::remove_file(path.join(lacking)).unwrap();
+        }
     }
 }

@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn request(sequence: u64, max_tokens: usize) -> Request {
-        Request { prompt: vec![5], sequence, seed: 1, options: Options::at(0.8), max_tokens, stop: Vec::new() }
+        Request { prompt: [5].into(), sequence, seed: 1, options: Options::at(0.8), max_tokens, stop: Vec::new() }
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
         let mut endless = service.submit(request(0, 1 << 30));
         assert!(endless.next().unwrap().is_ok());
         drop(endless);
-        let wrong = service.submit(Request { prompt: vec![], ..request(0, 5) }).next().unwrap();
+        let wrong = service.submit(Request { prompt: [].into(), ..request(0, 5) }).next().unwrap();
         assert!(wrong.unwrap_err().to_string().contains("the prompt has no token"));
         assert_eq!(service.submit(request(1, 5)).count(), 5);
     }

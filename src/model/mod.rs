@@ -15,6 +15,7 @@ mod weights;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::hash;
 use crate::network::Shape;
 use crate::text::{OnUnknown, Tokenizer};
 
@@ -132,11 +133,11 @@ impl Model {
     /// A hash of sizes, weights and tokenizer: models that differ in any of them differ in it.
     pub fn fingerprint(&self) -> u64 {
         let config = self.config.to_json().unwrap_or_default();
-        let hash = hash_bytes(HASH_START, config.as_bytes());
-        let hash = hash_bytes(hash, &self.tokenizer.to_json());
+        let hash = hash::bytes(hash::START, config.as_bytes());
+        let hash = hash::bytes(hash, &self.tokenizer.to_json());
         let names = weight_shapes(&self.shape).into_iter().map(|(name, _)| name);
         names.filter_map(|name| self.weights.get(&name)).fold(hash, |hash, values| {
-            values.iter().fold(hash, |hash, value| hash_step(hash, u64::from(value.to_bits())))
+            values.iter().fold(hash, |hash, value| hash::step(hash, u64::from(value.to_bits())))
         })
     }
 
@@ -170,19 +171,6 @@ impl Model {
         let of_generation = self.generation_config.as_ref().map(|g| g.eos_token_id.clone());
         of_generation.filter(|ids| !ids.is_empty()).unwrap_or_else(|| self.config.eos_token_id.clone())
     }
-}
-
-/// What hashes of files begin with.
-pub(crate) const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a, of words.
-fn hash_step(hash: u64, word: u64) -> u64 {
-    (hash ^ word).wrapping_mul(0x100_0000_01b3)
-}
-
-/// Goes on with a hash by bytes: tells files apart that differ by chance, not by malice.
-pub(crate) fn hash_bytes(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| hash_step(hash, u64::from(*byte)))
 }
 
 /// A value as the text of a JSON file, if `reads_back` finds the same value in it.

@@ -282,7 +282,7 @@ mod tests {
     fn a_step_needs_its_weights_and_states() {
         let shape = Shape { cell: Cell::Lstm, vocab: 10, embedding: 3, hidden: 5, layers: 1 };
         let lm = language_model(shape, Room { ring: 4, queue: 1, forced: 1, filters: false });
-        let need = lm.plan.memory(&[lm.step], Sizes { rows: 2, time: 1 });
+        let need = lm.plan.memory(&[lm.step], Sizes::of(2, 1));
         assert_eq!(need.weights, 4 * (10 * 3 + 20 * 3 + 20 * 5 + 40 + 10 * 5 + 10));
         // h in two slots, c, the row table, the token of each row, the stand-in for marks.
         assert_eq!(need.states, 4 * (2 * 2 * 5 + 2 * 5 + 2 * ROW_WORDS as u64 + 2 + 1));

@@ -193,7 +193,7 @@ pub(super) fn layer_over_time(
             reset_rows::record(b, state, flags, Dim::ROWS, reset_rows::Offsets { x: 0.into(), flags: first });
         }
     }
-    b.repeat(Dim::TIME, Direction::Forward, |b| record_step(b, layer, over_time));
+    b.repeat("t", Dim::TIME, Direction::Forward, |b, t| record_step(b, layer, over_time, t.into()));
     copy_rows(b, order, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
     if let Some((c, cells)) = cells {
         copy_rows(b, order, cells, c, [(Dim::TIME * Dim::ROWS).into(), 0.into()]);
@@ -207,13 +207,13 @@ pub(super) fn copy_rows(b: &mut Builder, order: TensorId, from: TensorId, to: Te
     gather_rows::record(b, gather_rows::GatherRows { from, index: order, to }, Dim::ROWS, at);
 }
 
-/// Step t of a layer over time, t being the innermost loop's index: from row block t of the input products and
+/// Step t of a layer over time: from row block t of the input products and
 /// states to block t + 1 of the states.
-fn record_step(b: &mut Builder, layer: &Layer, over_time: &OverTime) {
+fn record_step(b: &mut Builder, layer: &Layer, over_time: &OverTime, t: Affine) {
     let cell = layer.fused();
     let Layer { w_hh, b_hh, .. } = *layer;
     let OverTime { gates, states: h, extra, keep_gates } = *over_time;
-    let (now, next) = (Affine::REPEAT.times(Dim::ROWS), Affine::REPEAT.plus(1).times(Dim::ROWS));
+    let (now, next) = (t.times(Dim::ROWS), t.plus(1).times(Dim::ROWS));
     let [extra_read, extra_write] = match (cell.extra, extra) {
         (Extra::State, Some(_)) => [now, next],
         (Extra::Kept, _) => [now, now],

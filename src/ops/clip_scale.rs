@@ -8,8 +8,9 @@
 //! Flops: K. Bytes: 4 K. One workgroup sums all, so that the order never changes.
 
 use super::schedule::{CLIP_COLUMNS, CLIP_SCALE, NORM};
+use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId, Variant,
 };
 
 /// Operands of [`record`].
@@ -32,10 +33,14 @@ pub fn record(b: &mut Builder, op: ClipScale, slot: impl Into<Affine>, max_norm:
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "clip_scale",
-    operands: &[Operand::read("partials"), Operand::write("clips")],
-    params: &["count", "slot", "max_norm"],
+    operands: &[
+        Operand::read("partials").typical(typical::sums_of_squares),
+        Operand::write("clips").typical(typical::clips),
+    ],
+    params: &[Param::size("count"), Param::offset("slot"), Param::float("max_norm")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(
@@ -44,12 +49,12 @@ pub static ROW: OpRow = OpRow {
     )
     .class(OrderClass::Lanes256)],
     cases,
-    cost: |w| Cost { flops: w[0].into(), bytes: 4.0 * f64::from(w[0]) },
+    cost: |w| Cost { flops: w.f64("count"), bytes: 4.0 * w.f64("count") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [count, slot] = args.sizes();
-    let [max_norm] = args.floats(2);
+    let max_norm = args.words.float("max_norm");
     let [partials, clips] = args.all();
     let sum = partials.real()[..count].iter().fold(F::ZERO, |sum, x| sum + *x);
     let clip = of_sum(sum, max_norm);

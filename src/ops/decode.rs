@@ -13,7 +13,7 @@
 use super::activation::Activation;
 use super::matmul::dot;
 use super::recurrent::{self, Cell, Extra, MOST_GATES, Recurrent};
-use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, PARAM_WORDS, Real, Role, TensorId};
+use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, Real, Role, TensorId, Words};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,7 @@ macro_rules! row {
             name: concat!($name, "_decode"),
             operands: &[
                 $crate::plan::Operand::read("source"),
-                $crate::plan::Operand::read_u32("ids"),
+                $crate::plan::Operand::read_u32("ids").typical($crate::ops::typical::tokens),
                 $crate::plan::Operand::read("w_ih"),
                 $crate::plan::Operand::read("w_hh"),
                 $crate::plan::Operand::read("b_ih"),
@@ -95,21 +95,22 @@ macro_rules! row {
                 $crate::plan::Operand::write("extra"),
             ],
             params: &[
-                "rows",
-                "inputs",
-                "hidden",
-                "x_row",
-                "gather",
-                "h_read_row",
-                "h_write_row",
-                "extra_row",
-                "activation",
+                $crate::plan::Param::size("rows"),
+                $crate::plan::Param::size("inputs"),
+                $crate::plan::Param::size("hidden"),
+                $crate::plan::Param::offset("x_row"),
+                $crate::plan::Param::flag("gather"),
+                $crate::plan::Param::offset("h_read_row"),
+                $crate::plan::Param::offset("h_write_row"),
+                $crate::plan::Param::offset("extra_row"),
+                $crate::plan::Param::constant("activation"),
             ],
             cuts: &[
                 $crate::plan::Cut { name: "unit", axes: &[(2, 1), (3, 1)], multiple: 4 },
                 $crate::plan::Cut { name: "source", axes: &[(0, 0)], multiple: 1 },
             ],
             carry_words: 0,
+            passes: |_| 1,
             reference_f32: $crate::ops::decode::reference::<$cell, f32>,
             reference_f64: $crate::ops::decode::reference::<$cell, f64>,
             variants: $crate::ops::recurrent::forward_variants!($name, "_decode", "decode", 2, 3),
@@ -120,8 +121,8 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-pub(super) fn cost<C: Cell>(w: &[u32; PARAM_WORDS]) -> Cost {
-    let (m, k, h, g) = (f64::from(w[0]), f64::from(w[1]), f64::from(w[2]), C::GATES as f64);
+pub(super) fn cost<C: Cell>(w: &Words) -> Cost {
+    let (m, k, h, g) = (w.f64("rows"), w.f64("inputs"), w.f64("hidden"), C::GATES as f64);
     let bytes = 4.0 * (g * h * (k + h + 2.0) + m * k + recurrent::state_vectors::<C>() * m * h);
     Cost { flops: m * h * (2.0 * g * (k + h) + C::FLOPS[0]), bytes }
 }

@@ -14,64 +14,60 @@
 //! it keeps has mass top_p - 1e-5 at least, and less than top_p + 1e-5 without its last token.
 //!
 //! A device finds a limit by its digits, 8 bits a round: four rounds for the scaled logit, one to four for the id, by
-//! counts (top-k); then as many by masses (top-p). The plan repeats the op once a round, because logits that are cut
-//! into parts have to be looked at part by part in every round. Where they are whole, round 0 does everything, and the
-//! other rounds have no workgroups and cost nothing.
+//! counts (top-k); then as many by masses (top-p). Logits that are cut into parts have to be looked at part by part in
+//! every round, a pass each. Where they are whole, one dispatch runs all rounds.
 //! Bytes: 4 M V a round, 8 M V where a row looks at its marks; from caches, where a row is whole.
 
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
+use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Direction, FIRST_PART, Fill, LAST_PART, OpRow, Operand, Real,
-    Requires, Role, TensorId, Variant, folded,
+    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
 };
 
-/// Records all rounds of the op on `rows` rows.
+/// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, logits: TensorId, table: TensorId, marks: TensorId, rows: Dim) {
     let vocab = *b.tensor(logits).shape.last().expect("logits is [M, 1, V]");
     b.expect_shape("filter", table, &[rows, ROW_WORDS.into()]);
     b.expect_shape("filter", marks, &[rows, vocab]);
-    let rounds = rounds(vocab.as_fixed().expect("a vocabulary is fixed"));
-    b.repeat(rounds.into(), Direction::Forward, |b| {
-        b.push(&ROW, &[logits, table, marks], &[rows.into(), vocab.into(), Affine::REPEAT]);
-    });
+    b.push(&ROW, &[logits, table, marks], &[rows.into(), vocab.into(), 0.into()]);
 }
 
 /// Rounds of a search by counts and one by masses: `levels` of `shaders/lib/digits.wgsl`, twice.
-fn rounds(vocab: usize) -> usize {
-    let id_bits = usize::BITS - (vocab - 1).leading_zeros();
-    2 * (4 + id_bits.div_ceil(8).max(1) as usize)
+fn rounds(vocab: u32) -> u32 {
+    let id_bits = u32::BITS - (vocab - 1).leading_zeros();
+    2 * (4 + id_bits.div_ceil(8).max(1))
 }
 
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "filter",
-    operands: &[Operand::read("logits"), Operand::write_u32("table"), Operand::read_u32("marks")],
-    params: &["rows", "vocab", "round"],
+    operands: &[
+        Operand::read("logits"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::read_u32("marks"),
+    ],
+    params: &[Param::size("rows"), Param::size("vocab"), Param::pass("round")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
     carry_words: 2 * 256 + 8,
+    passes: |w| rounds(w["vocab"]),
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(
         crate::kernel!("filter", "base", "row", "wide", "filters", "bins", "digits"),
         Requires::invocations(256).with_memory(4260),
     )
-    .groups(|w| {
-        let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
-        folded(if is_whole && w[2] > 0 { 0 } else { w[0] })
-    })],
+    .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 2.0 * m * v, bytes: 4.0 * m * v }
     },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [rows, vocab, round] = args.sizes();
-    if round > 0 {
-        return;
-    }
+    let [rows, vocab] = args.sizes();
     let [logits, table, marks] = args.all();
     for m in 0..rows {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];

@@ -10,6 +10,7 @@
 use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, params, shapes};
 use crate::plan::{
     Adapters, Args, Builder, Case, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+    Words,
 };
 
 /// Operands of [`record`].
@@ -36,6 +37,7 @@ pub static ROW: OpRow = OpRow {
     params: PARAMS,
     cuts: &[Cut { name: "n", axes: &[(2, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[
@@ -50,8 +52,8 @@ pub static ROW: OpRow = OpRow {
             Requires::invocations(8),
         )
         .class(OrderClass::Blocks64)
-        .better_on(Adapters::Software, |w| w[1] >= 64)
-        .groups(|w| [w[1].div_ceil(128), w[11].div_ceil(8), w[3]]),
+        .better_on(Adapters::Software, |w| w["inputs"] >= 64)
+        .groups(|w| [w["inputs"].div_ceil(128), w["n_len"].div_ceil(8), w["groups"]]),
         Variant::new(
             crate::kernel!(
                 "matmul_weight_gradient_slices",
@@ -64,8 +66,8 @@ pub static ROW: OpRow = OpRow {
         )
         .class(OrderClass::Blocks64)
         // Few tiles and many rows: else most of a GPU would have nothing to do.
-        .better_on(Adapters::Hardware, |w| w[0] >= 256 && tiles(w, 64) <= 32)
-        .groups(|w| [w[1].div_ceil(16), w[11].div_ceil(16), w[3]]),
+        .better_on(Adapters::Hardware, |w| w["rows"] >= 256 && tiles(w, 64) <= 32)
+        .groups(|w| [w["inputs"].div_ceil(16), w["n_len"].div_ceil(16), w["groups"]]),
         Variant::new(
             crate::kernel!(
                 "matmul_weight_gradient_8x8",
@@ -77,8 +79,8 @@ pub static ROW: OpRow = OpRow {
             Requires::invocations(64).with_memory(8192),
         )
         .class(OrderClass::Blocks64)
-        .better_on(Adapters::Hardware, |w| w[1] >= 64 && w[11] >= 64)
-        .groups(|w| [w[1].div_ceil(64), w[11].div_ceil(64), w[3]]),
+        .better_on(Adapters::Hardware, |w| w["inputs"] >= 64 && w["n_len"] >= 64)
+        .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(64), w["groups"]]),
         Variant::new(
             crate::kernel!(
                 "matmul_weight_gradient_4x8",
@@ -90,15 +92,15 @@ pub static ROW: OpRow = OpRow {
             Requires::invocations(64),
         )
         .class(OrderClass::Blocks64)
-        .groups(|w| [w[1].div_ceil(64), w[11].div_ceil(32), w[3]]),
+        .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(32), w["groups"]]),
     ],
     cases,
     cost,
 };
 
 /// Squares of `side` weights that cover the part.
-fn tiles(w: &[u32; 16], side: u32) -> u32 {
-    w[1].div_ceil(side) * w[11].div_ceil(side) * w[3]
+fn tiles(w: &Words, side: u32) -> u32 {
+    w["inputs"].div_ceil(side) * w["n_len"].div_ceil(side) * w["groups"]
 }
 
 fn reference<F: Real>(args: &mut Args<F>) {

@@ -49,6 +49,7 @@ pub mod step;
 pub mod step_backward;
 pub mod sum_rows;
 pub mod target_log_prob;
+pub mod typical;
 
 use crate::plan::OpRow;
 

@@ -9,7 +9,8 @@
 //! Bytes: 8 G N K. No arithmetic. [`Layout::pack`] is the same on the host.
 
 use crate::plan::{
-    Args, Builder, Caps, Case, Cost, Dim, Fill, Layout, OpRow, Operand, Real, Requires, Role, TensorId, Variant, folded,
+    Args, Builder, Caps, Case, Cost, Dim, Fill, Layout, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
 };
 
 /// Records the op.
@@ -26,15 +27,16 @@ pub fn record(b: &mut Builder, w: TensorId, packed: TensorId) {
 pub static ROW: OpRow = OpRow {
     name: "pack_weight",
     operands: &[Operand::read("w"), Operand::write("packed")],
-    params: &["groups", "outputs", "inputs", "panels"],
+    params: &[Param::size("groups"), Param::size("outputs"), Param::size("inputs"), Param::flag("panels")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(crate::kernel!("pack_weight", "base"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1]).div_ceil(64) * w[2].div_ceil(4)))],
+        .groups(|w| folded((w["groups"] * w["outputs"]).div_ceil(64) * w["inputs"].div_ceil(4)))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 8.0 * f64::from(w[0]) * f64::from(w[1]) * f64::from(w[2]) },
+    cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("groups") * w.f64("outputs") * w.f64("inputs") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

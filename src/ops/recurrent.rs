@@ -150,13 +150,10 @@ macro_rules! recurrent_kernel {
 }
 pub(crate) use recurrent_kernel;
 
-/// Place of `unit_len` among the words of a step and of a decode step.
-pub(super) const UNIT_LEN: usize = 10;
-
 /// The kernels of a cell's forward op, whose weights are these operands.
 macro_rules! forward_variants {
     ($cell:literal, $suffix:literal, $op:literal, $($weight:literal),+) => {{
-        use $crate::ops::recurrent::{UNIT_LEN, recurrent_kernel};
+        use $crate::ops::recurrent::recurrent_kernel;
         use $crate::plan::{Adapters, Layout, OrderClass, Requires, Variant};
         &[
             Variant::new(
@@ -165,28 +162,28 @@ macro_rules! forward_variants {
             )
             .class(OrderClass::Blocks64)
             .layouts(&[$(($weight, Layout::K4Panels)),+])
-            .better_on(Adapters::Software, |w| w[0] == 1)
-            .groups(|w| [w[UNIT_LEN].div_ceil(32), w[0], 1]),
+            .better_on(Adapters::Software, |w| w["rows"] == 1)
+            .groups(|w| [w["unit_len"].div_ceil(32), w["rows"], 1]),
             Variant::new(
                 recurrent_kernel!($cell, concat!($suffix, "_8x4"), $op, "forward_8x4"),
                 Requires::invocations(8),
             )
             .class(OrderClass::Blocks64)
             .layouts(&[$(($weight, Layout::K4)),+])
-            .better_on(Adapters::Software, |w| w[0] > 4)
-            .groups(|w| [w[UNIT_LEN].div_ceil(32), w[0].div_ceil(8), 1]),
+            .better_on(Adapters::Software, |w| w["rows"] > 4)
+            .groups(|w| [w["unit_len"].div_ceil(32), w["rows"].div_ceil(8), 1]),
             Variant::new(
                 recurrent_kernel!($cell, concat!($suffix, "_skinny"), $op, "forward_slices"),
                 Requires::invocations(256).with_memory(4096 + 64),
             )
             .class(OrderClass::Blocks64)
             .layouts(&[$(($weight, Layout::K4)),+])
-            .better_on(Adapters::Hardware, |w| w[0] <= 4)
-            .groups(|w| [w[UNIT_LEN].div_ceil(16), w[0], 1]),
+            .better_on(Adapters::Hardware, |w| w["rows"] <= 4)
+            .groups(|w| [w["unit_len"].div_ceil(16), w["rows"], 1]),
             Variant::new(recurrent_kernel!($cell, $suffix, $op, "forward_rows"), Requires::invocations(64).with_memory(1024))
                 .class(OrderClass::Blocks64)
                 .layouts(&[$(($weight, Layout::K4)),+])
-                .groups(|w| [w[UNIT_LEN].div_ceil(64), w[0].div_ceil(4), 1]),
+                .groups(|w| [w["unit_len"].div_ceil(64), w["rows"].div_ceil(4), 1]),
         ]
     }};
 }

@@ -20,9 +20,10 @@ use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
+use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId,
-    Variant, folded,
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
+    TensorId, Variant, folded,
 };
 
 /// Operands of [`record`].
@@ -71,16 +72,17 @@ pub static ROW: OpRow = OpRow {
     name: "sample",
     operands: &[
         Operand::read("logits"),
-        Operand::write_u32("table"),
-        Operand::write_u32("tokens"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::write_u32("tokens").typical(typical::tokens),
         Operand::read_u32("forced"),
         Operand::write_u32("ids"),
         Operand::write("log_probs"),
         Operand::read_u32("marks"),
     ],
-    params: &["rows", "vocab", "slot", "filtered"],
+    params: &[Param::size("rows"), Param::size("vocab"), Param::offset("slot"), Param::flag("filtered")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (6, 1)], multiple: 4 }],
     carry_words: 6 * 256,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(
@@ -88,10 +90,10 @@ pub static ROW: OpRow = OpRow {
         Requires::invocations(256).with_memory(6144),
     )
     .class(OrderClass::Lanes256)
-    .groups(|w| folded(w[0]))],
+    .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 5.0 * m * v, bytes: 4.0 * m * v }
     },
 };

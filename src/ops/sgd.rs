@@ -10,9 +10,10 @@
 
 use super::adam::{expect_step_tensors, step_tensors};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, LEARNING_RATE};
+use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Real, Requires, TensorId, Variant, flat_operand,
-    folded,
+    Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, TensorId, Variant,
+    flat_operand, folded,
 };
 
 /// Operands of [`record`].
@@ -58,24 +59,24 @@ pub static ROW: OpRow = OpRow {
         Operand::write("parameters"),
         Operand::read("gradients"),
         Operand::write("momentum"),
-        Operand::read("schedule"),
-        Operand::read("clips"),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::read("clips").typical(typical::clips),
     ],
-    params: &["slot", "mu", "decay"],
+    params: &[Param::offset("slot"), Param::float("mu"), Param::float("decay")],
     cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[
-        Variant::new(crate::kernel!("sgd", "base"), Requires::invocations(64)).groups(|w| folded(w[4].div_ceil(256)))
-    ],
+    variants: &[Variant::new(crate::kernel!("sgd", "base"), Requires::invocations(64))
+        .groups(|w| folded(w["n_len"].div_ceil(256)))],
     cases,
-    cost: |w| Cost { flops: 7.0 * f64::from(w[4]), bytes: 20.0 * f64::from(w[4]) },
+    cost: |w| Cost { flops: 7.0 * w.f64("n_len"), bytes: 20.0 * w.f64("n_len") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [slot] = args.sizes();
-    let [mu, decay] = args.floats(1);
+    let [mu, decay] = ["mu", "decay"].map(|name| args.words.float::<F>(name));
     let [parameters, gradients, momentum, schedule, clips] = args.all();
     let lr = schedule::at(schedule.real(), slot)[LEARNING_RATE];
     let scale = clips.real()[slot * CLIP_COLUMNS + CLIP_SCALE];

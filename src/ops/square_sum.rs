@@ -40,6 +40,7 @@ pub static ROW: OpRow = OpRow {
     params: &[],
     cuts: &[Cut { name: "n", axes: &[(0, 0)], multiple: BLOCK }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(
@@ -47,9 +48,9 @@ pub static ROW: OpRow = OpRow {
         Requires::invocations(256).with_memory(1024),
     )
     .class(OrderClass::Lanes256)
-    .groups(|w| folded(w[1].div_ceil(BLOCK as u32)))],
+    .groups(|w| folded(w["n_len"].div_ceil(BLOCK as u32)))],
     cases,
-    cost: |w| Cost { flops: 2.0 * f64::from(w[1]), bytes: 4.0 * f64::from(w[1]) },
+    cost: |w| Cost { flops: 2.0 * w.f64("n_len"), bytes: 4.0 * w.f64("n_len") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

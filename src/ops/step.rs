@@ -12,7 +12,7 @@
 
 use super::activation::Activation;
 use super::recurrent::{self, Cell, Extra, MOST_GATES, Recurrent};
-use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, PARAM_WORDS, Real, Role, TensorId};
+use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, Real, Role, TensorId, Words};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -76,18 +76,19 @@ macro_rules! row {
                 $crate::plan::Operand::write("extra"),
             ],
             params: &[
-                "rows",
-                "hidden",
-                "gx_row",
-                "h_read_row",
-                "h_write_row",
-                "extra_read_row",
-                "extra_write_row",
-                "keep_gates",
-                "activation",
+                $crate::plan::Param::size("rows"),
+                $crate::plan::Param::size("hidden"),
+                $crate::plan::Param::offset("gx_row"),
+                $crate::plan::Param::offset("h_read_row"),
+                $crate::plan::Param::offset("h_write_row"),
+                $crate::plan::Param::offset("extra_read_row"),
+                $crate::plan::Param::offset("extra_write_row"),
+                $crate::plan::Param::flag("keep_gates"),
+                $crate::plan::Param::constant("activation"),
             ],
             cuts: &[$crate::plan::Cut { name: "unit", axes: &[(1, 1)], multiple: 4 }],
             carry_words: 0,
+            passes: |_| 1,
             reference_f32: $crate::ops::step::reference::<$cell, f32>,
             reference_f64: $crate::ops::step::reference::<$cell, f64>,
             variants: $crate::ops::recurrent::forward_variants!($name, "_step", "step", 1),
@@ -98,8 +99,8 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-pub(super) fn cost<C: Cell>(w: &[u32; PARAM_WORDS]) -> Cost {
-    let (m, h, g) = (f64::from(w[0]), f64::from(w[1]), C::GATES as f64);
+pub(super) fn cost<C: Cell>(w: &Words) -> Cost {
+    let (m, h, g) = (w.f64("rows"), w.f64("hidden"), C::GATES as f64);
     let bytes = 4.0 * (g * h * h + g * h + (g + recurrent::state_vectors::<C>()) * m * h);
     Cost { flops: m * h * (2.0 * g * h + C::FLOPS[0]), bytes }
 }

@@ -17,7 +17,7 @@
 
 use super::activation::Activation;
 use super::recurrent::{Cell, Extra, MOST_GATES, Recurrent};
-use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, PARAM_WORDS, Real, Role, TensorId};
+use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, Real, Role, TensorId, Words};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ macro_rules! row {
     ($cell:ident, $name:literal) => {{
         use $crate::ops::recurrent::recurrent_kernel;
         use $crate::ops::step_backward;
-        use $crate::plan::{Adapters, Cut, OpRow, Operand, OrderClass, Requires, Variant};
+        use $crate::plan::{Adapters, Cut, OpRow, Operand, OrderClass, Param, Requires, Variant};
         OpRow {
             name: concat!($name, "_step_backward"),
             operands: &[
@@ -84,18 +84,19 @@ macro_rules! row {
                 Operand::write("dh"),
             ],
             params: &[
-                "rows",
-                "hidden",
-                "gates_row",
-                "next_row",
-                "before_row",
-                "after_row",
-                "extra_row",
-                "dy_row",
-                "activation",
+                Param::size("rows"),
+                Param::size("hidden"),
+                Param::offset("gates_row"),
+                Param::offset("next_row"),
+                Param::offset("before_row"),
+                Param::offset("after_row"),
+                Param::offset("extra_row"),
+                Param::offset("dy_row"),
+                Param::constant("activation"),
             ],
             cuts: &[Cut { name: "n", axes: &[(1, 1)], multiple: 64 }],
             carry_words: 0,
+            passes: |_| 1,
             reference_f32: step_backward::reference::<$cell, f32>,
             reference_f64: step_backward::reference::<$cell, f64>,
             variants: &[
@@ -104,21 +105,21 @@ macro_rules! row {
                     Requires::invocations(8),
                 )
                 .class(OrderClass::Blocks64)
-                .better_on(Adapters::Software, |w| w[0] > 4 && w[1] >= 64)
-                .groups(|w| [w[1].div_ceil(128), w[0].div_ceil(8), 1]),
+                .better_on(Adapters::Software, |w| w["rows"] > 4 && w["hidden"] >= 64)
+                .groups(|w| [w["hidden"].div_ceil(128), w["rows"].div_ceil(8), 1]),
                 Variant::new(
                     recurrent_kernel!($name, "_step_backward_skinny", "backward", "backward_row"),
                     Requires::invocations(256).with_memory(4096),
                 )
                 .class(OrderClass::Blocks64)
-                .better_on(Adapters::Any, |w| w[0] <= 4)
-                .groups(|w| [w[1].div_ceil(32), w[0], 1]),
+                .better_on(Adapters::Any, |w| w["rows"] <= 4)
+                .groups(|w| [w["hidden"].div_ceil(32), w["rows"], 1]),
                 Variant::new(
                     recurrent_kernel!($name, "_step_backward", "backward", "backward_rows"),
                     Requires::invocations(64).with_memory(4096),
                 )
                 .class(OrderClass::Blocks64)
-                .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(4), 1]),
+                .groups(|w| [w["hidden"].div_ceil(64), w["rows"].div_ceil(4), 1]),
             ],
             cases: step_backward::cases::<$cell>,
             cost: step_backward::cost::<$cell>,
@@ -127,8 +128,8 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-pub(super) fn cost<C: Cell>(w: &[u32; PARAM_WORDS]) -> Cost {
-    let (m, h, g) = (f64::from(w[0]), f64::from(w[1]), C::GATES as f64);
+pub(super) fn cost<C: Cell>(w: &Words) -> Cost {
+    let (m, h, g) = (w.f64("rows"), w.f64("hidden"), C::GATES as f64);
     let extra = match C::EXTRA {
         Extra::Nothing => 0.0,
         Extra::State => 4.0,

@@ -9,8 +9,8 @@
 
 use super::matmul_input_gradient::expect_groups;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId,
-    Variant,
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
+    TensorId, Variant,
 };
 
 /// Operands of [`record`].
@@ -61,9 +61,19 @@ pub fn record(b: &mut Builder, op: SumRows, rows: Dim, at: Offsets) {
 pub static ROW: OpRow = OpRow {
     name: "sum_rows",
     operands: &[Operand::read("dy"), Operand::write("db")],
-    params: &["rows", "outputs", "groups", "y_row", "y_groups", "y_group", "b_group", "accumulate"],
+    params: &[
+        Param::size("rows"),
+        Param::size("outputs"),
+        Param::size("groups"),
+        Param::offset("y_row"),
+        Param::offset("y_groups"),
+        Param::offset("y_group"),
+        Param::offset("b_group"),
+        Param::flag("accumulate"),
+    ],
     cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[Variant::new(
@@ -71,10 +81,10 @@ pub static ROW: OpRow = OpRow {
         Requires::invocations(256).with_memory(4096),
     )
     .class(OrderClass::Blocks64)
-    .groups(|w| [w[9].div_ceil(64), w[2], 1])],
+    .groups(|w| [w["n_len"].div_ceil(64), w["groups"], 1])],
     cases,
     cost: |w| {
-        let (m, n) = (f64::from(w[0]), f64::from(w[1]) * f64::from(w[2]));
+        let (m, n) = (w.f64("rows"), w.f64("outputs") * w.f64("groups"));
         Cost { flops: m * n, bytes: 4.0 * (m * n + n) }
     },
 };

@@ -67,7 +67,7 @@ impl Case {
         Case {
             name: name.into(),
             plan: builder.finish(),
-            sizes: Sizes { rows: 1, time: 1 },
+            sizes: Sizes::of(1, 1),
             step: 0,
             fills,
             caps: Caps::F32,

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use super::args::{Args, Buffer, Real};
 use super::{
-    ARENA_BLOCK, Case, Element, FIRST_PART, LAST_PART, OpNode, OpRow, PARAM_WORDS, Plan, SectionId, Sizes, Tensor,
-    TensorId,
+    ARENA_BLOCK, Case, Element, FIRST_PART, LAST_PART, OpNode, OpRow, Plan, SectionId, Sizes, Tensor, TensorId, Words,
 };
 
 /// Memory for a plan's tensors, and its ops' references on them.
@@ -75,7 +74,7 @@ impl<F: Real> Interpreter<F> {
 
 impl OpRow {
     /// Calls the reference in the arithmetic of the operands.
-    pub(crate) fn run_reference<F: Real>(&self, operands: &mut [Buffer<F>], words: [u32; PARAM_WORDS]) {
+    pub(crate) fn run_reference<F: Real>(&self, operands: &mut [Buffer<F>], words: Words) {
         use std::any::Any;
         // The row holds one function for each arithmetic; which one F is, is known when this is compiled.
         let mut args = Args { operands, words };
@@ -92,11 +91,7 @@ impl OpRow {
 impl Plan {
     /// The runs that a node's operands make: one, or where some are arenas, one for each member in turn. The words of the
     /// op's cut then say where the member would stand in the arena, with members at multiples of [`ARENA_BLOCK`].
-    pub(crate) fn by_member<'a>(
-        &self,
-        node: &'a OpNode,
-        words: [u32; PARAM_WORDS],
-    ) -> Vec<(Cow<'a, OpNode>, [u32; PARAM_WORDS])> {
+    pub(crate) fn by_member<'a>(&self, node: &'a OpNode, words: Words) -> Vec<(Cow<'a, OpNode>, Words)> {
         let members = |id: &TensorId| self.tensor(*id).members.len();
         let count = node.operands.iter().map(members).max().unwrap_or(0);
         if count == 0 {
@@ -110,12 +105,10 @@ impl Plan {
                 *id = self.tensor(*id).members[i];
             }
             let cut_operand = member.operands[node.op.cuts[0].axes[0].0];
-            let len = self.tensor(cut_operand).len(Sizes { rows: 1, time: 1 });
+            let len = self.tensor(cut_operand).len(Sizes::of(1, 1));
             let mut words = words;
-            words[node.op.cut_word(0)] = first as u32;
-            words[node.op.cut_word(0) + 1] = len as u32;
-            words[node.op.flags_word()] =
-                if i == 0 { FIRST_PART } else { 0 } | if i + 1 == count { LAST_PART } else { 0 };
+            let flags = if i == 0 { FIRST_PART } else { 0 } | if i + 1 == count { LAST_PART } else { 0 };
+            words.set_part([[first as u32, len as u32]], flags);
             first += len.next_multiple_of(ARENA_BLOCK);
             (Cow::Owned(member), words)
         };

@@ -4,6 +4,7 @@
 //! loops over time run. An op is a row: operands, parameters, a reference, cases, and the variants that compute it.
 //! Nothing here knows an op, a network, a device or how any of them runs; executors lower a plan, each in its own way.
 
+mod affine;
 mod args;
 mod builder;
 mod case;
@@ -12,25 +13,25 @@ mod interpreter;
 mod layout;
 mod memory;
 mod op;
+mod params;
 mod philox;
 mod tensor;
 mod variant;
 
+pub use affine::{Affine, Index, Loop};
 pub use args::{Args, Buffer, Real};
 pub use builder::Builder;
 pub(crate) use case::flat_operand;
 pub use case::{Caps, Case, Difference, Fill};
-pub use dim::{Affine, Dim, Index, Sizes};
+pub use dim::{Dim, Sizes, Symbol};
 pub use interpreter::Interpreter;
 pub use layout::Layout;
 pub use memory::{MemoryNeed, bytes_in_words};
-pub use op::{Access, Cost, Cut, FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, OpRow, Operand};
+pub use op::{Access, Cost, Cut, OpRow, Operand, Setting};
+pub use params::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, PARAM_WORDS, Param, ParamKind, Words};
 pub use philox::philox;
 pub use tensor::{ARENA_BLOCK, Element, Role, Split, SplitGroup, Tensor, TensorId};
 pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, Wgsl, folded};
-
-/// Words of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
-pub const PARAM_WORDS: usize = 16;
 
 /// One op: a row of the op table, its operands in the row's order, its parameters in the row's order.
 #[derive(Clone, Debug)]
@@ -44,13 +45,23 @@ pub struct OpNode {
 }
 
 impl OpNode {
-    /// The parameter words at a place in the loops; words that the row does not name are zero.
-    pub fn words(&self, sizes: Sizes, index: Index) -> [u32; PARAM_WORDS] {
+    /// The parameters at a place in the loops; the words of cuts are zero.
+    pub fn words(&self, sizes: Sizes, index: Index) -> Words {
         let mut words = [0; PARAM_WORDS];
         for (word, param) in words.iter_mut().zip(&self.params) {
             *word = param.at(sizes, index);
         }
-        words
+        Words::new(self.op, words)
+    }
+
+    /// What the plan sets a parameter to, if the row has one of this name.
+    pub fn param(&self, name: &str) -> Option<Affine> {
+        self.op.params.iter().position(|param| param.name == name).map(|i| self.params[i])
+    }
+
+    /// The tensor that stands for an operand, if the row has one of this name.
+    pub fn operand(&self, name: &str) -> Option<TensorId> {
+        self.op.operands.iter().position(|operand| operand.name == name).map(|i| self.operands[i])
     }
 }
 
@@ -70,6 +81,8 @@ pub enum Node {
     Op(OpNode),
     /// `count` runs of the body; an executor may run the whole of it as one kernel.
     Repeat {
+        /// Its index.
+        index: Loop,
         /// How often.
         count: Dim,
         /// Which way the index runs.
@@ -140,18 +153,15 @@ impl Plan {
         split.axis
     }
 
-    /// All parameter words of an op, each cut covering its whole axis.
-    pub fn words(&self, node: &OpNode, sizes: Sizes, index: Index) -> [u32; PARAM_WORDS] {
+    /// The parameters of an op that is not cut: each cut covers its whole axis.
+    pub fn words(&self, node: &OpNode, sizes: Sizes, index: Index) -> Words {
         let mut words = node.words(sizes, index);
-        for (i, cut) in node.op.cuts.iter().enumerate() {
+        let cuts = node.op.cuts.iter().map(|cut| {
             let (operand, axis) = cut.axes[0];
             let axis = self.cut_axis(node, operand, axis);
-            let len = self.tensor(node.operands[operand]).shape[axis].value(sizes);
-            words[node.op.cut_word(i) + 1] = len as u32;
-        }
-        if !node.op.cuts.is_empty() {
-            words[node.op.flags_word()] = FIRST_PART | LAST_PART;
-        }
+            [0, self.tensor(node.operands[operand]).shape[axis].value(sizes) as u32]
+        });
+        words.set_part(cuts, FIRST_PART | LAST_PART);
         words
     }
 
@@ -214,7 +224,7 @@ impl Plan {
     /// The runs of ops that step `step` of a section makes, its loops unrolled.
     pub fn instances(&self, section: SectionId, sizes: Sizes, step: u32) -> Vec<Instance> {
         let mut runs = Vec::new();
-        unroll(&self.sections[section.0].nodes, sizes, Index { step, repeat: 0 }, 0, &mut runs);
+        unroll(&self.sections[section.0].nodes, sizes, Index::step(step), 0, &mut runs);
         runs
     }
 }
@@ -228,14 +238,14 @@ fn unroll(nodes: &[Node], sizes: Sizes, index: Index, first: NodeIndex, runs: &m
                 runs.push(Instance { node, index });
                 node += 1;
             }
-            Node::Repeat { count, direction, body } => {
+            Node::Repeat { index: of, count, direction, body } => {
                 let count = count.value(sizes) as u32;
                 for i in 0..count {
-                    let repeat = match direction {
+                    let i = match direction {
                         Direction::Forward => i,
                         Direction::Backward => count - 1 - i,
                     };
-                    unroll(body, sizes, Index { repeat, ..index }, node, runs);
+                    unroll(body, sizes, index.inside(*of, i), node, runs);
                 }
                 node += item.ops();
             }

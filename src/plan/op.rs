@@ -1,8 +1,9 @@
 //! What an op is: a row with its operands, parameters, cuts, references, variants and cases.
 
-use super::PARAM_WORDS;
 use super::args::Args;
-use super::case::Case;
+use super::case::{Case, Fill};
+use super::dim::Sizes;
+use super::params::{Param, Words};
 use super::tensor::Element;
 use super::variant::Variant;
 
@@ -15,6 +16,17 @@ pub enum Access {
     Write,
 }
 
+/// Where an operand stands when typical values of it are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Of the network.
+    pub sizes: Sizes,
+    /// Its token ids are below this.
+    pub vocab: usize,
+    /// Elements of the operand.
+    pub len: usize,
+}
+
 /// An operand of an op: its name (the WGSL variable's too), use and element type.
 #[derive(Clone, Copy, Debug)]
 pub struct Operand {
@@ -24,27 +36,38 @@ pub struct Operand {
     pub access: Access,
     /// Element type.
     pub element: Element,
+    /// What it may hold in a network, where that is not any number: ids, records, flags.
+    pub typical: Option<fn(Setting) -> Fill>,
 }
 
 impl Operand {
+    const fn new(name: &'static str, access: Access, element: Element) -> Operand {
+        Operand { name, access, element, typical: None }
+    }
+
+    /// With what it may hold.
+    pub const fn typical(self, values: fn(Setting) -> Fill) -> Operand {
+        Operand { typical: Some(values), ..self }
+    }
+
     /// A float operand that is only read.
     pub const fn read(name: &'static str) -> Operand {
-        Operand { name, access: Access::Read, element: Element::F32 }
+        Operand::new(name, Access::Read, Element::F32)
     }
 
     /// A float operand that is written.
     pub const fn write(name: &'static str) -> Operand {
-        Operand { name, access: Access::Write, element: Element::F32 }
+        Operand::new(name, Access::Write, Element::F32)
     }
 
     /// An operand of 32-bit unsigned integers that is only read.
     pub const fn read_u32(name: &'static str) -> Operand {
-        Operand { name, access: Access::Read, element: Element::U32 }
+        Operand::new(name, Access::Read, Element::U32)
     }
 
     /// An operand of 32-bit unsigned integers that is written.
     pub const fn write_u32(name: &'static str) -> Operand {
-        Operand { name, access: Access::Write, element: Element::U32 }
+        Operand::new(name, Access::Write, Element::U32)
     }
 }
 
@@ -62,40 +85,6 @@ pub struct Cut {
     pub multiple: usize,
 }
 
-/// Flag: this dispatch is the first of the op's parts.
-pub const FIRST_PART: u32 = 1;
-/// Flag: this dispatch is the last of the op's parts.
-pub const LAST_PART: u32 = 2;
-/// Flag: the written operand is cut too, so it is indexed from the part's first element.
-pub const OUTPUT_CUT: u32 = 4;
-/// Flag, shifted left by an operand's place: this operand is cut.
-pub const OPERAND_CUT: u32 = 8;
-
-/// Parameters that say where an op stands, or with which constants it computes, beside those named `*_row`.
-const NO_SIZES: [&str; 21] = [
-    "y_groups",
-    "y_group",
-    "w_group",
-    "b_group",
-    "slot",
-    "round",
-    "step",
-    "site",
-    "seed_low",
-    "seed_high",
-    "threshold",
-    "scale",
-    "max_norm",
-    "mu",
-    "beta1",
-    "beta2",
-    "share1",
-    "share2",
-    "epsilon",
-    "decay",
-    "decoupled",
-];
-
 /// Work of one run of an op, for shares of a device's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
@@ -111,12 +100,15 @@ pub struct OpRow {
     pub name: &'static str,
     /// Operands, in binding order.
     pub operands: &'static [Operand],
-    /// Names of the parameter words that the plan sets.
-    pub params: &'static [&'static str],
+    /// The parameters that the plan sets, in the order of their words.
+    pub params: &'static [Param],
     /// What may be cut.
     pub cuts: &'static [Cut],
     /// 32-bit words a row that a kernel carries from part to part where the op was cut; 0 where parts are independent.
     pub carry_words: usize,
+    /// How often a kernel has to see all parts of an op that was cut, each time with what it found the last time: 1 where
+    /// one look at each is enough. Where nothing is cut, one dispatch does everything.
+    pub passes: fn(&Words) -> u32,
     /// The oracle in f32.
     pub reference_f32: fn(&mut Args<f32>),
     /// The oracle in f64.
@@ -126,7 +118,7 @@ pub struct OpRow {
     /// Inputs on which every variant and the fast function are compared with the reference.
     pub cases: fn() -> Vec<Case>,
     /// Work as a function of the parameter words.
-    pub cost: fn(&[u32; PARAM_WORDS]) -> Cost,
+    pub cost: fn(&Words) -> Cost,
 }
 
 impl std::fmt::Debug for OpRow {
@@ -136,31 +128,9 @@ impl std::fmt::Debug for OpRow {
 }
 
 impl OpRow {
-    /// The word of a cut's `first`; its `len` follows.
-    pub fn cut_word(&self, cut: usize) -> usize {
-        self.params.len() + 2 * cut
-    }
-
-    /// The word of the flags.
-    pub fn flags_word(&self) -> usize {
-        self.params.len() + 2 * self.cuts.len()
-    }
-
-    /// The sizes among parameter words: names and values of those that say how much is computed, and in which form,
-    /// but not where it stands or with which constants. An op that goes along flat tensors has the length of its cut.
-    pub fn sizes(&self, words: &[u32; PARAM_WORDS]) -> Vec<(&'static str, u32)> {
-        let is_size = |name: &str| !name.ends_with("_row") && !NO_SIZES.contains(&name);
-        let of_params = self.params.iter().copied().zip(*words).filter(|(name, _)| is_size(name));
-        let sizes: Vec<_> = of_params.collect();
-        if !sizes.is_empty() {
-            return sizes;
-        }
-        self.cuts.iter().enumerate().map(|(i, cut)| (cut.name, words[self.cut_word(i) + 1])).collect()
-    }
-
     /// The names of all words, as they stand in the WGSL struct `Params`.
     pub fn word_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.params.iter().map(|n| n.to_string()).collect();
+        let mut names: Vec<String> = self.params.iter().map(|param| param.name.to_string()).collect();
         for cut in self.cuts {
             names.push(format!("{}_first", cut.name));
             names.push(format!("{}_len", cut.name));

@@ -7,25 +7,73 @@ use crate::error::{Error, Result};
 
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (900, 540);
-/// Points of a curve at most; more would not be seen.
+/// Points of a curve: at least so many, where there were as many losses, and less than twice as many; more would not
+/// be seen.
 const POINTS: usize = 1000;
 /// Of the curves: blue and orange that the colour-blind can tell apart.
 const TRAIN: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const VALID: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 
-/// An SVG of the losses over the steps, in nats; `title` stands above. Without a loss there is no picture.
-///
-/// # Errors
-/// None that is known; the drawing library has them in its types.
-pub fn chart(title: &str, lines: &[Line]) -> Result<Option<String>> {
-    let train = thinned(lines.iter().filter_map(|line| Some((line.step, line.loss?))).collect());
-    let valid = thinned(lines.iter().filter_map(|line| Some((line.step, line.valid_loss?))).collect());
-    let Some((low, high)) = range(train.iter().chain(&valid).map(|(_, loss)| *loss)) else { return Ok(None) };
-    let last = lines.iter().map(|line| line.step).max().unwrap_or(0).max(1);
-    let mut svg = String::new();
-    draw(&mut svg, title, last, (low, high), [("training", TRAIN, &train), ("validation", VALID, &valid)])
-        .map_err(|e| Error::Training(format!("loss.svg: {e}")))?;
-    Ok(Some(svg))
+/// The losses of a run, thinned as they come: it keeps no more of a long run than of a short one.
+#[derive(Clone, Debug, Default)]
+pub struct Curves {
+    train: Curve,
+    valid: Curve,
+    last: u32,
+}
+
+impl Curves {
+    /// Adds the losses of a line of the log.
+    pub fn add(&mut self, line: &Line) {
+        self.last = self.last.max(line.step);
+        line.loss.iter().for_each(|loss| self.train.add(line.step, *loss));
+        line.valid_loss.iter().for_each(|loss| self.valid.add(line.step, *loss));
+    }
+
+    /// An SVG of the losses over the steps, in nats; `title` stands above. Without a loss there is no picture.
+    ///
+    /// # Errors
+    /// None that is known; the drawing library has them in its types.
+    pub fn draw(&self, title: &str) -> Result<Option<String>> {
+        let (train, valid) = (self.train.points(), self.valid.points());
+        let Some((low, high)) = range(train.iter().chain(&valid).map(|(_, loss)| *loss)) else { return Ok(None) };
+        let mut svg = String::new();
+        let curves = [("training", TRAIN, &*train), ("validation", VALID, &*valid)];
+        draw(&mut svg, title, self.last.max(1), (low, high), curves)
+            .map_err(|e| Error::Training(format!("loss.svg: {e}")))?;
+        Ok(Some(svg))
+    }
+}
+
+/// A curve of means of equally many neighbours, each where its last one stands.
+#[derive(Clone, Debug, Default)]
+struct Curve {
+    points: Vec<(u32, f64)>,
+    /// Losses of a point, less one.
+    more: u32,
+    /// Losses since the last point: how many, their sum, the last one's step.
+    begun: (u32, f64, u32),
+}
+
+impl Curve {
+    fn add(&mut self, step: u32, loss: f64) {
+        self.begun = (self.begun.0 + 1, self.begun.1 + loss, step);
+        if self.begun.0 <= self.more {
+            return;
+        }
+        let (count, sum, step) = std::mem::take(&mut self.begun);
+        self.points.push((step, sum / f64::from(count)));
+        if self.points.len() == 2 * POINTS {
+            self.points = self.points.chunks(2).map(|two| (two[1].0, two[0].1.midpoint(two[1].1))).collect();
+            self.more = 2 * self.more + 1;
+        }
+    }
+
+    fn points(&self) -> Vec<(u32, f64)> {
+        let (count, sum, step) = self.begun;
+        let begun = (count > 0).then(|| (step, sum / f64::from(count)));
+        self.points.iter().copied().chain(begun).collect()
+    }
 }
 
 type Points = [(u32, f64)];
@@ -82,16 +130,6 @@ fn draw(
     Ok(())
 }
 
-/// A curve of at most [`POINTS`] points: means of equally many neighbours, each where its last one stands.
-fn thinned(points: Vec<(u32, f64)>) -> Vec<(u32, f64)> {
-    let some = points.len().div_ceil(POINTS).max(1);
-    let mean = |some: &[(u32, f64)]| {
-        let sum: f64 = some.iter().map(|(_, loss)| loss).sum();
-        (some[some.len() - 1].0, sum / some.len() as f64)
-    };
-    points.chunks(some).map(mean).collect()
-}
-
 /// The losses from the lowest to the highest with some air around. The first losses of a run, far above all others,
 /// do not count: at most 1 of 50 is cut off.
 fn range(losses: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
@@ -122,6 +160,11 @@ mod tests {
 
     #[test]
     fn a_picture_has_both_curves_and_their_last_values() {
+        let chart = |title: &str, lines: &[Line]| {
+            let mut curves = Curves::default();
+            lines.iter().for_each(|line| curves.add(line));
+            curves.draw(title)
+        };
         assert_eq!(chart("nothing", &[]).unwrap(), None);
         let lines: Vec<Line> = (1..5000u32)
             .map(|i| line(10 * i, 4.0 / f64::from(i).sqrt(), i.is_multiple_of(100).then_some(1.25)))
@@ -137,8 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn thinning_keeps_the_end_and_the_mean() {
-        let thin = thinned((0..2500).map(|i| (i, f64::from(i))).collect());
-        assert_eq!((thin.len(), thin[0], thin[833].0), (834, (2, 1.0), 2499));
+    fn thinning_keeps_the_end_and_the_mean_and_forgets_the_rest() {
+        let mut curve = Curve::default();
+        (0..9).for_each(|i| curve.add(i, f64::from(i)));
+        assert_eq!(curve.points(), (0..9).map(|i| (i, f64::from(i))).collect::<Vec<_>>());
+        for i in 9..1_000_001 {
+            curve.add(i, f64::from(i));
+            assert!(curve.points.len() < 2 * POINTS);
+        }
+        let points = curve.points();
+        assert!(points.len() > POINTS && points.capacity() <= 4 * POINTS, "{}", points.len());
+        assert_eq!((points[0], *points.last().unwrap()), ((511, 255.5), (1_000_000, 999_968.5)));
     }
 }

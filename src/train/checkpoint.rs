@@ -12,13 +12,14 @@ use crate::error::{Error, Result};
 use crate::model::{Bytes, Config, Numbers, weight_shapes};
 
 /// The checkpoints that this version reads and writes.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// The names of the metadata's entries.
 const MANIFEST: &str = "gatefold.checkpoint";
 const CHECKSUM: &str = "gatefold.crc32";
 
 /// The kernels that a run used: with others of the same order class its bits stay the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Kernels {
     /// The device in words.
     pub device: String,
@@ -43,6 +44,7 @@ impl Kernels {
 
 /// Where a run stands, apart from its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The format.
     pub format_version: u32,
@@ -65,6 +67,22 @@ impl Manifest {
     pub fn new(options: Options, progress: Progress, log_bytes: u64, corpus: Vec<u32>, kernels: Kernels) -> Manifest {
         let gatefold = env!("CARGO_PKG_VERSION").into();
         Manifest { format_version: FORMAT_VERSION, gatefold, options, progress, log_bytes, corpus, kernels }
+    }
+
+    /// Whether a run can have written it; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// The first entry that none can.
+    fn check(&self, file: &str) -> Result<()> {
+        self.options.check(file)?;
+        self.progress.check(file)?;
+        let (found, expected) = (self.corpus.len(), 1 + usize::from(self.options.corpus.valid.is_some()));
+        if found != expected {
+            let field = "corpus".to_string();
+            let (found, expected) = (format!("{found} checksums"), format!("{expected}, one a text"));
+            return Err(Error::Record { file: file.into(), field, found, expected });
+        }
+        Ok(())
     }
 }
 
@@ -102,7 +120,7 @@ impl Checkpoint {
     /// Reads a file; `file` is its name in messages.
     ///
     /// # Errors
-    /// No checkpoint, one of another version, one that was cut off or changed.
+    /// No checkpoint, one of another version, one that was cut off or changed, one that no run can have written.
     pub fn read(file: &str, bytes: &Bytes) -> Result<Checkpoint> {
         let wrong = |what: String| Error::Model(format!("{file}: {what}"));
         let mut numbers = Numbers::read(file, bytes)?;
@@ -124,7 +142,14 @@ impl Checkpoint {
                 version.format_version, version.gatefold
             )));
         }
-        let manifest = serde_json::from_str(&manifest).map_err(|e| wrong(format!("in its metadata, {e}")))?;
+        let manifest: Manifest = serde_json::from_str(&manifest).map_err(|e| wrong(format!("in its metadata, {e}")))?;
+        manifest.check(file)?;
+        for (name, values) in &numbers.tensors {
+            let least = if name.starts_with("second_moment.") { 0.0 } else { f32::MIN };
+            if let Some(at) = values.iter().position(|x| !x.is_finite() || *x < least) {
+                return Err(wrong(format!("tensor `{name}` is {} at element {at}; no run has that", values[at])));
+            }
+        }
         Ok(Checkpoint { manifest, snapshot: numbers.tensors })
     }
 }
@@ -150,13 +175,8 @@ mod tests {
         let mut snapshot = first_weights(config, 5, None);
         snapshot.insert("first_moment.output.weight".into(), vec![1.0 / 3.0; 35]);
         snapshot.insert("state.h_l0".into(), vec![-0.0, f32::MIN_POSITIVE / 4.0, 2.0]);
-        let manifest = Manifest::new(
-            trainer::tests::options(End::Steps(7)),
-            Progress::default(),
-            99,
-            vec![1, 2],
-            Kernels::default(),
-        );
+        let manifest =
+            Manifest::new(trainer::tests::options(End::Steps(7)), Progress::default(), 99, vec![1], Kernels::default());
         Checkpoint { manifest, snapshot }
     }
 
@@ -205,14 +225,80 @@ mod tests {
             assert!(message(bytes).starts_with("m/last.safetensors: "), "byte {at}");
         }
         let mut other = checkpoint(&config());
-        other.manifest.format_version = 2;
+        other.manifest.format_version = 1;
         let said = message(written(&other));
-        assert!(said.contains("a checkpoint of format 2, written by gatefold") && said.contains("format 1"), "{said}");
+        assert!(said.contains("a checkpoint of format 1, written by gatefold") && said.contains("format 2"), "{said}");
         let mut model = Vec::new();
         let weights = crate::model::Weights::from_tensors(first_weights(&config(), 5, None));
         weights.write(&mut model, &config(), crate::model::Precision::F32).unwrap();
         let said = message(model);
         assert!(said.contains("no checkpoint of gatefold: its metadata lacks `gatefold.checkpoint`"), "{said}");
+    }
+
+    /// Everything with a right checksum: what was damaged are single entries.
+    #[test]
+    fn entries_that_no_run_can_have_are_named() {
+        let manifest = serde_json::to_value(checkpoint(&config()).manifest).unwrap();
+        let read = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut changed = manifest.clone();
+            change(&mut changed);
+            let text = changed.to_string();
+            let mut bytes = Vec::new();
+            let tensor = [("second_moment.a".to_string(), vec![1], &[0.5f32][..])];
+            Numbers::write("c", &tensor, &mut bytes, |mut checksum| {
+                checksum.update(text.as_bytes());
+                BTreeMap::from([(MANIFEST.to_string(), text.clone()), (CHECKSUM.to_string(), in_words(checksum))])
+            })
+            .unwrap();
+            Checkpoint::read("c", &Bytes::new(bytes)).map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(&|_| ()), Ok(()));
+        use serde_json::json;
+        for (place, value) in [
+            ("/options/batch_size", json!(0)),
+            ("/options/batch_size", json!(1u64 << 63)),
+            ("/options/sequence_length", json!(0)),
+            ("/options/sequence_length", json!(1u64 << 31)),
+            ("/options/valid_every", json!(0)),
+            ("/options/log_every", json!(0)),
+            ("/options/clip", json!(-1.0)),
+            ("/options/clip", json!(0.0)),
+            ("/options/momentum", json!(5.0)),
+            ("/options/weight_decay", json!(-0.1)),
+            ("/options/rate/peak", json!(0.0)),
+            ("/options/rate/peak", json!(1e39)),
+            ("/options/rate/schedule/cosine/floor", json!(-1.0)),
+            ("/options/rate/schedule", json!({"step": {"every": 0, "divisor": 2.0}})),
+            ("/options/rate/schedule", json!({"plateau": {"patience": 1, "divisor": 0.0}})),
+            ("/options/end", json!({"steps": 0})),
+            ("/options/end", json!({"epochs": 0})),
+            ("/options/end", json!({"epochs": 1u64 << 60})),
+            ("/options/patience", json!(0)),
+            ("/options/checkpoint_every", json!({"steps": 0})),
+            ("/options/checkpoint_every", json!({"minutes": -1.0})),
+            ("/options/corpus/valid_tokens", json!(0)),
+            ("/options/corpus/valid", json!("v.txt")),
+            ("/options/seed", json!(-1)),
+            ("/options/f16", json!("yes")),
+            ("/progress/step", json!(1u32 << 31)),
+            ("/progress/position/epoch", json!(1)),
+            ("/progress/position/group", json!(u64::MAX)),
+            ("/progress/best", json!({"step": 3, "loss": 1.0})),
+            ("/progress/validated", json!({"step": 0, "loss": 1.0})),
+            ("/progress/since_line/steps", json!(9)),
+            ("/progress/since_line/nats", json!(-1.0)),
+            ("/progress/since_best", json!(1)),
+            ("/progress/divisions", json!(1)),
+            ("/progress/learning_rate", json!(-1.0)),
+            ("/corpus", json!([])),
+            ("/log_bytes", json!(-1)),
+        ] {
+            let damaged = read(&|manifest| *manifest.pointer_mut(place).expect(place) = value.clone());
+            let message = damaged.expect_err(&format!("{place} {value} was read"));
+            assert!(message.starts_with("c: "), "{place}: {message}");
+        }
+        let unknown = read(&|manifest| manifest["options"]["rows"] = json!(1)).unwrap_err();
+        assert!(unknown.contains("unknown field `rows`"), "{unknown}");
     }
 
     #[test]

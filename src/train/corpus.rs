@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::permutation::Permutation;
 use crate::model::Bytes;
 
 /// Bytes that an id takes.
@@ -116,9 +117,32 @@ pub struct Corpus {
     pub ids: Ids,
     /// Where its sequences end; `None` for one continuous text. Sequences have two ids or more: bos, text, eos.
     pub ends: Option<Ends>,
+    /// The order that its sequences are counted in, where it is not the file's.
+    order: Option<Permutation>,
 }
 
+/// The purpose of a corpus' order, which epochs and their groups do not have.
+const ORDER: u64 = u32::MAX as u64;
+
 impl Corpus {
+    /// A corpus in the file's order.
+    pub fn new(ids: Ids, ends: Option<Ends>) -> Corpus {
+        Corpus { ids, ends, order: None }
+    }
+
+    /// The same with its sequences in a random order, so that a part of them is a random sample; a continuous text
+    /// stays as it is.
+    pub fn shuffled(self, seed: u64) -> Corpus {
+        let order = self.ends.as_ref().map(|ends| Permutation::new(ends.len() as u64, seed, 0, ORDER));
+        Corpus { order, ..self }
+    }
+
+    /// The ids of a sequence, by its number in the corpus' order.
+    pub fn sequence(&self, number: usize) -> Range<usize> {
+        let ends = self.ends.as_ref().expect("a corpus of sequences");
+        ends.range(self.order.map_or(number, |order| order.get(number as u64) as usize))
+    }
+
     /// Sequences, or ids of a continuous text: what a part of a corpus is counted in.
     pub fn len(&self) -> usize {
         self.ends.as_ref().map_or(self.ids.len(), Ends::len)
@@ -129,7 +153,8 @@ impl Corpus {
         self.len() == 0
     }
 
-    /// The part that is learnt from and the last twentieth, at least one, which is held out.
+    /// The part that is learnt from and the last twentieth, at least one, which is held out: of shuffled sequences a
+    /// random sample.
     pub fn hold_out(&self) -> (Range<usize>, Range<usize>) {
         let all = self.len();
         let cut = all - all.div_ceil(20);
@@ -138,18 +163,15 @@ impl Corpus {
 
     /// The beginning of a part that has `most` ids, or little more; the part itself if it has less.
     pub fn first(&self, part: Range<usize>, most: usize) -> Range<usize> {
-        let Some(ends) = &self.ends else { return part.start..part.end.min(part.start.saturating_add(most)) };
-        if part.is_empty() {
-            return part;
+        if self.ends.is_none() {
+            return part.start..part.end.min(part.start.saturating_add(most));
         }
-        let begin = ends.range(part.start).start;
-        // Ends ascend, so the first sequence that reaches the limit is found by halving.
-        let (mut low, mut high) = (part.start, part.end - 1);
-        while low < high {
-            let middle = low.midpoint(high);
-            if ends.range(middle).end - begin >= most { high = middle } else { low = middle + 1 }
+        let (mut end, mut ids) = (part.start, 0);
+        while end < part.end && ids < most {
+            ids += self.sequence(end).len();
+            end += 1;
         }
-        part.start..low + 1
+        part.start..end
     }
 }
 
@@ -165,14 +187,14 @@ pub(super) mod tests {
             end += line.len() as u64;
             ends.extend(end.to_le_bytes());
         }
-        Corpus { ids: Ids::new(Bytes::new(bytes), Width::Two), ends: Some(Ends::new(Bytes::new(ends))) }
+        Corpus::new(Ids::new(Bytes::new(bytes), Width::Two), Some(Ends::new(Bytes::new(ends))))
     }
 
     /// A continuous text of the ids 0, 1, 2, ...
     pub fn counting(len: u32) -> Corpus {
         let mut bytes = Vec::new();
         Width::Four.write(&(0..len).collect::<Vec<_>>(), &mut bytes);
-        Corpus { ids: Ids::new(Bytes::new(bytes), Width::Four), ends: None }
+        Corpus::new(Ids::new(Bytes::new(bytes), Width::Four), None)
     }
 
     #[test]
@@ -191,6 +213,28 @@ pub(super) mod tests {
         assert_eq!(counting(100).hold_out(), (0..95, 95..100));
         assert_eq!(counting(101).hold_out(), (0..95, 95..101));
         assert_eq!(of_lines(&[vec![1, 2], vec![3, 4]]).hold_out(), (0..1, 1..2));
+    }
+
+    #[test]
+    fn of_sequences_a_random_sample_is_held_out() {
+        let lines: Vec<Vec<u32>> = (0..2000).map(|i| vec![i, i]).collect();
+        let held_out = |seed| {
+            let corpus = of_lines(&lines).shuffled(seed);
+            let ids = |part: Range<usize>| part.map(|i| corpus.ids.get(corpus.sequence(i).start)).collect::<Vec<_>>();
+            let (train, valid) = corpus.hold_out();
+            let mut all = [ids(train), ids(valid.clone())].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..2000).collect::<Vec<_>>());
+            ids(valid)
+        };
+        let (one, two) = (held_out(1), held_out(2));
+        assert_eq!((one.len(), one == held_out(1), one == two), (100, true, false));
+        // Of each quarter of the file about a quarter: 25, give or take four standard deviations.
+        for quarter in 0..4 {
+            let of_it = one.iter().filter(|i| **i / 500 == quarter).count();
+            assert!((8..=42).contains(&of_it), "{of_it}");
+        }
+        assert_eq!(counting(100).shuffled(1).hold_out(), (0..95, 95..100));
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Engine {
 
     /// B and T of a recipe: the capacity that its executor must have been made for.
     pub fn sizes(recipe: &Recipe) -> Sizes {
-        Sizes { rows: recipe.rows, time: recipe.time }
+        Sizes::of(recipe.rows, recipe.time)
     }
 
     /// What a run needs of memory.
@@ -129,7 +129,11 @@ impl Engine {
         for (name, tensor, first_row) in self.states() {
             self.write_or_zero(snapshot, &name, tensor, first_row)?;
         }
-        Ok(())
+        let known: Vec<String> = self.snapshot_tensors().into_iter().map(|(name, ..)| name).collect();
+        match snapshot.keys().find(|name| !known.contains(name)) {
+            Some(name) => Err(Error::Model(format!("`{name}` is no tensor of this run"))),
+            None => Ok(()),
+        }
     }
 
     /// Name, tensor and first row of each state that the next step reads.
@@ -174,13 +178,7 @@ impl Engine {
     /// A lost device.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         self.collect()?;
-        let mut wanted: Vec<(String, TensorId, usize)> = Vec::new();
-        for Parameter { name, weight, first, second, .. } in &self.training.parameters {
-            wanted.push((name.clone(), *weight, 0));
-            wanted.push((format!("first_moment.{name}"), *first, 0));
-            wanted.extend(second.map(|second| (format!("second_moment.{name}"), second, 0)));
-        }
-        wanted.extend(self.states());
+        let wanted = self.snapshot_tensors();
         let ids: Vec<TensorId> = wanted.iter().map(|(_, id, _)| *id).collect();
         let ticket = self.executor.submit(&[], &ids)?;
         let tensors = self.executor.wait(ticket)?;
@@ -190,6 +188,18 @@ impl Engine {
             (name, values)
         };
         Ok(wanted.into_iter().zip(tensors).map(of).collect())
+    }
+
+    /// Name, tensor and first row of all that a snapshot has.
+    fn snapshot_tensors(&self) -> Vec<(String, TensorId, usize)> {
+        let mut wanted: Vec<(String, TensorId, usize)> = Vec::new();
+        for Parameter { name, weight, first, second, .. } in &self.training.parameters {
+            wanted.push((name.clone(), *weight, 0));
+            wanted.push((format!("first_moment.{name}"), *first, 0));
+            wanted.extend(second.map(|second| (format!("second_moment.{name}"), second, 0)));
+        }
+        wanted.extend(self.states());
+        wanted
     }
 
     /// The parameters as a model's weights, once the queued steps have run.
@@ -226,7 +236,7 @@ impl Engine {
 
     /// Queues a section for one step, in as many submissions as its work asks for.
     fn run(&mut self, section: SectionId, time: usize, step: u32) -> Result<Vec<Ticket>> {
-        let sizes = Sizes { rows: self.training.recipe.rows, time };
+        let sizes = Sizes::of(self.training.recipe.rows, time);
         let plan = &self.training.plan;
         let ranges = self.portions.entry((section, time)).or_insert_with(|| portions(plan, section, sizes));
         let run = |ops: &Range<usize>| Run { ops: ops.clone(), ..Run::new(section, sizes, step..step + 1) };

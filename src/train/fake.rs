@@ -4,6 +4,7 @@ use super::{IGNORED, Learner, Outcome, Recipe, Snapshot, Window};
 use crate::error::Result;
 
 /// The learner. Its state, a decaying sum of what each row read, enters the loss, so that a lost state shows.
+#[derive(Debug)]
 pub(super) struct Fake {
     recipe: Recipe,
     step: u32,

@@ -32,9 +32,14 @@ impl Line {
         serde_json::to_string(self).expect("a line is JSON") + "\n"
     }
 
-    /// The lines of a log. What is no line, such as the half of one at the end, is left out.
+    /// A line of a log; `None` for what is none, such as the half of one at the end.
+    pub fn read(line: &[u8]) -> Option<Line> {
+        serde_json::from_slice(line).ok()
+    }
+
+    /// The lines of a log.
     pub fn read_all(log: &[u8]) -> Vec<Line> {
-        log.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+        log.split(|byte| *byte == b'\n').filter_map(Line::read).collect()
     }
 }
 

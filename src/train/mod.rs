@@ -24,7 +24,7 @@ use crate::error::Result;
 
 pub use crate::network::{Optimizer, Recipe};
 pub use crate::ops::cross_entropy::IGNORED;
-pub use chart::chart;
+pub use chart::Curves;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
 pub use corpus::{Corpus, Ends, Ids, Width};
 pub use engine::{Engine, Outcome, Snapshot, Window};
@@ -33,7 +33,7 @@ pub use marks::{Marks, with_marks};
 pub use options::{Cadence, CorpusOptions, End, Method, Options, Unknown};
 pub use schedule::{Rate, Schedule};
 pub use start::{first_weights, generation_config};
-pub use trainer::{Best, Progress, Trainer};
+pub use trainer::{Best, Progress, Trainer, VALIDATIONS};
 pub use windows::{Lines, Position, Streams, Windows};
 
 /// What a [`Trainer`] leads: weights, their optimiser, and the states of a batch of rows. [`Engine`] is one.

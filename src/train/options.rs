@@ -2,10 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schedule::Rate;
+use super::schedule::{Rate, Schedule};
 use super::{Optimizer, Recipe};
+use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::text::OnUnknown;
+
+/// Rows and steps of a window at most.
+const LARGEST: usize = 1 << 16;
+/// Steps of a run at most.
+pub(super) const MOST_STEPS: u32 = 0x7fff_ffff;
+/// Times to read a corpus at most.
+const MOST_EPOCHS: u64 = 1_000_000;
 
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,21 +72,24 @@ impl From<Unknown> for OnUnknown {
 
 /// Where the corpus comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CorpusOptions {
     /// The file that is learnt from.
     pub data: String,
-    /// The file that validation reads; without one the last twentieth of `data` is held out.
+    /// The file that validation reads; without one a twentieth of `data` is held out: the last one, of lines a random
+    /// one.
     pub valid: Option<String>,
     /// Whether each line is a sequence of its own.
     pub lines: bool,
     /// What becomes of text that the vocabulary lacks.
     pub unknown: Unknown,
-    /// Validation reads about this many tokens at most, from the beginning of what it has.
+    /// Validation reads about this many tokens at most, the first ones of what it has.
     pub valid_tokens: Option<usize>,
 }
 
 /// What a run was asked for, but for the sizes of its model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// What is read.
     pub corpus: CorpusOptions,
@@ -102,18 +113,68 @@ pub struct Options {
     pub end: End,
     /// Validations without a better one after which it ends before.
     pub patience: Option<u32>,
-    /// Steps from one validation to the next.
-    pub valid_every: u32,
+    /// Steps from one validation to the next; without it they come whenever another twentieth of the run is done.
+    pub valid_every: Option<u32>,
     /// Steps from one line of the log to the next.
     pub log_every: u32,
     /// When checkpoints are written.
     pub checkpoint_every: Cadence,
     /// Whether the model's weights are written as 16-bit floats; checkpoints have all bits.
-    #[serde(default)]
     pub f16: bool,
 }
 
 impl Options {
+    /// Whether a run can be asked for this; `file` is where it stands, for messages.
+    ///
+    /// # Errors
+    /// The first option out of its range.
+    pub fn check(&self, file: &str) -> Result<()> {
+        let range = |field: &str, found: String, fits: bool, expected: &str| match fits {
+            true => Ok(()),
+            false => {
+                let (field, expected) = (format!("options.{field}"), expected.into());
+                Err(Error::Record { file: file.into(), field, found, expected })
+            }
+        };
+        let size = |field, n: usize| range(field, n.to_string(), (1..=LARGEST).contains(&n), "1 to 65,536");
+        let count = |field, n: Option<u32>| range(field, format!("{n:?}"), n != Some(0), "at least 1");
+        let number = |field, x: f64, fits: bool, expected| range(field, x.to_string(), x.is_finite() && fits, expected);
+        let (above, not_below) = ("a number above 0", "a number, 0 or more");
+        size("batch_size", self.batch_size)?;
+        size("sequence_length", self.sequence_length)?;
+        number("weight_decay", self.weight_decay, self.weight_decay >= 0.0, not_below)?;
+        let share = "a number from 0 to less than 1";
+        number("momentum", self.momentum, (0.0..1.0).contains(&self.momentum), share)?;
+        let clip = self.clip.map_or(1.0, f64::from);
+        number("clip", clip, clip > 0.0, above)?;
+        let Rate { peak, schedule, .. } = self.rate;
+        number("rate.peak", peak.into(), peak > 0.0, above)?;
+        match schedule {
+            Schedule::Constant => {}
+            Schedule::Cosine { floor } => number("rate.schedule.floor", floor.into(), floor >= 0.0, not_below)?,
+            Schedule::Step { every, divisor } => {
+                count("rate.schedule.every", Some(every))?;
+                number("rate.schedule.divisor", divisor.into(), divisor > 0.0, above)?;
+            }
+            Schedule::Plateau { divisor, .. } => {
+                number("rate.schedule.divisor", divisor.into(), divisor > 0.0, above)?;
+            }
+        }
+        match self.end {
+            End::Steps(n) => range("end", n.to_string(), (1..=MOST_STEPS).contains(&n), "1 to 2,147,483,647 steps")?,
+            End::Epochs(n) => range("end", n.to_string(), (1..=MOST_EPOCHS).contains(&n), "1 to 1,000,000 epochs")?,
+        }
+        count("patience", self.patience)?;
+        count("valid_every", self.valid_every)?;
+        count("log_every", Some(self.log_every))?;
+        match self.checkpoint_every {
+            Cadence::Steps(n) => count("checkpoint_every", Some(n))?,
+            Cadence::Minutes(m) => number("checkpoint_every", m, m >= 0.0, not_below)?,
+        }
+        let tokens = self.corpus.valid_tokens;
+        range("corpus.valid_tokens", format!("{tokens:?}"), tokens != Some(0), "at least 1")
+    }
+
     /// What the engine is made from.
     pub fn recipe(&self, config: &Config) -> Recipe {
         let adam = |decoupled| Optimizer::Adam {

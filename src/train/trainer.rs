@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::log::Line;
-use super::options::{Cadence, End, Options};
+use super::options::{Cadence, End, MOST_STEPS, Options};
 use super::schedule::Schedule;
 use super::windows::{Position, Windows};
 use super::{Learner, Outcome, Snapshot};
@@ -12,8 +12,12 @@ use crate::error::{Error, Result};
 /// A mean loss beyond this, in nats, is none that training comes back from: it has diverged, though it is a number yet.
 const DIVERGED: f64 = 1e4;
 
+/// Validations of a run, where nobody says how often they come.
+pub const VALIDATIONS: f64 = 20.0;
+
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Best {
     /// After how many steps.
     pub step: u32,
@@ -23,6 +27,7 @@ pub struct Best {
 
 /// Where a run stands, but for the learner: with its snapshot it is all that the rest of the run depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Steps that are done.
     pub step: u32,
@@ -34,6 +39,8 @@ pub struct Progress {
     pub best: Option<Best>,
     /// The step and loss of the last validation.
     validated: Option<Best>,
+    /// Whether a validation is due behind the last step.
+    validation_due: bool,
     /// Validations since the best one.
     since_best: u32,
     /// Validations since the best one or the last division of the learning rate.
@@ -51,10 +58,57 @@ impl Progress {
     pub fn loss(&self) -> Option<f64> {
         (self.since_line.tokens > 0).then(|| self.since_line.nats / self.since_line.tokens as f64)
     }
+
+    /// Whether a run can stand there; `file` is where it says so, for messages. What the corpus decides is looked at
+    /// by [`Trainer::new`].
+    ///
+    /// # Errors
+    /// The first entry that no run can have.
+    pub(super) fn check(&self, file: &str) -> Result<()> {
+        let (step, sums) = (self.step, self.since_line);
+        let wrong = |field: &str, found: String, expected: String| {
+            Err(Error::Record { file: file.into(), field: format!("progress.{field}"), found, expected })
+        };
+        if step > MOST_STEPS {
+            return wrong("step", step.to_string(), format!("at most {MOST_STEPS}"));
+        }
+        let Position { epoch, group, window } = self.position;
+        if [epoch, group, window].iter().any(|n| *n > u64::from(step)) {
+            return wrong("position", format!("{:?}", self.position), format!("a place within {step} steps"));
+        }
+        let fine = |sum: f64| sum.is_finite() && sum >= 0.0;
+        if sums.steps > step || !fine(sums.nats) || !fine(sums.norms) || (sums.steps == 0) != (sums.tokens == 0) {
+            return wrong("since_line", format!("{sums:?}"), format!("sums over at most {step} steps"));
+        }
+        let possible = |v: &Best| (1..=step).contains(&v.step) && fine(v.loss) && v.loss < DIVERGED;
+        let (best, validated) = (self.best.as_ref(), self.validated.as_ref());
+        let in_order = match (best, validated) {
+            (None, None) => self.since_best == 0,
+            (Some(best), Some(last)) => {
+                let is_best = best == last && self.since_best == 0;
+                let was_better = best.step < last.step && best.loss <= last.loss && self.since_best > 0;
+                possible(best) && possible(last) && (is_best || was_better)
+            }
+            _ => false,
+        };
+        if !in_order {
+            let found = format!("{best:?}, the last {validated:?}, and {} since the best", self.since_best);
+            return wrong("best", found, format!("validations in their order, within {step} steps"));
+        }
+        if self.since_best > step || self.since_division > self.since_best || self.divisions > step {
+            let found = format!("{} since the best, {} since a division", self.since_best, self.since_division);
+            return wrong("since_best", found, format!("validations in their order, within {step} steps"));
+        }
+        if !self.learning_rate.is_finite() || self.learning_rate < 0.0 {
+            return wrong("learning_rate", self.learning_rate.to_string(), "a number, 0 or more".into());
+        }
+        Ok(())
+    }
 }
 
 /// Sums over some steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Sums {
     steps: u32,
     nats: f64,
@@ -77,14 +131,22 @@ impl<L: Learner> Trainer<L> {
     /// checkpoint.
     ///
     /// # Errors
-    /// As [`Learner::restore`].
+    /// A place that the corpus does not have; as [`Learner::restore`].
     pub fn new(
         mut learner: L,
         options: Options,
-        (train, valid): (Windows, Windows),
+        (mut train, valid): (Windows, Windows),
         progress: Progress,
         snapshot: &Snapshot,
     ) -> Result<Trainer<L>> {
+        if !train.has(&progress.position, progress.step) {
+            return Err(Error::Record {
+                file: "the checkpoint".into(),
+                field: "progress.position".into(),
+                found: format!("{:?} after {} steps", progress.position, progress.step),
+                expected: "a place of the corpus that as many steps lead to".into(),
+            });
+        }
         learner.restore(progress.step, snapshot)?;
         let mut trainer = Trainer { learner, options, train, valid, progress };
         if trainer.progress.stopped && trainer.options.patience.is_none_or(|p| trainer.progress.since_best < p) {
@@ -135,9 +197,9 @@ impl<L: Learner> Trainer<L> {
 
     /// Whether a validation must come before the next step.
     pub fn validation_is_due(&self) -> bool {
-        let Progress { step, validated, .. } = self.progress;
+        let Progress { step, validated, validation_due, .. } = self.progress;
         let done = validated.is_some_and(|v| v.step == step);
-        step > 0 && !done && (step.is_multiple_of(self.options.valid_every) || self.is_done())
+        step > 0 && !done && (validation_due || self.is_done())
     }
 
     /// Whether a line of the log must come before the next step.
@@ -160,11 +222,18 @@ impl<L: Learner> Trainer<L> {
         assert!(!self.validation_is_due() && !self.is_done());
         let (mut step, mut position, mut rate) = (self.progress.step, self.progress.position, 0.0);
         let end = step + most.min(self.steps_to_pause()).max(1);
-        while step < end && !self.ends_at(step, &position) {
-            rate = self.options.rate.at(step, self.share_at(step, &position), self.progress.divisions);
+        let (mut share, mut validation_due) = (self.share(), false);
+        while step < end && !self.ends_at(step, &position) && !validation_due {
+            rate = self.options.rate.at(step, share, self.progress.divisions);
             let window = self.train.next(&mut position);
             self.learner.submit(&window, rate)?;
             step += 1;
+            let before = std::mem::replace(&mut share, self.share_at(step, &position));
+            let part = |share: f64| (share * VALIDATIONS).floor();
+            validation_due = match self.options.valid_every {
+                Some(every) => step.is_multiple_of(every),
+                None => part(share) > part(before),
+            };
         }
         let outcomes = self.learner.take()?;
         assert_eq!(outcomes.len() as u32, step - self.progress.step, "an outcome a step");
@@ -174,13 +243,14 @@ impl<L: Learner> Trainer<L> {
             tokens += u64::from(outcome.tokens);
         }
         (self.progress.step, self.progress.position, self.progress.learning_rate) = (step, position, rate);
+        self.progress.validation_due = validation_due;
         Ok(tokens)
     }
 
     /// Steps to the next one after which something is due.
     fn steps_to_pause(&self) -> u32 {
         let to = |every: u32| every - self.progress.step % every;
-        let pause = to(self.options.valid_every).min(to(self.options.log_every));
+        let pause = self.options.valid_every.map_or(u32::MAX, to).min(to(self.options.log_every));
         match self.options.checkpoint_every {
             Cadence::Steps(every) => pause.min(to(every)),
             Cadence::Minutes(_) => pause,
@@ -222,7 +292,7 @@ impl<L: Learner> Trainer<L> {
         check_loss("validation loss", loss, step)?;
         let this = Best { step, loss };
         let improved = progress.best.is_none_or(|best| loss < best.loss);
-        progress.validated = Some(this);
+        (progress.validated, progress.validation_due) = (Some(this), false);
         if improved {
             (progress.best, progress.since_best, progress.since_division) = (Some(this), 0, 0);
         } else {
@@ -307,7 +377,7 @@ pub(super) mod tests {
             rate: Rate { peak: 0.5, warmup: 3, schedule: Schedule::Cosine { floor: 0.0 } },
             end,
             patience: None,
-            valid_every: 10,
+            valid_every: Some(10),
             log_every: 4,
             f16: false,
             checkpoint_every: Cadence::Minutes(5.0),
@@ -319,8 +389,9 @@ pub(super) mod tests {
     }
 
     fn windows(corpus: &Corpus, options: &Options) -> (Windows, Windows) {
+        let corpus = corpus.clone().shuffled(options.seed);
         let (train, valid) = corpus.hold_out();
-        let new = |part, seed| Windows::new(corpus, part, options.batch_size, options.sequence_length, seed);
+        let new = |part, seed| Windows::new(&corpus, part, options.batch_size, options.sequence_length, seed);
         (new(train, Some(options.seed)), new(valid, None))
     }
 
@@ -376,6 +447,55 @@ pub(super) mod tests {
             }
             assert_eq!(lines, expected);
             assert_eq!(snapshot, unbroken.snapshot().unwrap());
+        }
+    }
+
+    #[test]
+    fn validations_come_twenty_times_a_run_and_at_its_end() {
+        for (corpus, end) in corpora().iter().zip([End::Steps(317), End::Epochs(40)]) {
+            let options = Options { valid_every: None, ..options(end) };
+            let first = first_weights(&config(), options.seed, None);
+            let mut unbroken = trainer(corpus, &options, Progress::default(), &first);
+            let lines = lead(&mut unbroken, 7, usize::MAX);
+            let last = unbroken.progress.step;
+            let at: Vec<u32> = lines.iter().filter(|l| l.valid_loss.is_some()).map(|l| l.step).collect();
+            assert_eq!((at.len(), at.last()), (20, Some(&last)), "{at:?}");
+            let longest = at.iter().zip([0].iter().chain(&at)).map(|(b, a)| b - a).max().unwrap();
+            assert!(longest <= last.div_ceil(20) + 5, "{longest} of {last} steps");
+            // A checkpoint between a step and its validation loses none, and none comes twice.
+            let (mut progress, mut snapshot, mut again) = (Progress::default(), first, Vec::new());
+            while !unbroken.progress.eq(&progress) {
+                let mut piece = trainer(corpus, &options, progress, &snapshot);
+                let lines = lead(&mut piece, 1, 1);
+                again.extend(lines.iter().filter(|l| l.valid_loss.is_some()).map(|l| l.step));
+                (progress, snapshot) = (piece.progress().clone(), piece.snapshot().unwrap());
+            }
+            assert_eq!(again, at);
+        }
+    }
+
+    #[test]
+    fn a_place_that_the_corpus_does_not_have_is_an_error() {
+        for corpus in corpora() {
+            let options = options(End::Steps(50));
+            let mut whole = trainer(&corpus, &options, Progress::default(), &Snapshot::new());
+            lead(&mut whole, 100, usize::MAX);
+            let right = whole.progress.clone();
+            let new = |progress: Progress| {
+                let learner = Fake::new(&options.recipe(&config()));
+                Trainer::new(learner, options.clone(), windows(&corpus, &options), progress, &Snapshot::new())
+            };
+            assert!(new(right.clone()).is_ok() && right.check("c").is_ok());
+            let at = right.position;
+            for position in [
+                Position { group: at.group + 200, ..at },
+                Position { window: at.window + 200, ..at },
+                Position { epoch: at.epoch + 60, ..at },
+                Position { window: u64::MAX, ..at },
+            ] {
+                let message = new(Progress { position, ..right.clone() }).unwrap_err().to_string();
+                assert!(message.contains("`progress.position`"), "{message}");
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::corpus::{Corpus, Ends, Ids};
+use super::corpus::{Corpus, Ids};
 use super::permutation::Permutation;
 use super::{IGNORED, Window};
 
@@ -16,6 +16,7 @@ const GROUPS: usize = 64;
 
 /// Which window comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Position {
     /// Times that the whole corpus was read.
     pub epoch: u64,
@@ -37,16 +38,15 @@ pub enum Windows {
 
 impl Windows {
     /// Windows of `rows` rows (B) and at most `time` steps (T). Sequences are shuffled by the seed, in another order
-    /// each epoch; without one they keep their order, but for those of similar length that share a window.
+    /// each epoch. Without one the windows are to measure by: sequences keep their order, but for those of similar
+    /// length that share a window, and the streams of a continuous text are warm where they begin.
     ///
     /// Each row must have a target: see [`Windows::rows_at_most`].
     pub fn new(corpus: &Corpus, part: Range<usize>, rows: usize, time: usize, seed: Option<u64>) -> Windows {
         assert!(rows > 0 && time > 0 && part.end <= corpus.len());
         match &corpus.ends {
-            None => Windows::Streams(Streams::new(corpus.ids.clone(), part, rows, time)),
-            Some(ends) => {
-                Windows::Lines(Box::new(Lines::new(corpus.ids.clone(), ends.clone(), part, rows, time, seed)))
-            }
+            None => Windows::Streams(Streams::new(corpus.ids.clone(), part, rows, time, seed.is_none())),
+            Some(_) => Windows::Lines(Box::new(Lines::new(corpus.clone(), part, rows, time, seed))),
         }
     }
 
@@ -63,6 +63,26 @@ impl Windows {
         match self {
             Windows::Streams(streams) => streams.next(position),
             Windows::Lines(lines) => lines.next(position),
+        }
+    }
+
+    /// Whether so many steps from the beginning can lead to a position.
+    pub fn has(&mut self, position: &Position, steps: u32) -> bool {
+        let Position { epoch, group, window } = *position;
+        let steps = u128::from(steps);
+        match self {
+            Windows::Streams(s) => {
+                let windows = s.windows() as u128;
+                let done = u128::from(epoch) * windows + u128::from(window);
+                group == 0 && u128::from(window) < windows && done == steps
+            }
+            Windows::Lines(l) => {
+                // A group takes one window or more.
+                let groups = u128::from(epoch) * l.groups() as u128 + u128::from(group);
+                group < l.groups() as u64
+                    && groups + u128::from(window) <= steps
+                    && window.saturating_mul(l.time as u64) < l.longest(epoch, group) as u64
+            }
         }
     }
 
@@ -85,12 +105,17 @@ pub struct Streams {
     targets: usize,
     rows: usize,
     time: usize,
+    /// Ids before its stream that a row reads without being asked for them.
+    warm: usize,
 }
 
 impl Streams {
-    fn new(ids: Ids, part: Range<usize>, rows: usize, time: usize) -> Streams {
+    fn new(ids: Ids, part: Range<usize>, rows: usize, time: usize, warm: bool) -> Streams {
         assert!(rows < part.len(), "{rows} rows for {} ids", part.len());
-        Streams { ids, first: part.start, targets: part.len() - 1, rows, time }
+        let targets = part.len() - 1;
+        // The second row's stream begins where the first one's ends, and no other has less before it.
+        let warm = if warm && rows > 1 { time.min(targets / rows) } else { 0 };
+        Streams { ids, first: part.start, targets, rows, time, warm }
     }
 
     /// Targets of the longest streams.
@@ -100,25 +125,46 @@ impl Streams {
 
     /// Windows of an epoch.
     pub fn windows(&self) -> usize {
-        self.longest().div_ceil(self.time)
+        usize::from(self.warm > 0) + self.longest().div_ceil(self.time)
+    }
+
+    /// The place of a row's first id.
+    fn begin(&self, row: usize) -> usize {
+        // The first streams have one target more than the others.
+        self.first + row * (self.targets / self.rows) + row.min(self.targets % self.rows)
     }
 
     fn next(&self, position: &mut Position) -> Window {
-        let from = position.window as usize * self.time;
-        let time = self.time.min(self.longest() - from);
-        let starts = vec![position.window == 0; self.rows];
-        let mut window = Window::padding(time, starts);
-        // The first `longer` streams have one target more than the others.
-        let (length, longer) = (self.targets / self.rows, self.targets % self.rows);
-        for row in 0..self.rows {
-            let begin = self.first + row * length + row.min(longer) + from;
-            let targets = (length + usize::from(row < longer)).saturating_sub(from).min(time);
-            window.fill(row, targets, |i| self.ids.get(begin + i));
-        }
+        let warmed = usize::from(self.warm > 0);
+        let at = position.window as usize;
         position.window += 1;
         if position.window as usize == self.windows() {
             *position = Position { epoch: position.epoch + 1, group: 0, window: 0 };
         }
+        if at < warmed {
+            return self.warm_up();
+        }
+        let from = (at - warmed) * self.time;
+        let time = self.time.min(self.longest() - from);
+        let starts = (0..self.rows).map(|row| at == warmed && (row == 0 || warmed == 0)).collect();
+        let mut window = Window::padding(time, starts);
+        let (length, longer) = (self.targets / self.rows, self.targets % self.rows);
+        for row in 0..self.rows {
+            let begin = self.begin(row) + from;
+            let targets = (length + usize::from(row < longer)).saturating_sub(from).min(time);
+            window.fill(row, targets, |i| self.ids.get(begin + i));
+        }
+        window
+    }
+
+    /// What stands before each stream but the first, read for the states alone.
+    fn warm_up(&self) -> Window {
+        let mut window = Window::padding(self.warm, vec![true; self.rows]);
+        for row in 1..self.rows {
+            let begin = self.begin(row) - self.warm;
+            window.fill(row, self.warm, |i| self.ids.get(begin + i));
+        }
+        window.targets.fill(IGNORED);
         window
     }
 }
@@ -127,8 +173,7 @@ impl Streams {
 /// one takes, then the next group. Sequences of similar length make a group, which saves padding.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    ids: Ids,
-    ends: Ends,
+    corpus: Corpus,
     part: Range<usize>,
     rows: usize,
     time: usize,
@@ -138,9 +183,15 @@ pub struct Lines {
 }
 
 impl Lines {
-    fn new(ids: Ids, ends: Ends, part: Range<usize>, rows: usize, time: usize, seed: Option<u64>) -> Lines {
+    fn new(corpus: Corpus, part: Range<usize>, rows: usize, time: usize, seed: Option<u64>) -> Lines {
         assert!(!part.is_empty());
-        Lines { ids, ends, part, rows, time, seed, chunk: None }
+        Lines { corpus, part, rows, time, seed, chunk: None }
+    }
+
+    /// Targets of the longest sequence of a group.
+    fn longest(&mut self, epoch: u64, group: u64) -> usize {
+        let sequences = self.group(epoch, group).to_vec();
+        sequences.iter().map(|i| self.corpus.sequence(*i).len() - 1).max().expect("a group has a sequence")
     }
 
     fn groups(&self) -> usize {
@@ -148,15 +199,16 @@ impl Lines {
     }
 
     fn next(&mut self, position: &mut Position) -> Window {
-        let (epoch, group, ends) = (position.epoch, position.group, self.ends.clone());
-        let sequences: Vec<Range<usize>> = self.group(epoch, group).iter().map(|i| ends.range(*i)).collect();
+        let (epoch, group) = (position.epoch, position.group);
+        let numbers = self.group(epoch, group).to_vec();
+        let sequences: Vec<Range<usize>> = numbers.iter().map(|i| self.corpus.sequence(*i)).collect();
         let longest = sequences.iter().map(|s| s.len() - 1).max().expect("a group has a sequence");
         let from = position.window as usize * self.time;
         let time = self.time.min(longest - from);
         let mut window = Window::padding(time, vec![position.window == 0; self.rows]);
         for (row, sequence) in sequences.iter().enumerate() {
             let targets = (sequence.len() - 1).saturating_sub(from).min(time);
-            window.fill(row, targets, |i| self.ids.get(sequence.start + from + i));
+            window.fill(row, targets, |i| self.corpus.ids.get(sequence.start + from + i));
         }
         position.window += 1;
         if from + time == longest {
@@ -184,7 +236,8 @@ impl Lines {
         let to = self.part.len().min(from + size);
         let order = self.seed.map(|seed| Permutation::new(self.part.len() as u64, seed, epoch, 0));
         let place = |i: usize| self.part.start + order.map_or(i, |order| order.get(i as u64) as usize);
-        let mut sequences: Vec<(usize, usize)> = (from..to).map(place).map(|i| (self.ends.range(i).len(), i)).collect();
+        let mut sequences: Vec<(usize, usize)> =
+            (from..to).map(place).map(|i| (self.corpus.sequence(i).len(), i)).collect();
         sequences.sort_unstable();
         let groups: Vec<Vec<usize>> =
             sequences.chunks(self.rows).map(|group| group.iter().map(|(_, i)| *i).collect()).collect();
@@ -256,7 +309,7 @@ mod tests {
     fn every_id_of_a_text_is_a_target_once_an_epoch() {
         for (len, rows, time) in [(2, 1, 1), (50, 3, 7), (51, 4, 5), (33, 32, 100), (101, 1, 10), (1000, 7, 13)] {
             let corpus = counting(len);
-            let windows = read(&mut Windows::new(&corpus, 0..len as usize, rows, time, None), 2);
+            let windows = read(&mut Windows::new(&corpus, 0..len as usize, rows, time, Some(1)), 2);
             assert!(windows.iter().all(|w| w.time <= time));
             let mut targets: Vec<u32> = windows.iter().flat_map(|w| &w.targets).copied().collect();
             targets.retain(|id| *id != IGNORED);
@@ -276,9 +329,32 @@ mod tests {
     #[test]
     fn a_part_of_a_text_is_read_alone() {
         let corpus = counting(100);
-        let windows = read(&mut Windows::new(&corpus, 90..100, 2, 4, None), 1);
+        let windows = read(&mut Windows::new(&corpus, 90..100, 2, 4, Some(1)), 1);
         assert_eq!(texts(&windows), [vec![90, 91, 92, 93, 94, 95], vec![95, 96, 97, 98, 99]]);
         assert_eq!(windows.iter().map(|w| w.starts[0]).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn streams_to_measure_by_are_warm() {
+        for (len, rows, time) in [(100u32, 3, 7), (101, 4, 50), (33, 32, 5), (50, 1, 7)] {
+            let corpus = counting(len);
+            let all = read(&mut Windows::new(&corpus, 10..len as usize, rows, time, None), 1);
+            let first = if rows > 1 { 1 } else { 0 };
+            for row in 0..rows {
+                let column = |w: &Window, of: &[u32]| (0..w.time).map(|t| of[t * rows + row]).collect::<Vec<u32>>();
+                let warm = (first > 0).then(|| (column(&all[0], &all[0].input), column(&all[0], &all[0].targets)));
+                let begin = column(&all[first], &all[first].input)[0];
+                assert_eq!(all[first].starts[row], row == 0, "the first row begins as the text does");
+                if let Some((input, targets)) = warm {
+                    assert!(targets.iter().all(|id| *id == IGNORED) && all[0].starts[row]);
+                    let time = input.len() as u32;
+                    let before: Vec<u32> =
+                        if row == 0 { vec![0; time as usize] } else { (begin - time..begin).collect() };
+                    assert_eq!(input, before, "{len} {rows} {time}");
+                    assert!(begin - time >= 10 || row == 0);
+                }
+            }
+        }
     }
 
     fn lines() -> Vec<Vec<u32>> {

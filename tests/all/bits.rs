@@ -52,7 +52,7 @@ fn filtered(sequence: usize) -> Options {
     match sequence {
         0 => Options { top_k: 5, ..plain },
         1 => Options { top_p: 0.8, repetition_penalty: 1.3, ..plain },
-        3 => Options { frequency_penalty: 0.4, banned: vec![0, 1, 7], ..plain },
+        3 => Options { frequency_penalty: 0.4, banned: [0, 1, 7].into(), ..plain },
         4 => Options { min_p: 0.05, ..plain },
         5 => Options { top_k: 20, top_p: 0.9, min_p: 0.01, presence_penalty: 0.7, ..plain },
         6 => Options { banned: (10..30).collect(), ..plain },
@@ -65,7 +65,8 @@ fn request(model: &Model, sequence: usize, options: Options) -> Request {
         prompt: model
             .tokenizer
             .encode(&"ROMEO:\nBut soft"[..3 + sequence], OnUnknown::Error)
-            .expect("known characters"),
+            .expect("known characters")
+            .into(),
         sequence: 1 << 33 | sequence as u64,
         seed: 0x5eed_0123_4567,
         options,
@@ -103,7 +104,7 @@ fn hashes(model: &Model, make: Make<'_>, requests: &[Request]) -> Result<Vec<u64
     let any = requests.iter().any(|r| r.options.need_filters());
     let plan = if any { gatefold::generate::plan_with_filters } else { gatefold::generate::plan };
     let lm = plan(model.shape, requests.len());
-    let sizes = Sizes { rows: requests.len(), time: 2 };
+    let sizes = Sizes::of(requests.len(), 2);
     let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
     model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
     let mut generator = Generator::new(lm, executor).map_err(|e| e.to_string())?;

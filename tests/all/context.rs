@@ -91,7 +91,7 @@ pub fn cpu_executor(
 /// A shared pool of one or two threads.
 pub fn pool(threads: usize) -> Arc<Threads> {
     static POOLS: OnceLock<[Arc<Threads>; 2]> = OnceLock::new();
-    POOLS.get_or_init(|| [1, 2].map(|n| Arc::new(Threads::new(Some(n)))))[threads - 1].clone()
+    POOLS.get_or_init(|| [1, 2].map(|n| Arc::new(Threads::new(Some(n)).expect("threads"))))[threads - 1].clone()
 }
 
 /// Fails with a formatted message unless a condition holds.

@@ -153,7 +153,7 @@ fn plan() -> Outcome {
     let weight = random(9, 1);
     let mut problem = Problem {
         plan: b.finish(),
-        sizes: Sizes { rows: 1, time: 1 },
+        sizes: Sizes::of(1, 1),
         forward,
         backward,
         words: Vec::new(),

@@ -66,7 +66,7 @@ fn options(i: usize, vocab: usize) -> Options {
         0 => Options { top_k: 1 + i % vocab, ..plain },
         1 => Options { top_p: 0.8, repetition_penalty: 1.3, ..plain },
         2 => Options { min_p: 0.1, presence_penalty: 0.4, ..plain },
-        3 => Options { frequency_penalty: 0.2, banned: vec![i as u32 % vocab as u32, 1, 1], ..plain },
+        3 => Options { frequency_penalty: 0.2, banned: [i as u32 % vocab as u32, 1, 1].into(), ..plain },
         4 => Options { top_k: 5, top_p: 0.9, min_p: 0.01, ..plain },
         _ => plain,
     }
@@ -237,7 +237,7 @@ fn other_forms(make: Make<'_>) -> Outcome {
 /// The log-probability of each token but the first, from all at once.
 fn log_probs(make: Make<'_>, shape: Shape, ids: &[u32]) -> Result<Vec<f32>, String> {
     let lm = generate::plan(shape, 1);
-    let sizes = Sizes { rows: 1, time: ids.len() - 1 };
+    let sizes = Sizes::of(1, ids.len() - 1);
     let mut executor = make(&lm, sizes, &[lm.logits]);
     let mut window = || {
         Weights::from_tensors(initial_weights(&shape, 11)).load_into(&mut *executor)?;
@@ -293,7 +293,7 @@ fn in_order() -> Outcome {
         let request = Request { max_tokens, stop: vec![4], ..request(i, i % 5, TINY.vocab) };
         match i {
             10 => (i, Err(gatefold::Error::Text("no prompt".into()))),
-            20 => (i, Ok(Job { request: Request { prompt: vec![99], ..request }, sequence })),
+            20 => (i, Ok(Job { request: Request { prompt: [99].into(), ..request }, sequence })),
             _ => (i, Ok(Job { request, sequence })),
         }
     });

@@ -15,15 +15,15 @@ use crate::safetensor_file::check_close;
 pub fn trials() -> Vec<Trial> {
     let mut trials = trials_per_adapter("limits: everything is cut at 1 MiB, LSTM", |adapter| {
         let shape = Shape { cell: Cell::Lstm, vocab: 3000, embedding: 130, hidden: 200, layers: 2 };
-        agrees(adapter, Opened::OneMiB, shape, Sizes { rows: 5, time: 9 }, true)
+        agrees(adapter, Opened::OneMiB, shape, Sizes::of(5, 9), true)
     });
     trials.extend(trials_per_adapter("limits: everything is cut at 1 MiB, GRU", |adapter| {
         let shape = Shape { cell: Cell::Gru, vocab: 3000, embedding: 130, hidden: 200, layers: 2 };
-        agrees(adapter, Opened::OneMiB, shape, Sizes { rows: 5, time: 9 }, true)
+        agrees(adapter, Opened::OneMiB, shape, Sizes::of(5, 9), true)
     }));
     trials.extend(trials_per_adapter("limits: 50,257 x 1,024 at the adapter's own limit", |adapter| {
         let shape = Shape { cell: Cell::Gru, vocab: 50_257, embedding: 1024, hidden: 1024, layers: 1 };
-        agrees(adapter, Opened::Fully, shape, Sizes { rows: 2, time: 1 }, false)
+        agrees(adapter, Opened::Fully, shape, Sizes::of(2, 1), false)
     }));
     trials.extend(trials_per_adapter(
         "limits: more than the device's memory is an error, and the device goes on",
@@ -94,7 +94,7 @@ fn too_large(adapter: usize) -> Outcome {
     use gatefold::gpu::{GpuExecutor, GpuOptions};
     let shape = Shape { cell: Cell::Lstm, vocab: 50, embedding: 8, hidden: 1000, layers: 1 };
     let lm = gatefold::generate::plan(shape, 0);
-    let sizes = Sizes { rows: 1000, time: 1 };
+    let sizes = Sizes::of(1000, 1);
     let made =
         GpuExecutor::new(gpu(adapter, Opened::OneMiB), lm.plan.clone(), sizes, &[lm.step], &GpuOptions::default());
     let error = made.err().ok_or("accepted")?.to_string();
@@ -112,12 +112,12 @@ fn no_memory(adapter: usize) -> Outcome {
     let device = gpu(adapter, Opened::Fully);
     let shape = Shape { cell: Cell::Gru, vocab: 1 << 25, embedding: 4096, hidden: 4096, layers: 1 };
     let lm = gatefold::generate::plan(shape, 0);
-    let sizes = Sizes { rows: 1, time: 1 };
+    let sizes = Sizes::of(1, 1);
     let made = Device::Gpu(device.clone()).executor(&lm.plan, sizes, &[lm.step]);
     let message = made.err().ok_or("1 TiB was granted")?.to_string();
     let driver = message.contains(&device.info.name) && message.contains("out of device memory");
     ensure!(driver || message.contains("this machine has"), "{message}");
     ensure!(message.contains("fewer rows"), "{message}");
     let shape = Shape { cell: Cell::Gru, vocab: 31, embedding: 12, hidden: 20, layers: 1 };
-    agrees(adapter, Opened::Fully, shape, Sizes { rows: 2, time: 3 }, false)
+    agrees(adapter, Opened::Fully, shape, Sizes::of(2, 3), false)
 }

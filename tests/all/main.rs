@@ -2,6 +2,7 @@
 //!
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
+mod arrows;
 mod batches;
 mod bench;
 mod bits;
@@ -25,6 +26,7 @@ mod reference_values;
 mod safetensor_file;
 mod sampling;
 mod self_tests;
+mod shared;
 mod stacks;
 mod step_gradients;
 mod structure;
@@ -38,6 +40,8 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(structure::trials());
+    trials.extend(arrows::trials());
+    trials.extend(shared::trials());
     trials.extend(translation::trials());
     trials.extend(cases::trials());
     trials.extend(browser::trials());

@@ -48,8 +48,7 @@ impl<C> Recorded<C> {
         let of_plan = plan.ids().map(|id| plan.tensor(id)).filter(|tensor| tensor.role == Role::Weight);
         let weights = of_plan.map(|tensor| {
             let values = self.tensor(&format!("param.{}", tensor.name)).map(<[f32]>::to_vec);
-            let zeros =
-                vec![0.0; if tensor.name.contains("bias") { tensor.len(Sizes { rows: 1, time: 1 }) } else { 0 }];
+            let zeros = vec![0.0; if tensor.name.contains("bias") { tensor.len(Sizes::of(1, 1)) } else { 0 }];
             (tensor.name.clone(), values.unwrap_or(zeros))
         });
         Weights::from_tensors(weights.collect::<BTreeMap<_, _>>())

@@ -32,7 +32,7 @@ type Kind = fn(Make<'_>) -> Outcome;
 
 type Make<'a> = &'a dyn Fn(&Bench, &[SectionId]) -> Box<dyn Executor>;
 
-const ONE: Sizes = Sizes { rows: 1, time: 1 };
+const ONE: Sizes = Sizes::of(1, 1);
 
 /// The sampler alone, on logits that a trial writes.
 struct Bench {
@@ -81,8 +81,8 @@ fn draws(make: Make<'_>) -> Outcome {
         ("top-p", Options { top_p: 0.74, ..Options::at(0.8) }),
         ("min-p", Options { min_p: 0.2, ..Options::at(0.9) }),
         ("penalties", Options { repetition_penalty: 1.4, presence_penalty: 0.3, frequency_penalty: 0.15, ..all() }),
-        ("bans", Options { banned: vec![0, 5, 17], ..all() }),
-        ("all", Options { top_k: 12, top_p: 0.8, min_p: 0.3, presence_penalty: 0.6, banned: vec![1], ..all() }),
+        ("bans", Options { banned: [0, 5, 17].into(), ..all() }),
+        ("all", Options { top_k: 12, top_p: 0.8, min_p: 0.3, presence_penalty: 0.6, banned: [1].into(), ..all() }),
     ];
     for (name, options) in kinds {
         let mut marks = marks.clone();

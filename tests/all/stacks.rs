@@ -65,7 +65,7 @@ fn agrees(cell: Cell, size: Sized, on: On) -> Outcome {
 }
 
 fn run(stack: &Stack, size: Sized, on: On) -> gatefold::Result<(Vec<f32>, States)> {
-    let sizes = Sizes { rows: size.rows, time: size.time };
+    let sizes = Sizes::of(size.rows, size.time);
     let mut executor = on.executor(&stack.plan, sizes, &[stack.forward]);
     let scale = 1.0 / (size.hidden as f32).sqrt();
     let weights = stack.plan.ids().filter(|id| stack.plan.tensor(*id).role == Role::Weight);

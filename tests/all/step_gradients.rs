@@ -6,7 +6,7 @@ use gatefold::ops::activation::Activation;
 use gatefold::ops::recurrent::{Extra, Recurrent};
 use gatefold::ops::step::{self, Step};
 use gatefold::ops::step_backward::{self, StepBackward};
-use gatefold::plan::{Affine, Builder, Dim, Direction, Role, Sizes, TensorId};
+use gatefold::plan::{Affine, Builder, Dim, Direction, Loop, Role, Sizes, TensorId};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial};
@@ -21,9 +21,9 @@ pub fn trials() -> Vec<Trial> {
     CELLS.iter().map(|cell| trial(name(cell), move || steps(cell))).collect()
 }
 
-/// Row block t + `later` of a tensor, t being the loop's index.
-fn block(later: usize) -> Affine {
-    Affine::REPEAT.plus(later).times(Dim::ROWS)
+/// Row block t + `later` of a tensor.
+fn block(t: Loop, later: usize) -> Affine {
+    Affine::from(t).plus(later).times(Dim::ROWS)
 }
 
 /// Row block `t` of a tensor.
@@ -47,7 +47,8 @@ fn steps(cell: &'static Recurrent) -> Outcome {
     let b_hh = b.f32(Role::Weight, "b_hh", &[cell.gates.into(), hidden]);
     let [h, c, dy, dc, dh] = ["h", "c", "dy", "dc", "dh"].map(|name| over_time(&mut b, name));
     let forward = b.section("forward", |b| {
-        b.repeat(TIME.into(), Direction::Forward, |b| {
+        b.repeat("t", TIME.into(), Direction::Forward, |b, t| {
+            let block = |later| block(t, later);
             let (extra, extra_write) = if is_state { (c, block(1)) } else { (kept, block(0)) };
             let (h_read, h_write, extra_read) = (block(0), block(1), block(0));
             let at = step::Offsets { gx: block(0), h_read, h_write, extra_read, extra_write, keep_gates: true };
@@ -61,7 +62,10 @@ fn steps(cell: &'static Recurrent) -> Outcome {
         step_backward::record(b, cell, op, Dim::ROWS, at);
     };
     let backward = b.section("backward", |b| {
-        b.repeat(TIME.into(), Direction::Backward, |b| step(b, block(0), block(1), block(0), block(1)));
+        b.repeat("t", TIME.into(), Direction::Backward, |b, t| {
+            let [now, next] = [block(t, 0), block(t, 1)];
+            step(b, now, next, now, next);
+        });
         step(b, fixed(TIME + 1), fixed(0), fixed(0), fixed(0));
     });
     let state = ROWS * HIDDEN;
@@ -90,7 +94,7 @@ fn steps(cell: &'static Recurrent) -> Outcome {
         gradients.push((c, dc));
     }
     let plan = b.finish();
-    let sizes = Sizes { rows: ROWS, time: TIME };
+    let sizes = Sizes::of(ROWS, TIME);
     Problem { plan, sizes, forward, backward, words: Vec::new(), inputs, outputs: vec![(h, dy)], gradients }.check()?;
     DONE
 }

@@ -22,7 +22,7 @@ use crate::context::{DONE, Outcome, project, trial};
 use crate::finite_differences::{Named, Problem, check, random};
 use crate::safetensor_file::{On, Recorded, check_close, trials_per_case};
 
-const SIZES: Sizes = Sizes { rows: 1, time: 1 };
+const SIZES: Sizes = Sizes::of(1, 1);
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![

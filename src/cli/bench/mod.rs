@@ -138,6 +138,6 @@ fn progress(what: &str) {
     use std::io::IsTerminal;
     if std::io::stderr().is_terminal() {
         let what: String = what.chars().take(78).collect();
-        eprint!("\r\x1b[K{what}");
+        crate::host::status(&what);
     }
 }

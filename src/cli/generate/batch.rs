@@ -6,8 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::formats::Format;
 use super::jobs::{Jobs, Source};
-use super::manifest::{Manifest, Progress};
-use super::output::{self, Output};
+use super::output::{self, Found};
 use super::progress::Bar;
 use super::prompts::{Prompt, Prompts, PromptsFormat};
 use super::unique::Unique;
@@ -16,7 +15,7 @@ use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::cli::input::is_stdin;
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Generator};
-use crate::host::{self, Device};
+use crate::host::{self, Device, Manifest, Output, Progress};
 use crate::model::Model;
 
 /// Sequences side by side, where nothing is said.
@@ -36,7 +35,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let many = &args.many;
     let found = output::look(many.output(), many.resume)?;
     let model = args.model.open()?;
-    let of_run = found.manifest.as_ref().and_then(|m| m.run.get("seed")).and_then(Value::as_u64);
+    let before = found.as_ref().and_then(|found| found.manifest.as_ref());
+    let of_run = before.and_then(|m| m.run.get("seed")).and_then(Value::as_u64);
     let seed = args.seed.or(of_run).unwrap_or_else(fresh_seed);
     let defaults = Defaults::new(args, &model, seed)?;
     let survey = survey(args, &model, &defaults)?;
@@ -50,6 +50,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let all = 0..survey.total.unwrap_or(u64::MAX);
     let part = many.shard.map_or(all.clone(), |shard| shard.range(all.end));
 
+    if many.unique && many.shard.is_some() {
+        crate::cli::say(
+            "--unique with --shard: each part leaves out what it has itself; two parts may have a text in common",
+        );
+    }
+
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     crate::cli::announce(&model, &args.device, &device);
     let rows = many.batch.map_or_else(|| ROWS.min(part.end - part.start).max(1), u64::from) as usize;
@@ -59,16 +65,25 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let run = run_of(args, &model, &defaults, &survey, format, &generator);
     let with = Map::from_iter([("batch".into(), rows.into()), ("kernels".into(), kernels(&generator).into())]);
     let program = concat!("gatefold ", env!("CARGO_PKG_VERSION")).to_string();
-    let progress = match &found.manifest {
-        Some(manifest) => {
-            manifest.check_same(&run, many.output().expect("it has a manifest")).map(|()| manifest.progress)?
-        }
-        None => Progress::default(),
-    };
-    if progress.finished {
+    let progress = before.map_or(Ok(Progress::default()), |manifest| {
+        let path = many.output().expect("it has a manifest");
+        manifest.check_same(&run, path)?;
+        let total = survey.total.map(|_| part.end - part.start);
+        manifest.progress.check(&Manifest::path(path).display().to_string(), total)?;
+        Ok(manifest.progress)
+    });
+    let progress = progress.map_err(of_resume)?;
+    if let (true, Some(path)) = (progress.finished, many.output()) {
+        Output::verify(path, &progress).map_err(of_resume)?;
         crate::cli::say("the run is finished already");
         return Ok(ExitCode::SUCCESS);
     }
+    let manifest = Manifest { program, run, with, progress };
+    let output = match (many.output(), found) {
+        (Some(path), Some(Found { lock, .. })) => Output::open(path, manifest, lock).map_err(of_resume)?,
+        (Some(path), None) => Output::device(path)?,
+        (None, _) => Output::standard(),
+    };
     let mut unique = many.unique.then(Unique::default);
     if let (Some(unique), Some(path)) = (&mut unique, many.output().filter(|_| progress.bytes > 0)) {
         output::for_lines(path, progress.bytes, |line| {
@@ -76,7 +91,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         })?;
         unique.dropped = progress.dropped;
     }
-    let output = Output::open(many.output(), Manifest { program, run, with, progress })?;
 
     let range = part.start + progress.sequences..part.end;
     let jobs = Jobs {
@@ -104,6 +118,16 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     writer.run(Completions::new(generator, jobs, clock()), seed)
 }
 
+/// An error of what `--resume` found.
+fn of_resume(error: Error) -> Error {
+    match error {
+        Error::Output { .. } | Error::OtherRun { .. } | Error::Record { .. } => {
+            Error::Usage(format!("--resume: {error}"))
+        }
+        other => other,
+    }
+}
+
 /// Counts prompts and looks for filters, where they come from a file.
 fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Survey> {
     let many = &args.many;
@@ -112,23 +136,28 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
         let total = many.count.unwrap_or(many.samples_per_prompt);
         return Ok(Survey { total: Some(total), filters, hash: None });
     };
+    // Asked before it is opened: opening a pipe would wait for a writer.
+    if !is_stdin(path) && path.metadata().is_ok_and(|found| !found.is_file()) {
+        let what = "expected a file, which is read twice, or - for standard input";
+        return Err(Error::Usage(format!("--prompts {}: {what}", path.display())));
+    }
     let prompts = Prompts::open(path, many.prompts_format, defaults, model.config.vocab_size)?;
     if is_stdin(path) {
         let filters = filters || many.prompts_format == Some(PromptsFormat::Jsonl);
         return Ok(Survey { total: None, filters, hash: None });
     }
-    let is_file = path.metadata().is_ok_and(|found| found.is_file());
-    if !is_file {
-        return Err(Error::Usage(format!("--prompts {}: expected a file, or - for standard input", path.display())));
-    }
-    let (mut lines, mut filters) = (0, filters);
+    let (mut lines, mut filters) = (0u64, filters);
     for prompt in prompts {
         lines += 1;
         filters |= prompt.is_ok_and(|prompt| prompt.options.need_filters());
     }
     let bytes = crate::host::map(path)?;
-    let hash = crate::model::hash_bytes(crate::model::HASH_START, &bytes);
-    Ok(Survey { total: Some(lines * many.samples_per_prompt), filters, hash: Some(hash) })
+    let hash = crate::hash::bytes(crate::hash::START, &bytes);
+    let total = u64::checked_mul(lines, many.samples_per_prompt).ok_or_else(|| {
+        let (each, most) = (many.samples_per_prompt, u64::MAX / lines);
+        Error::Usage(format!("--samples-per-prompt {each}: of {lines} prompts; expected at most {most}"))
+    })?;
+    Ok(Survey { total: Some(total), filters, hash: Some(hash) })
 }
 
 /// Where prompts come from, from prompt number `first` on.

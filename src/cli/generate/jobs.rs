@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -77,10 +78,10 @@ pub(super) struct Jobs<'a> {
     pub current: Option<Current>,
 }
 
-/// A prompt that was read.
+/// A prompt that was read. All its samples share its text and ids.
 pub(super) struct Current {
     text: Rc<str>,
-    read: std::result::Result<(Prompt, Vec<u32>), String>,
+    read: std::result::Result<(Prompt, Arc<[u32]>), String>,
 }
 
 impl Jobs<'_> {
@@ -93,15 +94,15 @@ impl Jobs<'_> {
         let encoded = prompt.and_then(|prompt| {
             let ids = self.model.prompt_ids(&prompt.prompt, self.unknown);
             let ids = ids.map_err(|e| place.as_ref().map_or(e.to_string(), |place| format!("{place}: {e}")));
-            Ok((prompt, ids.map_err(Error::Text)?))
+            Ok((prompt, ids.map_err(Error::Text)?.into()))
         });
         let text = encoded.as_ref().map_or("", |(prompt, _)| &prompt.prompt).into();
         Some(Current { text, read: encoded.map_err(|e| e.to_string()) })
     }
 
-    fn job(&self, prompt: &Prompt, ids: &[u32], index: u64, sample: u64) -> Job {
+    fn job(&self, prompt: &Prompt, ids: &Arc<[u32]>, index: u64, sample: u64) -> Job {
         let request = Request {
-            prompt: ids.to_vec(),
+            prompt: ids.clone(),
             sequence: prompt.sequence.map_or(index, |first| first.wrapping_add(sample)),
             seed: prompt.seed,
             options: prompt.options.clone(),

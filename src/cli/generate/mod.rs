@@ -3,7 +3,6 @@
 mod batch;
 mod formats;
 mod jobs;
-mod manifest;
 mod output;
 mod progress;
 mod prompts;
@@ -81,7 +80,7 @@ const MANY: [&str; 12] = [
 #[derive(Args)]
 #[command(next_help_heading = "Many sequences")]
 struct ManyArgs {
-    /// Write N sequences, one a line
+    /// Draw N sequences and write them, one a line
     #[arg(long, value_name = "N", conflicts_with = "prompts", allow_negative_numbers = true)]
     count: Option<u64>,
 
@@ -126,7 +125,8 @@ struct ManyArgs {
     #[arg(long, requires = "output")]
     resume: bool,
 
-    /// Leave out sequences whose text was written before
+    /// Leave out sequences whose text was written before: fewer are written than --count says, and with --shard only
+    /// what a part has itself is left out
     #[arg(long)]
     unique: bool,
 }
@@ -199,8 +199,7 @@ fn clock() -> Box<dyn Fn() -> u64> {
     Box::new(move || started.elapsed().as_micros() as u64)
 }
 
-/// A seed from the hasher's own randomness: short enough to be typed again.
+/// A random seed, short enough to be typed again.
 fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
+    crate::host::random() % 1_000_000
 }

@@ -88,7 +88,7 @@ impl Line {
             repetition_penalty: self.repetition_penalty.unwrap_or(of.repetition_penalty),
             presence_penalty: self.presence_penalty.unwrap_or(of.presence_penalty),
             frequency_penalty: self.frequency_penalty.unwrap_or(of.frequency_penalty),
-            banned: self.ban_tokens.unwrap_or_else(|| of.banned.clone()),
+            banned: self.ban_tokens.map_or_else(|| of.banned.clone(), Into::into),
         };
         options.check(vocab)?;
         let stops = match self.stop {

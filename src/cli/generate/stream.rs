@@ -31,7 +31,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let generator = host::generator(&model, &device, 1, options.need_filters())?;
     let stop = eos.iter().copied().take(4).collect();
     let sequence = Sequence::new(&model.tokenizer, stops, eos);
-    let request = Request { prompt, sequence: 0, seed, options, max_tokens, stop };
+    let request = Request { prompt: prompt.into(), sequence: 0, seed, options, max_tokens, stop };
     stream(args, Completions::new(generator, std::iter::once(((), Ok(Job { request, sequence }))), clock()), seed)
 }
 

@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use super::OnError;
 use super::formats::Format;
 use super::jobs::Tag;
-use super::manifest::Progress;
-use super::output::Output;
 use super::progress::Bar;
 use super::unique::Unique;
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Job, Sequence};
-use crate::host::INTERRUPTED;
+use crate::host::{INTERRUPTED, Output, Progress};
 
 /// Writes sequences as they are completed.
 pub(super) struct Writer {
@@ -137,7 +135,8 @@ impl Writer {
         let Progress { sequences, dropped, skipped, .. } = self.output.progress;
         let mut text = format!("{} sequences", sequences - dropped - skipped);
         if dropped > 0 || self.unique.is_some() {
-            text += &format!(", {dropped} dropped that were there before");
+            // --count is what is drawn, and fewer are written.
+            text += &format!(" of {sequences}, {dropped} dropped that were there before");
         }
         if skipped > 0 {
             text += &format!(", {skipped} skipped");
@@ -150,12 +149,11 @@ impl Writer {
 mod tests {
     use std::path::Path;
 
-    use super::super::manifest::Manifest;
     use super::*;
     use crate::executor::failing::Failing;
     use crate::generate::{Generator, Options, Request, plan, sections, sizes};
     use crate::gpu::Choice;
-    use crate::host::{Device, open_model};
+    use crate::host::{Device, Lock, Manifest, open_model};
     use crate::model::Model;
     use crate::text::StopTexts;
 
@@ -171,7 +169,8 @@ mod tests {
         let jobs = (progress.sequences..SEQUENCES).map(|index| {
             let options = Options::at(0.8);
             let max_tokens = 30 + index as usize;
-            let request = Request { prompt: vec![5], sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
+            let request =
+                Request { prompt: [5].into(), sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
             let sequence = Sequence::new(&model.tokenizer, StopTexts::new::<&str>(&[]).unwrap(), Vec::new());
             (Tag { index, sample: 0, id: None, prompt: "".into() }, Ok(Job { request, sequence }))
         });
@@ -180,7 +179,7 @@ mod tests {
             format: Format::Jsonl,
             log_probs: false,
             on_error: OnError::Stop,
-            output: Output::open(Some(path), manifest)?,
+            output: Output::open(path, manifest, Lock::of_output(path)?)?,
             unique: None,
             bar: Bar::new(Some(SEQUENCES), progress.sequences),
             is_first: true,

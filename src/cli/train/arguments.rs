@@ -70,7 +70,7 @@ pub(in crate::cli) struct DataArgs {
     #[arg(long)]
     pub overwrite: bool,
 
-    /// The text to validate on [default: the last 5 % of --data, held out]
+    /// The text to validate on [default: the last 5 % of --data, held out; of --lines a random 5 %]
     #[arg(long, value_name = "FILE")]
     pub valid: Option<PathBuf>,
 
@@ -236,13 +236,13 @@ pub(in crate::cli) struct ScheduleArgs {
 #[command(next_help_heading = "Validation and checkpoints")]
 #[group(id = "valid_args", multiple = true, conflicts_with = "resume")]
 pub(in crate::cli) struct ValidArgs {
-    /// Steps between validations
-    #[arg(long, value_name = "N", default_value_t = 500, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
-    valid_every: u32,
+    /// Steps between validations [default: a twentieth of the run]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub valid_every: Option<u32>,
 
-    /// Tokens that a validation reads at most, from the beginning; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, allow_negative_numbers = true)]
-    valid_tokens: usize,
+    /// Tokens that a validation reads at most; 0 for all [default: what takes 5 % of the run, up to 1,000,000]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub valid_tokens: Option<usize>,
 
     /// Steps between checkpoints, or minutes with an m
     #[arg(long, value_name = "N", default_value = "5m", value_parser = cadence)]
@@ -351,11 +351,6 @@ impl TrainArgs {
             checkpoint_every: self.valid.checkpoint_every,
             f16: self.valid.f16,
         }
-    }
-
-    /// What --valid-tokens means.
-    pub fn valid_tokens(&self) -> Option<usize> {
-        Some(self.valid.valid_tokens).filter(|n| *n > 0)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::host::message;
 use crate::train::{Line, Progress};
 
 /// Parts of the bar.
@@ -91,8 +92,8 @@ impl Display {
         text += &format!(", {} tokens/s", short(line.tokens_per_second));
         match (&self.bar, self.left()) {
             (Some(bar), _) => bar.println(text),
-            (None, Some(left)) => eprintln!("{text}, {} left", in_words(left)),
-            (None, None) => eprintln!("{text}"),
+            (None, Some(left)) => message(&format!("{text}, {} left", in_words(left))),
+            (None, None) => message(&text),
         }
     }
 

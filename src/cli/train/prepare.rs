@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::arguments::TrainArgs;
 use super::session::Session;
-use crate::cli::inspect::grouped;
+use crate::bench::grouped;
 use crate::cli::model::Unknown as UnknownArg;
 use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
@@ -15,9 +15,12 @@ use crate::network::Cell;
 use crate::plan::bytes_in_words;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
-    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
+    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, VALIDATIONS, Windows,
     first_weights, generation_config, with_marks,
 };
+
+/// Tokens that a validation reads at most, where nobody says.
+const MOST_VALID_TOKENS: usize = 1_000_000;
 
 /// A run that begins.
 pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
@@ -41,23 +44,25 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         }
     };
     let name = |path: &Path| path.display().to_string();
-    let options = args.options(CorpusOptions {
+    let mut options = args.options(CorpusOptions {
         data: name(data),
         valid: args.data.valid.as_deref().map(name),
         lines: args.data.lines,
         unknown,
-        valid_tokens: args.valid_tokens(),
+        valid_tokens: args.valid.valid_tokens.filter(|tokens| *tokens > 0),
     });
     let device = Device::choose(&args.device.choice(), args.device.threads())?;
     let engine = engine(&device, &options, &config)?;
     let mut folder = RunFolder::create(output, args.data.overwrite)?;
-    let texts =
+    let mut texts =
         Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
+    if args.valid.valid_tokens.is_none() {
+        options.corpus.valid_tokens = Some(texts.affordable_valid_tokens(&options));
+    }
     let windows = texts.windows(&options)?;
     config.start_text = start_text(&tokenizer, marks, &texts);
     let generation = generation_config(texts.longest());
 
-    folder.begin()?;
     let first = first_weights(&config, options.seed, args.model.forget_bias);
     let model = Model {
         name: name(output),
@@ -70,6 +75,9 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     announce(&model, &device, &texts, &options, &windows.0);
     let kernels = Kernels::of(&engine);
     let trainer = Trainer::new(engine, options, windows, Progress::default(), &first)?;
+    // From here on the new run is there, and what was there before it goes.
+    folder.begin()?;
+    texts.keep()?;
     let mut session = Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new());
     session.save_best(first)?;
     session.save_checkpoint()?;
@@ -78,8 +86,18 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
 
 /// A run that goes on.
 pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> {
-    let (folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
+    let (mut folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
     let model = open_model(path)?;
+    if let Unknown::Unk(id) = manifest.options.corpus.unknown
+        && id as usize >= model.config.vocab_size
+    {
+        return Err(Error::Record {
+            file: path.display().to_string(),
+            field: "options.corpus.unknown".into(),
+            found: id.to_string(),
+            expected: format!("an id below {}", model.config.vocab_size),
+        });
+    }
     let mut options = manifest.options;
     if let Some(end) = args.end.end() {
         options.end = end;
@@ -103,8 +121,10 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
     let texts = Texts::read(&folder, &options, &reading, &manifest.corpus)?;
     let windows = texts.windows(&options)?;
     announce(&model, &device, &texts, &options, &windows.0);
-    say(&format!("goes on after step {}", grouped(manifest.progress.step.into())));
-    let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)?;
+    say(&format!("goes on after step {}", grouped(manifest.progress.step)));
+    let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)
+        .map_err(|e| e.within(&path.display().to_string()))?;
+    folder.go_on(manifest.log_bytes)?;
     Ok(Session::new(trainer, folder, model, texts.checksums(), kernels, Display::new()))
 }
 
@@ -183,17 +203,37 @@ impl Texts {
     fn read(folder: &RunFolder, options: &Options, reading: &Reading, expected: &[u32]) -> Result<Texts> {
         let (corpus, data) = (&options.corpus, folder.data());
         let read = |text: &str, name: &str, place: usize| {
-            tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())
+            let mut read = tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())?;
+            read.corpus = read.corpus.shuffled(options.seed);
+            Ok::<_, Error>(read)
         };
-        let texts = read(&corpus.data, "train", 0).and_then(|train| {
-            let valid = corpus.valid.as_ref().map(|text| read(text, "valid", 1)).transpose()?;
-            Ok(Texts { train, valid })
-        });
-        if texts.is_err() && expected.is_empty() {
-            // Nobody will go on from here.
-            let _ = folder.remove_data();
-        }
-        texts
+        let train = read(&corpus.data, "train", 0)?;
+        let valid = corpus.valid.as_ref().map(|text| read(text, "valid", 1)).transpose()?;
+        Ok(Texts { train, valid })
+    }
+
+    /// Tokens of a validation that let all of them take a twentieth of the run: a token costs at most 0.4 of what it
+    /// costs to learn from it, as there is no way back.
+    fn affordable_valid_tokens(&self, options: &Options) -> usize {
+        let (train, corpus) = (self.parts().0, &self.train.corpus);
+        let share = train.len() as f64 / corpus.len().max(1) as f64;
+        let tokens = share * corpus.ids.len() as f64;
+        let (steps, of_run) = match options.end {
+            End::Epochs(epochs) => (f64::INFINITY, epochs as f64 * tokens),
+            End::Steps(steps) => (f64::from(steps), f64::INFINITY),
+        };
+        let line =
+            corpus.ends.as_ref().map_or(f64::INFINITY, |ends| corpus.ids.len() as f64 / ends.len().max(1) as f64);
+        let of_step = options.batch_size as f64 * line.min(options.sequence_length as f64);
+        let of_run = of_run.min(steps * of_step);
+        let times = options.valid_every.map_or(0.0, |every| of_run / of_step / f64::from(every)).max(VALIDATIONS);
+        ((0.05 / 0.4 * of_run / times) as usize).clamp(1, MOST_VALID_TOKENS)
+    }
+
+    /// Gives the files of a new run their names.
+    fn keep(&mut self) -> Result<()> {
+        self.train.keep()?;
+        self.valid.as_mut().map_or(Ok(()), Tokenised::keep)
     }
 
     fn checksums(&self) -> Vec<u32> {
@@ -257,17 +297,17 @@ fn announce(model: &Model, device: &Device, texts: &Texts, options: &Options, wi
         .filter(|(name, _)| !(c.tie_word_embeddings && name == "output.weight"))
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum();
-    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size as u128));
-    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters as u128));
+    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size));
+    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters));
     say(&format!("{name}: {cell} {layers} x {hidden}, {tokens} tokens, {parameters} parameters"));
     say(&format!("on {}", device.name()));
     let (train, _, held_out) = texts.parts();
     let what = if options.corpus.lines { "lines" } else { "tokens" };
-    let (learnt, held_out) = (grouped(train.len() as u128), grouped(held_out.len() as u128));
+    let (learnt, held_out) = (grouped(train.len()), grouped(held_out.len()));
     let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
     say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
     let end = match (options.end, windows) {
-        (End::Steps(steps), _) => format!("{} steps", grouped(steps.into())),
+        (End::Steps(steps), _) => format!("{} steps", grouped(steps)),
         (End::Epochs(epochs), Windows::Streams(streams)) => {
             let steps = epochs as u128 * streams.windows() as u128;
             format!("{epochs} epochs, {} steps", grouped(steps))

@@ -65,11 +65,12 @@ impl<L: Learner> Session<L> {
         let go_on = format!("gatefold train --resume {folder}");
         match ended {
             Ok(true) => {
-                let code = self.report()?;
+                let report = self.report();
                 // Windows removes no file that is mapped, and the trainer's windows are.
                 drop(self.trainer);
                 self.folder.remove_data()?;
-                Ok(code)
+                print(&report)?;
+                Ok(ExitCode::SUCCESS)
             }
             Ok(false) => {
                 say(&format!("stopped after step {step}, with a checkpoint; `{go_on}` goes on"));
@@ -156,7 +157,8 @@ impl<L: Learner> Session<L> {
             }
     }
 
-    /// Writes a checkpoint of this moment.
+    /// Writes a checkpoint of this moment. Before the first validation its weights are the model's, too: they are
+    /// better than random ones.
     pub fn save_checkpoint(&mut self) -> Result<()> {
         let progress = self.trainer.progress().clone();
         let step = progress.step;
@@ -165,6 +167,9 @@ impl<L: Learner> Session<L> {
         let checkpoint = Checkpoint { manifest, snapshot: self.trainer.snapshot()? };
         self.folder.save_checkpoint(&checkpoint, &self.model.config)?;
         self.checkpoint = (step, Instant::now());
+        if step > 0 && self.trainer.progress().best.is_none() {
+            self.save_best(checkpoint.snapshot)?;
+        }
         Ok(())
     }
 
@@ -181,7 +186,7 @@ impl<L: Learner> Session<L> {
     }
 
     /// Says how it ended.
-    fn report(&self) -> Result<ExitCode> {
+    fn report(&self) -> String {
         let (progress, name) = (self.trainer.progress(), &self.model.name);
         let why = match (self.trainer.stopped_early(), self.trainer.options().patience) {
             (true, Some(patience)) => format!(", as {patience} validations got no better"),
@@ -195,7 +200,6 @@ impl<L: Learner> Session<L> {
                 best.step
             );
         }
-        print(&(text + &format!("\ngatefold generate --model {name}\n")))?;
-        Ok(ExitCode::SUCCESS)
+        text + &format!("\ngatefold generate --model {name}\n")
     }
 }

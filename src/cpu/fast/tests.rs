@@ -5,13 +5,14 @@ use super::recurrent::{self, FastCell};
 use super::simd::Level;
 use super::{cross_entropy, dropout, filter, matmul, matmul_gradient, optimisers, sample, softmax, sum_rows, sums};
 use crate::cpu::{FastArgs, Lines, Pool, Serial};
+use crate::ops;
 use crate::ops::activation::Activation;
 use crate::ops::gru::Gru;
 use crate::ops::lstm::Lstm;
 use crate::ops::recurrent::Extra;
 use crate::ops::rnn::Rnn;
 use crate::ops::rows::{Row, halves};
-use crate::plan::{Buffer, Layout, PARAM_WORDS, philox};
+use crate::plan::{Buffer, Layout, OpRow, PARAM_WORDS, Words, philox};
 
 /// Claims threads, so that work is cut, and runs the tasks backwards.
 struct Backwards(usize);
@@ -31,6 +32,7 @@ type Function = fn(Level, &mut FastArgs<'_>);
 /// An op with its operands.
 #[derive(Clone)]
 struct Problem {
+    op: &'static OpRow,
     run: Function,
     operands: Vec<Buffer<f32>>,
     packed: Vec<Option<Vec<f32>>>,
@@ -40,8 +42,8 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(run: Function, words: &[usize], moving: &'static [usize]) -> Problem {
-        Problem { run, operands: Vec::new(), packed: Vec::new(), words: words.to_vec(), moving }
+    fn new(op: &'static OpRow, run: Function, words: &[usize], moving: &'static [usize]) -> Problem {
+        Problem { op, run, operands: Vec::new(), packed: Vec::new(), words: words.to_vec(), moving }
     }
 
     /// Numbers between -scale and scale.
@@ -88,7 +90,7 @@ impl Problem {
                 words[i] = (word + if self.moving.contains(&i) { row } else { 0 }) as u32;
             }
             words[0] = rows as u32;
-            let operands = &mut operands;
+            let (operands, words) = (&mut operands, Words::new(self.op, words));
             (self.run)(level, &mut FastArgs { operands, packed: &packed, words, pool, scratch: &mut scratch });
         };
         let rows = self.words[0];
@@ -120,7 +122,7 @@ impl Problem {
 
 fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Problem {
     let columns = groups * outputs;
-    Problem::new(matmul::matmul_at, &[rows, inputs, groups, outputs, 1, 2], &[4, 5])
+    Problem::new(&ops::matmul::ROW, matmul::matmul_at, &[rows, inputs, groups, outputs, 1, 2], &[4, 5])
         .real((rows + 1) * inputs, 1.0)
         .weight([groups, outputs, inputs])
         .real(columns, 1.0)
@@ -130,7 +132,7 @@ fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Probl
 /// Gradients of groups 1 .. groups + 1 of one more.
 fn input_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
     let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
-    Problem::new(matmul_gradient::matmul_input_gradient_at, &words, &[4, 5])
+    Problem::new(&ops::matmul_input_gradient::ROW, matmul_gradient::matmul_input_gradient_at, &words, &[4, 5])
         .real((rows + 1) * (groups + 1) * outputs, 1.0)
         .real((groups + 1) * outputs * inputs, 0.3)
         .real((rows + 2) * inputs, 1.0)
@@ -138,16 +140,21 @@ fn input_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: us
 
 fn weight_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
     let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
-    Problem::new(matmul_gradient::matmul_weight_gradient_at, &words, &[])
+    Problem::new(&ops::matmul_weight_gradient::ROW, matmul_gradient::matmul_weight_gradient_at, &words, &[])
         .real((rows + 1) * (groups + 1) * outputs, 1.0)
         .real((rows + 2) * inputs, 1.0)
         .real((groups + 1) * outputs * inputs, 1.0)
 }
 
 fn sum_rows_of([rows, groups, outputs]: [usize; 3], accumulate: usize) -> Problem {
-    Problem::new(sum_rows::sum_rows_at, &[rows, outputs, groups, 1, groups + 1, 1, 1, accumulate], &[])
-        .real((rows + 1) * (groups + 1) * outputs, 1.0)
-        .real((groups + 1) * outputs, 1.0)
+    Problem::new(
+        &ops::sum_rows::ROW,
+        sum_rows::sum_rows_at,
+        &[rows, outputs, groups, 1, groups + 1, 1, 1, accumulate],
+        &[],
+    )
+    .real((rows + 1) * (groups + 1) * outputs, 1.0)
+    .real((groups + 1) * outputs, 1.0)
 }
 
 /// A cell of a kind, by the word of its function.
@@ -159,11 +166,15 @@ struct Kind {
     decode: Function,
     step_backward: Function,
     activation: usize,
+    /// Step, decode, step backward.
+    rows: [&'static OpRow; 3],
 }
 
 fn kind<C: FastCell>(name: &'static str, f: Activation) -> Kind {
     let (step, decode, step_backward) = (recurrent::step_at::<C>, recurrent::decode_at::<C>, step_backward_at::<C>);
-    Kind { name, gates: C::GATES, extra: C::EXTRA, step, decode, step_backward, activation: f.word() }
+    let cell = C::kinds()[0];
+    let rows = [cell.step, cell.decode, cell.step_backward];
+    Kind { name, gates: C::GATES, extra: C::EXTRA, step, decode, step_backward, activation: f.word(), rows }
 }
 
 fn kinds() -> [Kind; 4] {
@@ -178,7 +189,7 @@ fn kinds() -> [Kind; 4] {
 fn step_of(cell: &Kind, rows: usize, hidden: usize, keep: bool) -> Problem {
     let extra_row = usize::from(cell.extra == Extra::Kept);
     let words = [rows, hidden, 1, rows, 0, extra_row, extra_row, keep.into(), cell.activation];
-    Problem::new(cell.step, &words, &[2, 3, 4, 5, 6])
+    Problem::new(cell.rows[0], cell.step, &words, &[2, 3, 4, 5, 6])
         .real((rows + 1) * cell.gates * hidden, 3.0)
         .weight([cell.gates, hidden, hidden])
         .real(cell.gates * hidden, 1.0)
@@ -190,7 +201,7 @@ fn step_backward_of(cell: &Kind, rows: usize, hidden: usize) -> Problem {
     // dh has no offset, and that of a state's gradient is 0: their rows do not move.
     let extra_row = usize::from(cell.extra == Extra::Kept);
     let words = [rows, hidden, 1, rows + 1, 0, rows, extra_row, 1, cell.activation];
-    Problem::new(cell.step_backward, &words, &[])
+    Problem::new(cell.rows[2], cell.step_backward, &words, &[])
         .real((2 * rows + 1) * cell.gates * hidden, 1.0)
         .weight_in(Layout::Panel16T, [cell.gates, hidden, hidden])
         .real(2 * rows * hidden, 2.0)
@@ -204,15 +215,20 @@ fn decode_of(cell: &Kind, [rows, inputs, hidden]: [usize; 3], gather: bool) -> P
     let ids = (0..rows as u32).map(|m| (7 * m + 3) % (rows as u32 + 1)).collect();
     // Looked-up rows are those of `ids`, from the first on: they do not move.
     let moving: &'static [usize] = if gather { &[] } else { &[3, 5, 6, 7] };
-    Problem::new(cell.decode, &[rows, inputs, hidden, 1, gather.into(), rows, 0, 0, cell.activation], moving)
-        .real((rows + 1) * inputs, 1.0)
-        .word(ids)
-        .weight([cell.gates, hidden, inputs])
-        .weight([cell.gates, hidden, hidden])
-        .real(cell.gates * hidden, 1.0)
-        .real(cell.gates * hidden, 1.0)
-        .real(2 * rows * hidden, 1.0)
-        .real(rows * hidden, 2.0)
+    Problem::new(
+        cell.rows[1],
+        cell.decode,
+        &[rows, inputs, hidden, 1, gather.into(), rows, 0, 0, cell.activation],
+        moving,
+    )
+    .real((rows + 1) * inputs, 1.0)
+    .word(ids)
+    .weight([cell.gates, hidden, inputs])
+    .weight([cell.gates, hidden, hidden])
+    .real(cell.gates * hidden, 1.0)
+    .real(cell.gates * hidden, 1.0)
+    .real(2 * rows * hidden, 1.0)
+    .real(rows * hidden, 2.0)
 }
 
 fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
@@ -226,7 +242,7 @@ fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
         forced_end: u32::from(m == 1),
         ..Row::IDLE
     };
-    Problem::new(sample::sample_at, &[rows, vocab, 1, 0], &[])
+    Problem::new(&ops::sample::ROW, sample::sample_at, &[rows, vocab, 1, 0], &[])
         .real(rows * vocab, 6.0)
         .word((0..rows as u64).flat_map(|m| row(m).to_words()).collect())
         .word(vec![0; rows])
@@ -254,7 +270,10 @@ fn filtered_of(run: Function, rows: usize, vocab: usize) -> Problem {
     let table = (0..rows as u32).flat_map(|m| row(m).to_words()).collect();
     let marks: Vec<u32> = (0..(rows * vocab) as u32).map(|i| i % 3).collect();
     if run as usize == filter::filter_at as *const () as usize {
-        return Problem::new(run, &[rows, vocab, 0], &[]).real(rows * vocab, 6.0).word(table).word(marks);
+        return Problem::new(&ops::filter::ROW, run, &[rows, vocab, 0], &[])
+            .real(rows * vocab, 6.0)
+            .word(table)
+            .word(marks);
     }
     let mut problem = sample_of(rows, vocab, 1.0);
     problem.words[3] = 1;
@@ -304,10 +323,10 @@ fn step_bits() {
 #[test]
 fn softmax_and_sample_bits() {
     for (rows, vocab) in [(1, 1), (3, 17), (5, 1000), (3, 20_001)] {
-        let x = |run, log| Problem::new(run, &[rows, vocab, log], &[]).real(rows * vocab, 9.0).real(rows, 1.0);
-        x(softmax::logsumexp_at, 0).check("logsumexp");
+        let x = |op, run, log| Problem::new(op, run, &[rows, vocab, log], &[]).real(rows * vocab, 9.0).real(rows, 1.0);
+        x(&ops::logsumexp::ROW, softmax::logsumexp_at, 0).check("logsumexp");
         for log in [0, 1] {
-            x(softmax::softmax_at, log).real(rows * vocab, 0.0).check("softmax");
+            x(&ops::softmax::ROW, softmax::softmax_at, log).real(rows * vocab, 0.0).check("softmax");
         }
         for temperature in [f32::INFINITY, 1.0, 0.1] {
             sample_of(rows, vocab, temperature).check("sample");
@@ -323,28 +342,43 @@ fn training_bits() {
     let float = |x: f32| x.to_bits() as usize;
     for (rows, vocab) in [(1, 1), (3, 17), (5, 1000), (3, 20_001)] {
         for gradient in [0, 1] {
-            Problem::new(cross_entropy::cross_entropy_at, &[rows, vocab, 1, 2, 0, gradient], &[])
-                .real(rows * vocab, 9.0)
-                .real(rows, 1.0)
-                .word((0..=rows as u32).map(|m| if m == 2 { u32::MAX } else { m % vocab as u32 }).collect())
-                .real(4, 1.0)
-                .real(rows + 2, 1.0)
-                .check("cross_entropy");
+            Problem::new(
+                &ops::cross_entropy::ROW,
+                cross_entropy::cross_entropy_at,
+                &[rows, vocab, 1, 2, 0, gradient],
+                &[],
+            )
+            .real(rows * vocab, 9.0)
+            .real(rows, 1.0)
+            .word((0..=rows as u32).map(|m| if m == 2 { u32::MAX } else { m % vocab as u32 }).collect())
+            .real(4, 1.0)
+            .real(rows + 2, 1.0)
+            .check("cross_entropy");
         }
         let words = [rows, vocab, 1, 2, 0x8000_0000, float(2.0), 5, 6, 7, 8];
-        Problem::new(dropout::dropout_at, &words, &[])
+        Problem::new(&ops::dropout::ROW, dropout::dropout_at, &words, &[])
             .real((rows + 1) * vocab, 1.0)
             .real((rows + 2) * vocab, 1.0)
             .check("dropout");
     }
     for n in [1, 31, 5000, 70_003] {
-        Problem::new(sums::mean_loss_at, &[n, 0], &[]).real(n, 1.0).real(4, 1.0).real(1, 0.0).check("mean_loss");
-        Problem::new(sums::square_sum_at, &[0, n], &[]).real(n, 1.0).real(n.div_ceil(1024), 0.0).check("square_sum");
+        Problem::new(&ops::mean_loss::ROW, sums::mean_loss_at, &[n, 0], &[])
+            .real(n, 1.0)
+            .real(4, 1.0)
+            .real(1, 0.0)
+            .check("mean_loss");
+        Problem::new(&ops::square_sum::ROW, sums::square_sum_at, &[0, n], &[])
+            .real(n, 1.0)
+            .real(n.div_ceil(1024), 0.0)
+            .check("square_sum");
         let words = [n, 0, float(0.5)];
-        Problem::new(sums::clip_scale_at, &words, &[]).real(n, 1.0).real(2, 0.0).check("clip_scale");
-        let flat = |run, words: &[usize], tensors: usize| {
+        Problem::new(&ops::clip_scale::ROW, sums::clip_scale_at, &words, &[])
+            .real(n, 1.0)
+            .real(2, 0.0)
+            .check("clip_scale");
+        let flat = |op, run, words: &[usize], tensors: usize| {
             (0..tensors)
-                .fold(Problem::new(run, words, &[]), |problem, _| problem.real(n, 1.0))
+                .fold(Problem::new(op, run, words, &[]), |problem, _| problem.real(n, 1.0))
                 .real(4, 0.1)
                 .real(2, 1.0)
         };
@@ -352,10 +386,10 @@ fn training_bits() {
         for decoupled in [0, 1] {
             let words = [0, beta, beta, share, share, float(1e-8), decay, decoupled];
             // The second moment is not negative.
-            let mut problem = flat(optimisers::adam_at, &words, 4);
+            let mut problem = flat(&ops::adam::ROW, optimisers::adam_at, &words, 4);
             problem.operands[3] = Buffer::Real(problem.operands[3].real().iter().map(|x| x.abs()).collect());
             problem.check("adam");
         }
-        flat(optimisers::sgd_at, &[0, beta, decay], 3).check("sgd");
+        flat(&ops::sgd::ROW, optimisers::sgd_at, &[0, beta, decay], 3).check("sgd");
     }
 }

@@ -1,0 +1,63 @@
+//! Messages on standard error. None of them can fail: a terminal that is gone or a full disk behind `2>` ends no run,
+//! and what files say in them cannot steer a terminal.
+
+use std::io::Write;
+
+/// Characters of a line at most.
+const LINE: usize = 2000;
+/// Lines of a message at most.
+const LINES: usize = 400;
+
+/// Writes a message, with a line end behind it.
+pub fn message(text: &str) {
+    write(&(readable(text) + "\n"));
+}
+
+/// Writes over the line of a terminal.
+pub fn status(text: &str) {
+    write(&format!("\r\x1b[K{}", readable(text)));
+}
+
+/// A text without characters that steer a terminal, each replaced by its number, and of bounded length.
+pub fn readable(text: &str) -> String {
+    let mut readable = String::with_capacity(text.len().min(LINE));
+    for (number, line) in text.split('\n').enumerate() {
+        if number == LINES {
+            readable.push_str("\n...");
+            break;
+        }
+        if number > 0 {
+            readable.push('\n');
+        }
+        for (at, c) in line.chars().enumerate() {
+            match c {
+                _ if at == LINE => {
+                    readable.push_str(" ...");
+                    break;
+                }
+                '\t' => readable.push(c),
+                c if c.is_control() => readable.extend(c.escape_default()),
+                c => readable.push(c),
+            }
+        }
+    }
+    readable
+}
+
+fn write(text: &str) {
+    // There is nowhere to say that nothing could be said.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_and_lines_end() {
+        assert_eq!(readable("a\x1b[2Jb\r\u{9b}\tc\nd\u{e9}"), "a\\u{1b}[2Jb\\r\\u{9b}\tc\nd\u{e9}");
+        let long = readable(&"x".repeat(1 << 20));
+        assert!(long.len() == LINE + 4 && long.ends_with("x ..."), "{}", long.len());
+        assert!(readable(&"x\n".repeat(1 << 16)).len() < 3 * LINES);
+    }
+}
