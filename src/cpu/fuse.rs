@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::executor::{Executor, Run, Values};
-    use crate::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+    use crate::network::{Cell, Nonlinearity, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
     use crate::plan::{Sizes, philox};
 
     const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn windows_are_fused_where_nothing_else_reads_the_products() {
-        for cell in [Cell::Lstm, Cell::Gru] {
+        for cell in [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh)] {
             let shape = Shape { cell, ..SHAPE };
             let lm = language_model(shape, Room { ring: 2, queue: 2, forced: 1, filters: false });
             assert_eq!([lm.score, lm.logits, lm.arrivals.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_bits_are_those_of_products_and_steps() {
-        for cell in [Cell::Lstm, Cell::Gru] {
+        for cell in [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh)] {
             let whole = bits(cell, false);
             assert!(whole.iter().any(|x| *x != 0));
             assert!(whole == bits(cell, true), "{cell:?}");
