@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::bench::grouped;
+use super::input::is_stdin;
+use super::numbers::{count, grouped};
 use crate::error::Result;
 use crate::generate;
 use crate::host;
@@ -73,7 +74,7 @@ struct TensorLine {
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let path = Path::new(&args.model);
-    let (text, json) = if path.is_file() {
+    let (text, json) = if path.is_file() || is_stdin(path) {
         let bytes = host::map(path)?;
         let report = FileReport::new(&args.model, bytes.len(), read_header(&args.model, &bytes)?);
         (report.text(), serde_json::to_string_pretty(&report))
@@ -113,7 +114,7 @@ impl ModelReport {
             ("dropout", c.dropout.to_string()),
             ("parameters", grouped(self.parameters)),
             ("weights", format!("{}, {} on disk", self.dtypes.join(" and "), bytes_in_words(self.file_bytes as u64))),
-            ("tokenizer", format!("{}, {} tokens", self.tokenizer, grouped(self.tokens))),
+            ("tokenizer", format!("{}, {}", self.tokenizer, count(self.tokens as u64, "token"))),
             ("special ids", special_ids(c)),
             ("start text", c.start_text.as_ref().map_or("none".into(), |text| format!("\"{}\"", short(text)))),
         ];
@@ -208,8 +209,8 @@ impl FileReport {
             let gap = if fits { " ".repeat(width + 2 - name.chars().count()) } else { format!("\n{:9}", "") };
             text += &format!("  {:<5}  {name}{gap}{shape}\n", tensor.dtype.chars().take(5).collect::<String>());
         }
-        let (count, parameters) = (grouped(self.tensors.len()), grouped(self.parameters));
-        text + &format!("\n  {count} tensors, {parameters} parameters, {size}\n")
+        let (tensors, parameters) = (count(self.tensors.len() as u64, "tensor"), grouped(self.parameters));
+        text + &format!("\n  {tensors}, {parameters} parameters, {size}\n")
     }
 }
 

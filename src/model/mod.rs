@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::network::Shape;
-use crate::text::{OnUnknown, Tokenizer};
+use crate::text::{Lacking, OnUnknown, Tokenizer};
 
 pub use config::{Config, FORMAT_VERSION};
 pub(crate) use fields::short;
@@ -147,16 +147,29 @@ impl Model {
     /// # Errors
     /// Text that the vocabulary lacks; nothing to begin with.
     pub fn prompt_ids(&self, prompt: &str, unknown: OnUnknown) -> Result<Vec<u32>> {
+        self.prompt_ids_and_note(prompt, unknown, &mut Lacking::default())
+    }
+
+    /// As [`Model::prompt_ids`]; adds what the vocabulary lacks to `lacking`.
+    ///
+    /// # Errors
+    /// As [`Model::prompt_ids`].
+    pub fn prompt_ids_and_note(&self, prompt: &str, unknown: OnUnknown, lacking: &mut Lacking) -> Result<Vec<u32>> {
         let bos = self.config.bos_token_id;
         let start = self.config.start_text.as_deref().filter(|_| prompt.is_empty() && bos.is_none());
         let mut ids = Vec::from_iter(bos);
         ids.extend(match start {
             Some(text) => {
                 let place = format!("{}/config.json: start_text", self.name);
-                self.tokenizer.encode(text, unknown).map_err(|e| e.within(&place))?
+                self.tokenizer.encode_and_note(text, unknown, lacking).map_err(|e| e.within(&place))?
             }
-            None => self.tokenizer.encode(prompt, unknown)?,
+            None => self.tokenizer.encode_and_note(prompt, unknown, lacking)?,
         });
+        if ids.is_empty() && !prompt.is_empty() {
+            return Err(Error::Text(
+                "the vocabulary has nothing of the prompt, so there is nothing to begin with".into(),
+            ));
+        }
         if ids.is_empty() {
             return Err(Error::Usage(format!(
                 "{}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt (--prompt)",

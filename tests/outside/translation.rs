@@ -3,28 +3,18 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use gatefold::gpu::{ParamsBy, assemble};
+use gatefold::gpu::ParamsBy;
 use gatefold::ops::TABLE;
 use gatefold::plan::{OpRow, Variant};
 use libtest_mimic::{Completion, Trial};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
 
-use crate::context::{DONE, Outcome, export, trial};
+use crate::report::{DONE, Outcome, export, trial};
+use crate::wgsl::parse;
 
 pub fn trials() -> Vec<Trial> {
     let variants = TABLE.iter().flat_map(|op| op.variants.iter().map(move |v| (*op, v)));
     variants.map(|(op, v)| trial(format!("translation: {}", v.name), move || translate(op, v))).collect()
-}
-
-/// A kernel as naga understands it.
-pub fn parse(variant: &Variant, params_by: ParamsBy) -> Result<(naga::Module, ModuleInfo), String> {
-    let source = assemble(variant.files, params_by);
-    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
-    // WebGPU's own capabilities, and immediates: nothing that a default kernel may not use.
-    let capabilities = Capabilities::IMMEDIATES;
-    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-    let info = info.map_err(|e| e.emit_to_string(&source))?;
-    Ok((module, info))
 }
 
 fn translate(op: &OpRow, variant: &Variant) -> Outcome {
