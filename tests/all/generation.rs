@@ -6,7 +6,7 @@ use gatefold::generate::{self, Completions, Event, Generator, Job, Options, Requ
 use gatefold::gpu::DeviceOptions;
 use gatefold::host::{self, adapters};
 use gatefold::model::{Weights, initial_weights};
-use gatefold::network::{Cell, Form, Kind as CellKind, LanguageModel, Shape};
+use gatefold::network::{Cell, Form, Kind as CellKind, LanguageModel, Nonlinearity, Shape};
 use gatefold::ops::rows::Finish;
 use gatefold::plan::{SectionId, Sizes, philox};
 use gatefold::text::{StopTexts, Tokenizer};
@@ -21,10 +21,11 @@ pub fn trials() -> Vec<Trial> {
     let on = |opened: Opened, run: Kind| {
         move |adapter| run(&|lm, sizes, sections| gpu_executor(&gpu(adapter, opened), &lm.plan, sizes, sections))
     };
-    let kinds: [(&str, Kind); 6] = [
+    let kinds: [(&str, Kind); 7] = [
         ("generation: hundreds of prompts of 0 to 5,000 tokens", |make| many_prompts(make, 250)),
         ("generation: the same for any batch and order", |make| any_batch(make, Cell::Lstm)),
         ("generation: the same for any batch and order, GRU", |make| any_batch(make, Cell::Gru)),
+        ("generation: the same for any batch and order, RNN", |make| any_batch(make, Cell::Rnn(Nonlinearity::Relu))),
         ("generation: the same for any batch and order, LSTM with projections", |make| any_batch(make, projected())),
         ("generation: long prompts of cells of other forms are read as a window is", other_forms),
         ("generation: what is cancelled leaves the others alone", cancelled),

@@ -15,7 +15,10 @@ use crate::model_folders::{Folder, json};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
-        trial("training: a run that goes on equals an unbroken one on the CPU", || goes_on("cpu", 60)),
+        trial("training: a run that goes on equals an unbroken one on the CPU", || goes_on("cpu", 60, &[])),
+        trial("training: a run of a plain RNN that goes on equals an unbroken one", || {
+            goes_on("cpu", 60, &["--cell", "rnn", "--nonlinearity", "relu"])
+        }),
         trial("training: a run of lines goes on too", lines_go_on),
         trial("training: killed at 20 moments, a run loses only steps since its checkpoint", killed),
         trial("training: Ctrl-C writes a checkpoint", interrupted),
@@ -30,7 +33,7 @@ pub fn trials() -> Vec<Trial> {
     #[cfg(unix)]
     trials.push(trial("training: a full disk ends the run and keeps the checkpoint", full_disk));
     trials.extend(trials_per_adapter("training: a run that goes on equals an unbroken one", |adapter| {
-        goes_on(&adapter.to_string(), 12)
+        goes_on(&adapter.to_string(), 12, &[])
     }));
     trials
 }
@@ -129,14 +132,14 @@ fn same(a: &Path, b: &Path) -> Result<(), String> {
 }
 
 /// A run in two parts, of which the first is no multiple of anything, and the same in one.
-fn goes_on(device: &str, steps: u32) -> Outcome {
-    let folder = Folder::new(&format!("goes-on-{device}"));
+fn goes_on(device: &str, steps: u32, cell: &[&str]) -> Outcome {
+    let folder = Folder::new(&format!("goes-on-{device}-{}", cell.join("")));
     let data = folder.write("data.txt", corpus());
     let [whole, broken] = ["whole", "broken"].map(|name| folder.join(name).display().to_string());
     let (all, half) = (steps.to_string(), (steps / 2 - 1).to_string());
     let (every, some) = ((steps / 4).to_string(), (steps / 6).to_string());
     let rate = ["--schedule", "plateau", "--plateau", "0", "--warmup", "9", "--valid-every", &every, "--log-every"];
-    let more = [&rate[..], &[&some, "--steps"]].concat();
+    let more = [cell, &rate[..], &[&some, "--steps"]].concat();
     succeed(&call(&data, &whole, device, &[&more[..], &[&all]].concat()))?;
     // The part that ends there validates there; a checkpoint of the unbroken run does not.
     let broken_off = [&more[..], &[&all, "--checkpoint-every", &half]].concat();
@@ -400,6 +403,8 @@ fn wrong_calls() -> Outcome {
         (&data, &new, &["--bos", "a"], 2, &["--lines"]),
         (&data, &new, &["--on-unknown", "unk"], 2, &["no unknown token"]),
         (&data, &new, &["--cell", "gru", "--forget-bias", "1"], 2, &["no forget gate"]),
+        (&data, &new, &["--cell", "rnn", "--forget-bias", "1"], 2, &["`rnn` has no forget gate"]),
+        (&data, &new, &["--nonlinearity", "relu"], 2, &["--nonlinearity", "`lstm`"]),
         (&data, &new, &["--tied"], 2, &["length 8", "24"]),
         (&data, &new, &["--steps", "0"], 2, &["--steps"]),
         (&data, &new, &["--steps", "1", "--epochs", "1"], 2, &["cannot be used with"]),
