@@ -20,6 +20,10 @@ pub fn trials() -> Vec<Trial> {
         trial("structure: an op does no input or output and knows no executor", || {
             names("src/ops", &["std::fs", "std::io", "println!", "crate::gpu", "crate::executor"], &[])
         }),
+        trial("structure: messages go through the one writer that cannot fail", || {
+            let panicking = ["println!", "eprint!", "print!(", "stderr().lock", "stderr().write", "dbg!"];
+            names("src", &panicking, &["src/host/messages.rs"])
+        }),
         trial("structure: the plan knows no device, dispatch, part or padding", || {
             names("src/plan", &["crate::gpu", "crate::cpu", "dispatch", "workgroup", "padded"], &[])
         }),
