@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use gatefold::executor::{Executor, Kernel, Run, Ticket, Values};
 use gatefold::generate::{self, Completions, Generator, Job, Options, Request, Sequence};
-use gatefold::ops::Buffer;
-use gatefold::plan::network::{Cell, Shape};
-use gatefold::plan::{Plan, SectionId, Sizes, TensorId};
+use gatefold::network::{Cell, Shape};
+use gatefold::plan::{Buffer, Plan, SectionId, Sizes, TensorId};
 use gatefold::text::{StopTexts, Tokenizer};
 
 /// Answers every submission at once.

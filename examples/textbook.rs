@@ -6,7 +6,7 @@
 use gatefold::gpu::Choice;
 use gatefold::host::Device;
 use gatefold::model::initial_weights;
-use gatefold::plan::network::{Cell, Optimizer, Recipe, Shape};
+use gatefold::network::{Cell, Optimizer, Recipe, Shape};
 use gatefold::train::Window;
 
 fn main() -> gatefold::Result<()> {

@@ -1,6 +1,6 @@
 // lse[m] = logsumexp of row m. A workgroup reads a row; lane i takes the vec4s i, i + 256, ... of the whole row, also
 // where this part begins elsewhere, and carries its sum from part to part. At the end the lanes meet in a tree.
-// import: index, softmax
+// import: index, softmax, flags
 
 struct Params {
     rows: u32,
@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     var s = sum_of_nothing();
-    if (params.flags & 1u) == 0u {
+    if !has(FIRST_PART) {
         s = carry[row * 256u + lane];
     }
     let first = params.n_first / 4u;
@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if left > 2u { s = add_term(s, four.z); }
         if left > 3u { s = add_term(s, four.w); }
     }
-    if (params.flags & 2u) == 0u {
+    if !has(LAST_PART) {
         carry[row * 256u + lane] = s;
         return;
     }

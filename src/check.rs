@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::cpu::{CpuExecutor, Functions, Interpreter, Pool};
+use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Values};
 use crate::gpu::{Gpu, GpuExecutor, GpuOptions};
-use crate::ops::case::{Case, Difference};
-use crate::ops::{Access, Buffer, OpRow, Real, TABLE, Variant};
-use crate::plan::{Element, Plan, Role, SectionId, TensorId};
+use crate::ops::TABLE;
+use crate::plan::{
+    Access, Buffer, Case, Difference, Element, Interpreter, OpRow, Plan, Role, SectionId, TensorId, Variant,
+};
 
 /// What runs a case.
 #[derive(Clone, Copy, Debug)]
@@ -50,19 +51,6 @@ impl Outcome {
 /// All ops with their cases.
 pub fn all_cases() -> impl Iterator<Item = (&'static OpRow, Case)> {
     TABLE.iter().flat_map(|op| (op.cases)().into_iter().map(move |case| (*op, case)))
-}
-
-/// Runs a case's plan with the references in f64.
-pub fn reference(case: &Case) -> Interpreter<f64> {
-    let mut oracle = Interpreter::<f64>::new(case.plan.clone(), case.sizes, &[SectionId(0)]);
-    for id in case.plan.ids() {
-        *oracle.tensor_mut(id) = match case.plan.tensor(id).element {
-            Element::F32 => Buffer::Real(case.floats(id).into_iter().map(f64::of).collect()),
-            Element::U32 => Buffer::Word(case.words(id)),
-        };
-    }
-    oracle.run(SectionId(0), case.sizes, case.step);
-    oracle
 }
 
 /// Runs a case on the CPU with the fast function of its op.

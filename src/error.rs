@@ -20,6 +20,33 @@ pub enum Error {
     /// A text that the tokenizer cannot read.
     #[error("{0}")]
     Text(String),
+    /// Text that the vocabulary lacks.
+    #[error("{place}{text} at line {line}, column {column} is not in the model's vocabulary of {vocabulary}")]
+    Lacking {
+        /// The file and a colon, where the text is of one.
+        place: String,
+        /// The character or piece.
+        text: String,
+        /// From 1.
+        line: u64,
+        /// In characters, from 1.
+        column: u64,
+        /// How many tokens the vocabulary has.
+        vocabulary: String,
+        /// The token that the vocabulary itself has for such text.
+        unknown_token: Option<String>,
+    },
+    /// A text for which the tokenizer's regular expressions take more steps than any useful one does.
+    #[error(
+        "{place}the tokenizer's regular expressions take too many steps for the text from line {line} on; \
+         expected expressions without repetitions inside repetitions"
+    )]
+    Steps {
+        /// The file and a colon, where the text is of one.
+        place: String,
+        /// From 1.
+        line: u64,
+    },
     /// Training that cannot go on: at which step, and what to do.
     #[error("{0}")]
     Training(String),
@@ -52,7 +79,9 @@ pub enum Error {
         now: String,
     },
     /// A manifest or checkpoint that says what no run can have written.
-    #[error("{file}: `{field}` is {found}; expected {expected}. It was changed or damaged, and nothing can go on from it")]
+    #[error(
+        "{file}: `{field}` is {found}; expected {expected}. It was changed or damaged, and nothing can go on from it"
+    )]
     Record {
         /// The file.
         file: String,
@@ -85,13 +114,17 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutputFault {
     /// It is not there.
-    #[error("the file is gone, though {expected} bytes of it were written. Put it back, or remove its .run.json and begin anew")]
+    #[error(
+        "the file is gone, though {expected} bytes of it were written. Put it back, or remove its .run.json and begin anew"
+    )]
     Missing {
         /// Bytes that were written.
         expected: u64,
     },
     /// Its length is another.
-    #[error("it has {found} bytes, and {expected} were written: it was cut or changed. Put it back as it was, or remove it and its .run.json and begin anew")]
+    #[error(
+        "it has {found} bytes, and {expected} were written: it was cut or changed. Put it back as it was, or remove it and its .run.json and begin anew"
+    )]
     Length {
         /// Bytes that are there.
         found: u64,
@@ -99,13 +132,17 @@ pub enum OutputFault {
         expected: u64,
     },
     /// Its bytes are others.
-    #[error("its first {bytes} bytes are not those that were written (by their checksum): it was changed. Put it back as it was, or remove it and its .run.json and begin anew")]
+    #[error(
+        "its first {bytes} bytes are not those that were written (by their checksum): it was changed. Put it back as it was, or remove it and its .run.json and begin anew"
+    )]
     Changed {
         /// Bytes that were looked at.
         bytes: u64,
     },
     /// Another file stands in its place since the run began.
-    #[error("it was replaced or deleted while it was written, and what was written is lost. Remove it and its .run.json and begin anew")]
+    #[error(
+        "it was replaced or deleted while it was written, and what was written is lost. Remove it and its .run.json and begin anew"
+    )]
     Replaced,
 }
 
@@ -127,6 +164,11 @@ impl Error {
             Error::Limit(text) => Error::Limit(at(text)),
             Error::Model(text) => Error::Model(at(text)),
             Error::Text(text) => Error::Text(at(text)),
+            Error::Lacking { place, text, line, column, vocabulary, unknown_token } => {
+                let place = at(place);
+                Error::Lacking { place, text, line, column, vocabulary, unknown_token }
+            }
+            Error::Steps { place, line } => Error::Steps { place: at(place), line },
             Error::Training(text) => Error::Training(at(text)),
             Error::Io { context, source } => Error::Io { context: at(context), source },
             Error::Record { file, field, found, expected } => Error::Record { file: at(file), field, found, expected },

@@ -6,8 +6,7 @@ pub(crate) mod failing;
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::ops::{Buffer, OrderClass};
-use crate::plan::{Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Buffer, OrderClass, Plan, SectionId, Sizes, TensorId};
 
 /// Numbers on their way into a tensor: row major, without padding.
 #[derive(Clone, Copy, Debug)]

@@ -10,6 +10,7 @@ mod messages;
 mod output;
 mod run_folder;
 mod service;
+mod text_file;
 
 use std::sync::Arc;
 
@@ -19,20 +20,21 @@ use crate::executor::Executor;
 use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
-use crate::plan::network::{Recipe, training};
+use crate::network::{Recipe, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
 use crate::train::Engine;
 
-pub use cache::{cache_folder, choices, save_choices};
-pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
+pub use cache::{cache_folder, choices, is_news, save_choices};
+pub use corpus::{Reading, Tokenised, characters, tokenised};
 pub use files::{Staged, available_memory, cpu_name, map, open_model, random, replace_file, save_model};
 pub use interrupt::{INTERRUPTED, interrupt_flag};
 pub use lock::Lock;
 pub use manifest::{Manifest, Progress};
-pub use messages::{message, readable, status};
+pub use messages::{message, readable, shown, status};
 pub use output::{Output, is_kept};
 pub use run_folder::{RunFolder, replace_model};
 pub use service::{Service, Tokens};
+pub use text_file::TextFile;
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -204,8 +206,8 @@ fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available:
     let need = plan.memory(sections, capacity);
     match available {
         Some(available) if need.total() > available => Err(Error::Limit(format!(
-            "{} rows need {need}, but this machine has {} of memory available; fewer rows need less",
-            capacity.rows,
+            "{} {need}, but this machine has {} of memory available; fewer rows need less",
+            if capacity.rows == 1 { "1 row needs".into() } else { format!("{} rows need", capacity.rows) },
             bytes_in_words(available)
         ))),
         _ => Ok(()),
@@ -215,7 +217,7 @@ fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
 
     #[test]
     fn a_model_beyond_the_memory_is_refused_with_the_numbers() {
@@ -223,7 +225,7 @@ mod tests {
         let lm = crate::generate::plan(shape, 0);
         let (sizes, sections) = (crate::generate::sizes(1), crate::generate::sections(&lm));
         let message = check_memory(&lm.plan, sizes, &sections, Some(5 << 30)).unwrap_err().to_string();
-        assert!(message.contains("1 rows need 8.0 GiB (weights 8.0 GiB, states"), "{message}");
+        assert!(message.contains("1 row needs 8.0 GiB (weights 8.0 GiB, states"), "{message}");
         assert!(message.contains("this machine has 5.0 GiB of memory available"), "{message}");
         assert!(check_memory(&lm.plan, sizes, &sections, Some(9 << 30)).is_ok());
         assert!(check_memory(&lm.plan, sizes, &sections, None).is_ok());

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match gatefold::cli::run() {
         Ok(status) => status,
         Err(error) => {
-            message(&format!("gatefold: {error}"));
+            message(&format!("gatefold: {}", gatefold::cli::explain(&error)));
             ExitCode::from(gatefold::cli::exit_status(&error))
         }
     }

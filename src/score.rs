@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
-use crate::plan::network::{LanguageModel, Room, Shape, language_model};
+use crate::network::{LanguageModel, Room, Shape, language_model};
 use crate::plan::{SectionId, Sizes};
 
 /// Windows that are queued at once.
@@ -36,7 +36,7 @@ pub fn sections(model: &LanguageModel) -> [SectionId; 1] {
 /// The sizes of an executor for one text.
 pub fn sizes(shape: Shape) -> Sizes {
     let most = if shape.cell.is_bidirectional() { WHOLE_TEXT } else { WINDOW };
-    Sizes { rows: 1, time: (WINDOW_LOGITS / shape.vocab).clamp(1, most) }
+    Sizes::of(1, (WINDOW_LOGITS / shape.vocab).clamp(1, most))
 }
 
 /// Scores one text on an executor whose states are zero.
@@ -107,7 +107,7 @@ impl Scorer {
         }
         self.executor.write(self.model.input, 0, Values::U32(&self.waiting[..time]))?;
         self.executor.write(self.model.targets, 0, Values::U32(&self.waiting[1..=time]))?;
-        let run = Run::new(self.model.score, Sizes { rows: 1, time }, self.step..self.step + 1);
+        let run = Run::new(self.model.score, Sizes::of(1, time), self.step..self.step + 1);
         let ticket = self.executor.submit(&[run], &[self.model.target_log_probs])?;
         self.flights.push_back((ticket, time));
         self.waiting.drain(..time);

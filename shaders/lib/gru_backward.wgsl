@@ -1,5 +1,6 @@
 // What a GRU's backward step is apart from the product, four units of a row at a time; src/ops/gru_step_backward.rs has
 // the equations.
+// import: flags
 
 struct Params {
     rows: u32,
@@ -38,7 +39,7 @@ fn later(g: u32, at: u32) -> vec4<f32> {
 fn start_of(row: u32, quad: u32) -> vec4<f32> {
     let depth = quads(params.hidden);
     let carried = dh[row * depth + quad];
-    if (params.flags & 1u) != 0u {
+    if has(FIRST_PART) {
         return dy[(params.dy_row + row) * depth + quad] + carried;
     }
     return carried;
@@ -47,7 +48,7 @@ fn start_of(row: u32, quad: u32) -> vec4<f32> {
 /// Writes the sum, or after the last part what follows from it.
 fn finish(row: u32, quad: u32, d: vec4<f32>) {
     let depth = quads(params.hidden);
-    if (params.flags & 2u) == 0u {
+    if !has(LAST_PART) {
         dh[row * depth + quad] = d;
         return;
     }

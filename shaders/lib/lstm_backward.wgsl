@@ -1,5 +1,6 @@
 // What an LSTM's backward step is apart from the product, four units of a row at a time; src/ops/lstm_step_backward.rs
 // has the equations.
+// import: flags
 
 struct Params {
     rows: u32,
@@ -34,7 +35,7 @@ fn later(g: u32, at: u32) -> vec4<f32> {
 /// What the sum of this part starts from.
 fn start_of(row: u32, quad: u32) -> vec4<f32> {
     let depth = quads(params.hidden);
-    if (params.flags & 1u) != 0u {
+    if has(FIRST_PART) {
         return dy[(params.dy_row + row) * depth + quad];
     }
     return dh[row * depth + quad];
@@ -44,7 +45,7 @@ fn start_of(row: u32, quad: u32) -> vec4<f32> {
 fn finish(row: u32, quad: u32, d: vec4<f32>) {
     let depth = quads(params.hidden);
     dh[row * depth + quad] = d;
-    if (params.flags & 2u) == 0u {
+    if !has(LAST_PART) {
         return;
     }
     let at = (params.gates_row + row) * GATES * depth + quad;

@@ -1,5 +1,6 @@
 // What a matrix product binds, where its sums start and where they go; src/ops/matmul.rs has the equation. Columns q
 // count through all gates of the part: q = g n_len + n.
+// import: flags
 
 struct Params {
     rows: u32,
@@ -27,7 +28,7 @@ fn bias_of(q: u32) -> f32 {
 /// Where column q of row 0 of this op lies in y, and the step from row to row.
 fn y_at(q: u32) -> vec2<u32> {
     // Where y is cut, the part's columns are the buffer's.
-    let is_cut = (params.flags & 4u) != 0u;
+    let is_cut = has(OUTPUT_CUT);
     let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
     let step = params.groups * stride;
     let n = q % params.n_len + select(params.n_first, 0u, is_cut);

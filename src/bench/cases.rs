@@ -6,16 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::{Workload, end_to_end};
-use crate::cpu::complete_words;
 use crate::generate;
-use crate::ops::case::{Case, Fill};
-use crate::ops::embed_gradient::order;
-use crate::ops::rows::Row;
-use crate::ops::{Access, Cost, OpRow, schedule};
-use crate::plan::network::{Optimizer, Recipe, training};
+use crate::network::{Optimizer, Recipe, training};
 use crate::plan::{
-    Affine, Builder, Dim, Element, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup,
-    Tensor, TensorId,
+    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, Operand, Plan, Role,
+    SectionId, Setting, Sizes, SplitGroup, Tensor, TensorId, Words,
 };
 
 /// One op at one set of sizes.
@@ -25,7 +20,7 @@ pub struct KernelCase {
     /// Its sizes in words: `rows=32 inputs=256 groups=1 outputs=10000`.
     pub shape: String,
     /// The parameter words.
-    pub words: [u32; PARAM_WORDS],
+    pub words: Words,
     /// The op alone, with random inputs.
     pub case: Case,
     /// The same for fewer rows or time steps where the reference would take long; else equal.
@@ -48,7 +43,7 @@ struct Origin {
 /// Flops and bytes beyond which a reference takes seconds.
 const LARGE: f64 = 2e8;
 /// Rows and time steps of a small case.
-const SMALL: Sizes = Sizes { rows: 3, time: 2 };
+const SMALL: Sizes = Sizes::of(3, 2);
 
 impl KernelCase {
     /// Whether the other case is the same op at the same sizes.
@@ -73,7 +68,7 @@ pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
     let sgd = Recipe { optimizer: Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0 }, ..adam };
     let (adam, sgd) = (training(adam), training(sgd));
     let all = |plan: &Plan| (0..plan.sections.len()).map(SectionId).collect::<Vec<_>>();
-    let sizes = Sizes { rows: workload.batch, time };
+    let sizes = Sizes::of(workload.batch, time);
     let mut cases: Vec<KernelCase> = Vec::new();
     for (plan, sections) in [(&lm.plan, all(&lm.plan)), (&adam.plan, all(&adam.plan)), (&sgd.plan, vec![sgd.optimise])]
     {
@@ -87,15 +82,15 @@ pub fn of_workload(workload: &Workload, time: usize) -> Vec<KernelCase> {
 pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) -> Vec<KernelCase> {
     let mut cases: Vec<KernelCase> = Vec::new();
     for node in sections.iter().flat_map(|section| plan.ops(*section)) {
-        let words = complete_words(plan, node, sizes, node.words(sizes, Index::default()));
-        let shape = shape_of(node.op, &words);
+        let words = plan.words(node, sizes, Index::default());
+        let shape = shape_of(&words);
         if cases.iter().any(|c| c.op.name == node.op.name && c.shape == shape) {
             continue;
         }
         let origin = Origin { plan: plan.clone(), node: node.clone(), sizes, vocab };
         let cost = (node.op.cost)(&words);
         let case = origin.alone(sizes, 1);
-        let least = Sizes { rows: sizes.rows.min(SMALL.rows), time: sizes.time.min(SMALL.time) };
+        let least = Sizes::of(sizes.rows.min(SMALL.rows), sizes.time.min(SMALL.time));
         let small = if cost.flops + cost.bytes > LARGE { origin.alone(least, 1) } else { case.clone() };
         let weight_bytes = origin.weight_bytes();
         cases.push(KernelCase { op: node.op, shape, words, case, small, cost, weight_bytes, origin });
@@ -104,8 +99,8 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
 }
 
 /// The sizes of an op in words.
-pub fn shape_of(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
-    op.sizes(words).iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
+pub fn shape_of(words: &Words) -> String {
+    words.workload().iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
 }
 
 impl Origin {
@@ -124,7 +119,7 @@ impl Origin {
                         }
                         let tensor = self.plan.tensor(*id);
                         let new = declared.like(tensor, sizes, copy);
-                        fills.extend(self.fill(tensor, sizes).map(|fill| (new, fill)));
+                        fills.extend(self.fill(tensor, operand, sizes).map(|fill| (new, fill)));
                         if operand.access == Access::Write {
                             written.insert(*id, new);
                         }
@@ -136,41 +131,23 @@ impl Origin {
             turns
         };
         let params: Vec<Affine> =
-            words.iter().take(self.node.params.len()).map(|w| Affine::constant(*w as usize)).collect();
+            words.raw().iter().take(self.node.params.len()).map(|w| Affine::constant(*w as usize)).collect();
         let write = |b: &mut Builder, turns: Vec<Vec<TensorId>>| {
             for turn in turns {
                 b.push(self.node.op, &turn, &params);
             }
         };
-        Case::new(shape_of(self.node.op, &complete_words(&self.plan, &self.node, sizes, words)), declare, write)
+        Case::new(shape_of(&self.plan.words(&self.node, sizes, Index::default())), declare, write)
     }
 
     /// Inputs that the op may meet in the network.
-    fn fill(&self, tensor: &Tensor, sizes: Sizes) -> Option<Fill> {
-        let (rows, len) = (sizes.rows as u32, tensor.len(sizes));
-        let window = sizes.rows * sizes.time;
-        let repeated = |row: &[f32]| Some(Fill::Floats(row.iter().copied().cycle().take(len).collect()));
-        match (tensor.element, tensor.role, &tensor.name[..]) {
-            (Element::U32, _, "table") => Some(Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())),
-            (Element::U32, _, "input" | "targets" | "tokens") => Some(Fill::Words(end_to_end::ids(len, self.vocab))),
-            // The first slot's window alone is read, by the order of its ids.
-            (Element::U32, _, "order") => {
-                let mut words = order(&end_to_end::ids(window, self.vocab));
-                words.resize(len, 0);
-                Some(Fill::Words(words))
-            }
-            (Element::U32, _, "row_source") => Some(Fill::Words((0..rows).rev().collect())),
-            (Element::U32, _, "row_order") => Some(Fill::Words((0..rows).collect())),
-            (Element::U32, _, "reset_flags" | "starts") => Some(Fill::Ids(2)),
-            (Element::U32, _, "always") => Some(Fill::Words(vec![1; len])),
-            (Element::U32, ..) => None,
-            (Element::F32, _, "schedule") => repeated(&schedule::row(1e-3, [0.9, 0.999], 100, window)),
-            (Element::F32, _, "clips") => repeated(&[2.0, 0.5]),
-            // Sums of squares, and squares of gradients of about a tenth: none is negative.
-            (Element::F32, _, "partials") => repeated(&[0.5, 1.0, 2.0]),
-            (Element::F32, _, "second_moments") => repeated(&[0.01]),
-            (Element::F32, Role::Weight, _) => Some(Fill::Normal(1.0 / (tensor.width(sizes) as f32).sqrt())),
-            (Element::F32, ..) => Some(Fill::Normal(0.5)),
+    fn fill(&self, tensor: &Tensor, operand: &Operand, sizes: Sizes) -> Option<Fill> {
+        let (vocab, len) = (self.vocab, tensor.len(sizes));
+        match (operand.typical, tensor.element, tensor.role) {
+            (Some(typical), ..) => Some(typical(Setting { sizes, vocab, len })),
+            (None, Element::U32, _) => None,
+            (None, Element::F32, Role::Weight) => Some(Fill::Normal(1.0 / (tensor.width(sizes) as f32).sqrt())),
+            (None, Element::F32, _) => Some(Fill::Normal(0.5)),
         }
     }
 
@@ -224,27 +201,12 @@ impl Declared<'_> {
     }
 }
 
-/// A row in the middle of a sequence that never ends; its filters keep 40 tokens, where the op has filters.
-fn row(m: u32) -> Row {
-    use crate::ops::filters;
-    Row {
-        active: 1,
-        position: 1,
-        sequence: [m, 0],
-        inverse_temperature: 1.0,
-        end_position: u32::MAX,
-        filters: filters::TOP_K,
-        top_k: 40,
-        ..Row::IDLE
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{reference, run_fast};
+    use crate::check::run_fast;
     use crate::cpu::Serial;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
 
     fn workload(cell: Cell) -> Workload {
         let shape = Shape { cell, vocab: 70, embedding: 12, hidden: 20, layers: 2 };
@@ -256,7 +218,7 @@ mod tests {
         for cell in [Cell::Lstm, Cell::Gru] {
             let cases = of_workload(&workload(cell), 2);
             for case in &cases {
-                let outcome = run_fast(&case.case, &reference(&case.case), std::sync::Arc::new(Serial)).unwrap();
+                let outcome = run_fast(&case.case, &case.case.reference(), std::sync::Arc::new(Serial)).unwrap();
                 assert!(outcome.passes(&case.case), "{} {}: {outcome:?}", case.op.name, case.shape);
             }
             let of_training = [

@@ -10,9 +10,9 @@ use crate::executor::{Executor, Run, Values};
 use crate::generate::{self, Generator, Options, Request};
 use crate::host::Device;
 use crate::model::initial_weights;
-use crate::ops::noise::philox;
+use crate::network::{Optimizer, Recipe, training};
 use crate::ops::rows::Row;
-use crate::plan::network::{Optimizer, Recipe, training};
+use crate::ops::typical::ids;
 use crate::plan::{Plan, SectionId, Sizes, TensorId};
 use crate::score;
 use crate::train::{Engine, Window};
@@ -131,13 +131,13 @@ struct Prepared {
 impl Prepared {
     fn generate(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = generate::plan(workload.shape, workload.batch);
-        let (sizes, sections) = (Sizes { rows: workload.batch, time: 1 }, generate::sections(&lm));
+        let (sizes, sections) = (Sizes::of(workload.batch, 1), generate::sections(&lm));
         let capacity = generate::sizes(workload.batch);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
         let (timed, times) = (vec![lm.step], workload.steps);
         let row =
-            |m| Row { active: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
+            |m| Row { running: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
         let running = Some((lm.table, (0..workload.batch as u32).flat_map(|m| row(m).to_words()).collect()));
         let mut generator = Generator::new(lm, Box::new(executor.clone()))?;
         let requests = requests(workload);
@@ -160,7 +160,7 @@ impl Prepared {
 
     fn score(device: &Device, workload: &Workload, settings: &Settings) -> Result<Prepared> {
         let lm = score::plan(workload.shape);
-        let sizes = Sizes { rows: workload.batch, time: workload.steps };
+        let sizes = Sizes::of(workload.batch, workload.steps);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, sizes, &score::sections(&lm), settings)?;
         workload.weights().load_into(&mut executor)?;
         let count = sizes.rows * sizes.time;
@@ -244,11 +244,6 @@ fn requests(workload: &Workload) -> Vec<Request> {
     ids(workload.batch, workload.shape.vocab).into_iter().enumerate().map(request).collect()
 }
 
-/// Random token ids.
-pub(super) fn ids(count: usize, vocab: usize) -> Vec<u32> {
-    (0..count as u32).map(|i| philox([i, 0, 0, 0], [5, 6])[0] % vocab as u32).collect()
-}
-
 fn right(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::Device(format!("the results cannot be right: {}", what()))) }
 }
@@ -256,7 +251,7 @@ fn right(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
     use std::sync::Arc;
 
     #[test]

@@ -4,14 +4,12 @@ use super::cases::KernelCase;
 use super::report::{Check, KernelLine, Limits};
 use super::sample::Figure;
 use super::{Budget, FAST, Reading, Sample, executor};
-use crate::check::{Outcome, reference, run_fast, run_kernel, written_tensors};
-use crate::cpu::{CpuExecutor, Functions, Interpreter, Serial};
+use crate::check::{Outcome, run_fast, run_kernel, written_tensors};
+use crate::cpu::{CpuExecutor, Functions, Serial, fast_function};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Values};
 use crate::host::Device;
-use crate::ops::case::Case;
-use crate::ops::{Buffer, OpRow};
-use crate::plan::{Element, Role, SectionId, TensorId};
+use crate::plan::{Buffer, Case, Element, Interpreter, OpRow, Role, SectionId, TensorId};
 
 /// What a submission should take: long enough for a clock, and for a device to leave its sleep.
 const SUBMISSION_US: f64 = 20_000.0;
@@ -58,7 +56,7 @@ pub fn measure(device: &Device, case: &KernelCase, name: &str, settings: Setting
     let of_cold = || Some(format!("cold: {}", cold.as_ref()?.judged().doubt()?));
     let doubt = hot.judged().doubt().or_else(of_cold);
     let order = match name {
-        FAST => case.op.fast.as_ref().map(|f| f.class),
+        FAST => fast_function(case.op).map(|f| f.class),
         name => case.op.variants.iter().find(|v| v.name == name).map(|v| v.class),
     };
     Ok(KernelLine {
@@ -92,7 +90,7 @@ pub fn compare_with(limits: &Limits, line: &mut KernelLine) {
 /// A device that cannot hold the case.
 pub fn chosen(device: &Device, case: &KernelCase) -> Result<Option<&'static str>> {
     Ok(match device {
-        Device::Cpu(_) => case.op.fast.as_ref().map(|_| FAST),
+        Device::Cpu(_) => fast_function(case.op).map(|_| FAST),
         Device::Gpu(gpu) => Some(gpu.variant(&case.case.plan, SectionId(0), case.case.sizes)?),
     })
 }
@@ -156,7 +154,7 @@ fn submit(executor: &mut dyn Executor, case: &Case, steps: u32) -> Result<Readin
 fn check(device: &Device, case: &KernelCase, name: &str, spoiled: bool) -> Result<(Check, bool)> {
     let is_small = case.small.name == case.case.name;
     let reference = |case: &Case| {
-        let mut oracle = reference(case);
+        let mut oracle = case.reference();
         if spoiled {
             spoil(&mut oracle, case);
         }
@@ -171,7 +169,7 @@ fn check(device: &Device, case: &KernelCase, name: &str, spoiled: bool) -> Resul
     };
     let (check, outcome) = match device {
         Device::Cpu(pool) => {
-            let outcome = run_fast(&case.small, &reference(&case.small), pool.clone())?;
+            let outcome = run_fast(&case.small, &case.small.reference(), pool.clone())?;
             (if is_small { Check::Reference } else { Check::FewRows }, outcome)
         }
         Device::Gpu(gpu) => {
@@ -179,7 +177,7 @@ fn check(device: &Device, case: &KernelCase, name: &str, spoiled: bool) -> Resul
             let run = |case: &Case, oracle: &Interpreter<f64>, op: &OpRow| -> Result<Outcome> {
                 run_kernel(gpu, case, oracle, op, variant, false)
             };
-            match &case.op.fast {
+            match fast_function(case.op) {
                 // The fast function was compared with the reference itself, and takes no minutes.
                 Some(_) if !is_small => (Check::Fast, run(&case.case, &fast_result(&case.case)?, case.op)?),
                 _ if !is_small => (Check::FewRows, run(&case.small, &reference(&case.small), case.op)?),

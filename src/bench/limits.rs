@@ -4,15 +4,14 @@ use std::time::Instant;
 
 use super::cases::of_plan;
 use super::kernels::{self, time};
-use super::probes;
 use super::report::{Limits, Roof};
 use super::{Budget, executor, implementations};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run};
 use crate::host::Device;
-use crate::ops::case::{Case, Fill};
-use crate::ops::{OpRow, matmul};
-use crate::plan::{Affine, Builder, Dim, Role, SectionId, Sizes, TensorId};
+use crate::ops::limits;
+use crate::ops::matmul;
+use crate::plan::{Affine, Builder, Case, Dim, Fill, OpRow, Role, SectionId, Sizes, TensorId};
 
 /// Rows, inputs and outputs of the product that stands for the best matrix rate.
 const MATRIX: usize = 1024;
@@ -31,7 +30,7 @@ pub fn measure(device: &Device, budget: Budget) -> Result<Limits> {
     let is_slow = matches!(device, Device::Gpu(gpu) if gpu.is_software());
     let copy = copy_case(if is_slow { 32 << 20 } else { 128 << 20 }, device);
     let copy_us = time(device, &copy, 1, &[], budget)?.figure().median_us;
-    let bytes = work(&probes::COPY, &copy).bytes;
+    let bytes = work(&limits::COPY, &copy).bytes;
     let (gflops, rounds) = multiply_add(device, budget)?;
     check(device, &multiply_add_case(4096, rounds.min(64)))?;
     check(device, &copy_case(1 << 16, device))?;
@@ -47,7 +46,7 @@ pub fn measure(device: &Device, budget: Budget) -> Result<Limits> {
     })
 }
 
-fn work(op: &OpRow, case: &Case) -> crate::ops::Cost {
+fn work(op: &OpRow, case: &Case) -> crate::plan::Cost {
     let node = case.plan.ops(SectionId(0))[0];
     (op.cost)(&node.words(case.sizes, Default::default()))
 }
@@ -58,7 +57,7 @@ fn probe(op: &'static OpRow, tensors: &[usize], params: &[usize]) -> Case {
     Case::new(
         op.name,
         |b, fills| -> Vec<TensorId> {
-            let declare = |(operand, len): (&crate::ops::Operand, &usize)| {
+            let declare = |(operand, len): (&crate::plan::Operand, &usize)| {
                 let id = b.f32(Role::State, operand.name, &[Dim::fixed(*len)]);
                 fills.push((id, Fill::Normal(1.0)));
                 id
@@ -73,11 +72,11 @@ fn probe(op: &'static OpRow, tensors: &[usize], params: &[usize]) -> Case {
 fn copy_case(bytes: u64, device: &Device) -> Case {
     let most = if let Device::Gpu(gpu) = device { gpu.max_binding_bytes } else { u64::MAX };
     let quads = (bytes.min(most) / 16) as usize;
-    probe(&probes::COPY, &[4 * quads, 4 * quads], &[quads])
+    probe(&limits::COPY, &[4 * quads, 4 * quads], &[quads])
 }
 
 fn multiply_add_case(count: usize, rounds: u32) -> Case {
-    probe(&probes::MULTIPLY_ADD, &[count, count], &[count, rounds as usize])
+    probe(&limits::MULTIPLY_ADD, &[count, count], &[count, rounds as usize])
 }
 
 /// The rate of multiply-adds in registers, and the rounds that it took: enough of them for a few milliseconds.
@@ -87,7 +86,7 @@ fn multiply_add(device: &Device, budget: Budget) -> Result<(f64, u32)> {
         let case = multiply_add_case(1 << 18, rounds);
         let figure = time(device, &case, 1, &[], budget)?.figure();
         if figure.median_us > 2_000.0 || rounds >= 1 << 14 {
-            return Ok((work(&probes::MULTIPLY_ADD, &case).flops / figure.median_us / 1e3, rounds));
+            return Ok((work(&limits::MULTIPLY_ADD, &case).flops / figure.median_us / 1e3, rounds));
         }
         rounds *= 8;
     }
@@ -103,7 +102,7 @@ fn matrix(device: &Device, budget: Budget) -> Result<f64> {
     let y = b.f32(Role::State, "y", &[n, Dim::fixed(1), n]);
     let section = b.section("product", |b| matmul::record(b, matmul::Matmul { x, w, bias, y }, n, 0, 0));
     let plan = std::mem::take(b).finish();
-    let cases = of_plan(&plan, &[section], Sizes { rows: 1, time: 1 }, 1);
+    let cases = of_plan(&plan, &[section], Sizes::of(1, 1), 1);
     let case = cases.first().expect("one op");
     let mut best: f64 = 0.0;
     for name in implementations(device, case.op) {
@@ -127,7 +126,7 @@ fn dispatches(device: &Device, budget: Budget, independent: bool) -> Result<f64>
     let count = if independent { DISPATCHES } else { 1 };
     let touched: Vec<TensorId> = (0..count).map(|i| b.f32(Role::State, format!("y{i}"), &[Dim::fixed(4)])).collect();
     let section = |b: &mut Builder, tensors: &[TensorId]| {
-        b.section("touch", |b| tensors.iter().for_each(|y| b.push(&probes::TOUCH, &[*y], &[0.into()])))
+        b.section("touch", |b| tensors.iter().for_each(|y| b.push(&limits::TOUCH, &[*y], &[0.into()])))
     };
     let few = section(b, &touched[..touched.len().div_ceil(8)]);
     let all = section(b, &touched);
@@ -144,11 +143,11 @@ fn dispatches(device: &Device, budget: Budget, independent: bool) -> Result<f64>
     Ok((long - short).max(0.0) / f64::from(DISPATCHES - DISPATCHES / 8))
 }
 
-const ONE: Sizes = Sizes { rows: 1, time: 1 };
+const ONE: Sizes = Sizes::of(1, 1);
 
 /// An executor for one next to empty dispatch, and its tensor.
 fn touch(device: &Device, len: usize) -> Result<(Box<dyn Executor>, Run, TensorId)> {
-    let case = probe(&probes::TOUCH, &[len], &[0]);
+    let case = probe(&limits::TOUCH, &[len], &[0]);
     let executor = executor(device, &case.plan, case.sizes, &[SectionId(0)], &[])?;
     let id = case.plan.ids().next().expect("one tensor");
     Ok((executor, Run::new(SectionId(0), case.sizes, 0..1), id))
@@ -178,14 +177,14 @@ fn readback(device: &Device, budget: Budget) -> Result<f64> {
 
 /// A probe that computes something else would measure something else.
 fn check(device: &Device, case: &Case) -> Result<()> {
-    let oracle = crate::check::reference(case);
+    let oracle = case.reference();
     let mut executor = executor(device, &case.plan, case.sizes, &[SectionId(0)], &[])?;
     kernels::fill(&mut *executor, case)?;
     let id = case.plan.ids().last().expect("a tensor");
     let ticket = executor.submit(&[Run::new(SectionId(0), case.sizes, 0..1)], &[id])?;
     let found = executor.wait(ticket)?;
-    let difference = crate::ops::case::Difference::of(found[0].real(), oracle.tensor(id).real());
-    if difference.within(crate::ops::case::Caps::F32) {
+    let difference = crate::plan::Difference::of(found[0].real(), oracle.tensor(id).real());
+    if difference.within(crate::plan::Caps::F32) {
         return Ok(());
     }
     Err(Error::Device(format!(

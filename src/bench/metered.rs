@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::executor::{Executor, Kernel, Run, Ticket, Values};
-use crate::ops::Buffer;
-use crate::plan::{Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Buffer, Plan, SectionId, Sizes, TensorId};
 
 /// Counts what this thread computes, not what it sleeps: a driver may hold a submission back until the one before it is
 /// done (llvmpipe does), and that is no work of the host.

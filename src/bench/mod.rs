@@ -17,7 +17,6 @@ pub mod limits;
 mod metered;
 pub mod peers;
 pub mod plot;
-mod probes;
 pub mod profile;
 pub mod render;
 pub mod report;
@@ -27,17 +26,18 @@ pub mod tune;
 mod workload;
 
 pub use sample::{Budget, Reading, Readings, Sample};
+pub(crate) use text::grouped;
 pub use text::{date, time};
 pub use workload::Workload;
 
 use std::time::Instant;
 
+use crate::cpu::fast_function;
 use crate::error::Result;
 use crate::executor::{Executor, Run};
 use crate::gpu::{GpuExecutor, GpuOptions};
 use crate::host::Device;
-use crate::ops::OpRow;
-use crate::plan::{Plan, SectionId, Sizes, TensorId};
+use crate::plan::{OpRow, Plan, SectionId, Sizes, TensorId};
 use metered::HostClock;
 
 /// The names of what runs an op on a device: kernels, or the CPU's one function.
@@ -45,7 +45,7 @@ use metered::HostClock;
 /// Empty where the CPU has only the reference, which is not made to be fast.
 pub fn implementations(device: &Device, op: &'static OpRow) -> Vec<&'static str> {
     match device {
-        Device::Cpu(_) => op.fast.iter().map(|_| FAST).collect(),
+        Device::Cpu(_) => fast_function(op).iter().map(|_| FAST).collect(),
         Device::Gpu(gpu) => op.variants.iter().filter(|v| gpu.supports(v)).map(|v| v.name).collect(),
     }
 }

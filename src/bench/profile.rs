@@ -3,7 +3,6 @@
 use super::cases::shape_of;
 use super::report::ProfileLine;
 use super::{Budget, reading};
-use crate::cpu::complete_words;
 use crate::error::Result;
 use crate::executor::{Executor, Run};
 use crate::plan::{Index, Plan, SectionId, Sizes};
@@ -29,8 +28,8 @@ pub fn measure(
     for section in sections {
         let instances = plan.instances(*section, sizes, 0);
         for (node, op_node) in plan.ops(*section).into_iter().enumerate() {
-            let words = complete_words(&plan, op_node, sizes, op_node.words(sizes, Index::default()));
-            let (op, shape) = (op_node.op, shape_of(op_node.op, &words));
+            let words = plan.words(op_node, sizes, Index::default());
+            let (op, shape) = (op_node.op, shape_of(&words));
             let count = instances.iter().filter(|i| i.node == node).count();
             if let Some(known) = lines.iter_mut().find(|l| l.op == op.name && l.shape == shape) {
                 known.count += count;
@@ -69,7 +68,7 @@ fn time(executor: &mut dyn Executor, run: &Run, budget: Budget) -> Result<f64> {
 pub fn flops(plan: &Plan, section: SectionId, sizes: Sizes) -> f64 {
     let nodes = plan.ops(section);
     let cost = |node: usize, index: Index| {
-        let words = complete_words(plan, nodes[node], sizes, nodes[node].words(sizes, index));
+        let words = plan.words(nodes[node], sizes, index);
         (nodes[node].op.cost)(&words).flops
     };
     plan.instances(section, sizes, 0).iter().map(|i| cost(i.node, i.index)).sum()

@@ -35,7 +35,7 @@ pub fn short_with(x: f64, unit: &str) -> String {
 }
 
 /// A whole number with a comma between each three digits.
-pub fn grouped(x: f64) -> String {
+pub fn grouped(x: impl std::fmt::Display) -> String {
     let digits = format!("{x:.0}");
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

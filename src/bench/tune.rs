@@ -14,9 +14,7 @@ use crate::error::Result;
 use crate::executor::{Executor, Run};
 use crate::gpu::{Choices, Gpu, GpuExecutor, GpuOptions};
 use crate::host::Device;
-use crate::ops::case::Case;
-use crate::ops::{Buffer, OpRow, Variant};
-use crate::plan::SectionId;
+use crate::plan::{Buffer, Case, OpRow, SectionId, Variant};
 
 /// A variant must be faster by this share to be taken instead of the preferred one.
 const WORTH: f64 = 0.02;

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::model::{Weights, initial_weights};
-use crate::plan::network::{Cell, Shape};
+use crate::network::{Cell, Shape};
+use crate::text::unmarked;
 
 /// A model's sizes, and how many sequences of how many steps it works on.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +50,8 @@ impl Workload {
     /// No such file: names the workload and what is wrong with it.
     pub fn read(file: &str, json: &[u8]) -> Result<Vec<Workload>> {
         let wrong = |what: String| Error::Model(format!("{file}: {what}"));
-        let entries: BTreeMap<String, Entry> = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
+        let entries: BTreeMap<String, Entry> =
+            serde_json::from_slice(unmarked(json).map_err(wrong)?).map_err(|e| wrong(e.to_string()))?;
         let workload = |(name, entry): (String, Entry)| {
             let Entry { vocab, embed, hidden, layers, batch, steps, .. } = entry;
             let cell = match entry.cell.as_str() {

@@ -7,16 +7,16 @@ use clap::Args;
 use serde::Serialize;
 
 use super::DeviceArgs;
-use crate::check::{Implementation, Outcome, all_cases, reference, run_fast, run_kernel, run_split};
+use crate::check::{Implementation, Outcome, all_cases, run_fast, run_kernel, run_split};
+use crate::cpu::fast_function;
 use crate::cpu::{CpuExecutor, Functions, Serial};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Values};
 use crate::generate;
 use crate::host::Device;
 use crate::model::Model;
-use crate::ops::case::{Case, Difference};
-use crate::ops::{OpRow, TABLE};
-use crate::plan::Sizes;
+use crate::ops::TABLE;
+use crate::plan::{Case, Difference, OpRow, Sizes};
 use crate::text::OnUnknown;
 
 /// Arguments of `check`.
@@ -67,7 +67,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     if let Some(k) = args.split {
         return split(&device, k);
     }
@@ -112,12 +112,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
 /// All implementations of an op that the device has, on all its cases.
 fn check_op(device: &Device, op: &'static OpRow) -> Result<Vec<Line>> {
     let implementations: Vec<Implementation> = match device {
-        Device::Cpu(_) => op.fast.iter().map(|_| Implementation::Fast).collect(),
+        Device::Cpu(_) => fast_function(op).iter().map(|_| Implementation::Fast).collect(),
         Device::Gpu(_) => op.variants.iter().map(Implementation::Kernel).collect(),
     };
     let mut lines: Vec<Line> = implementations.iter().map(|i| empty_line(device, op, i)).collect();
     for (_, case) in all_cases().filter(|(o, _)| o.name == op.name) {
-        let oracle = reference(&case);
+        let oracle = case.reference();
         for (line, implementation) in lines.iter_mut().zip(&implementations).filter(|(line, _)| line.supported) {
             let outcome = match (device, implementation) {
                 (Device::Cpu(threads), _) => run_fast(&case, &oracle, threads.clone())?,
@@ -133,7 +133,7 @@ fn check_op(device: &Device, op: &'static OpRow) -> Result<Vec<Line>> {
 fn empty_line(device: &Device, op: &'static OpRow, implementation: &Implementation) -> Line {
     let (order, supported) = match (device, implementation) {
         (Device::Gpu(gpu), Implementation::Kernel(v)) => (v.class.to_string(), gpu.supports(v)),
-        _ => (op.fast.as_ref().map_or(String::new(), |f| f.class.to_string()), true),
+        _ => (fast_function(op).map_or(String::new(), |f| f.class.to_string()), true),
     };
     Line {
         op: op.name,
@@ -190,7 +190,7 @@ fn render(line: &Line) -> String {
 }
 
 /// The window of the default model that `--split` runs: tokens, then log-probabilities of all next tokens.
-const SPLIT_SIZES: Sizes = Sizes { rows: 2, time: 12 };
+const SPLIT_SIZES: Sizes = Sizes::of(2, 12);
 
 fn split(device: &Device, k: usize) -> Result<ExitCode> {
     let model = Model::shakespeare()?;
@@ -228,7 +228,7 @@ fn split(device: &Device, k: usize) -> Result<ExitCode> {
         let (mut first, mut second) = (new(!device_last)?, new(device_last)?);
         run_split(&mut *first, &mut *second, &run, k)?;
         let difference = Difference::of(&read(&mut *second, &[])?, &expected);
-        let ok = difference.within(crate::ops::case::Caps::F32);
+        let ok = difference.within(crate::plan::Caps::F32);
         failed |= !ok;
         let (first, second) = (first.device(), second.device());
         let verdict = if ok { "ok" } else { "MISSED" };

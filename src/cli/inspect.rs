@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::input::is_stdin;
+use super::numbers::{count, grouped};
 use crate::error::Result;
 use crate::generate;
 use crate::host;
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
-use crate::plan::network::Form;
+use crate::network::Form;
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
 use crate::score;
 
@@ -72,7 +74,7 @@ struct TensorLine {
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let path = Path::new(&args.model);
-    let (text, json) = if path.is_file() {
+    let (text, json) = if path.is_file() || is_stdin(path) {
         let bytes = host::map(path)?;
         let report = FileReport::new(&args.model, bytes.len(), read_header(&args.model, &bytes)?);
         (report.text(), serde_json::to_string_pretty(&report))
@@ -105,14 +107,14 @@ impl ModelReport {
         let mut lines = vec![
             ("cell", short(&cell(c))),
             ("layers", c.num_layers.to_string()),
-            ("vocabulary", grouped(c.vocab_size as u128)),
-            ("embedding", grouped(c.embedding_size as u128)),
-            ("hidden", grouped(c.hidden_size as u128)),
+            ("vocabulary", grouped(c.vocab_size)),
+            ("embedding", grouped(c.embedding_size)),
+            ("hidden", grouped(c.hidden_size)),
             ("tied output", yes_no(c.tie_word_embeddings).into()),
             ("dropout", c.dropout.to_string()),
-            ("parameters", grouped(self.parameters as u128)),
+            ("parameters", grouped(self.parameters)),
             ("weights", format!("{}, {} on disk", self.dtypes.join(" and "), bytes_in_words(self.file_bytes as u64))),
-            ("tokenizer", format!("{}, {} tokens", self.tokenizer, grouped(self.tokens as u128))),
+            ("tokenizer", format!("{}, {}", self.tokenizer, count(self.tokens as u64, "token"))),
             ("special ids", special_ids(c)),
             ("start text", c.start_text.as_ref().map_or("none".into(), |text| format!("\"{}\"", short(text)))),
         ];
@@ -153,7 +155,7 @@ fn memory(model: &Model) -> Vec<RunMemory> {
         run(format!("generate {rows}"), plan.plan.memory(&generate::sections(&plan), generate::sizes(rows)))
     };
     let plan = score::plan(model.shape);
-    let scoring = plan.plan.memory(&score::sections(&plan), Sizes { rows: 1, time: SCORE_WINDOW });
+    let scoring = plan.plan.memory(&score::sections(&plan), Sizes::of(1, SCORE_WINDOW));
     vec![generating(1), generating(256), run(format!("score 1 x {SCORE_WINDOW}"), scoring)]
 }
 
@@ -207,32 +209,14 @@ impl FileReport {
             let gap = if fits { " ".repeat(width + 2 - name.chars().count()) } else { format!("\n{:9}", "") };
             text += &format!("  {:<5}  {name}{gap}{shape}\n", tensor.dtype.chars().take(5).collect::<String>());
         }
-        let (count, parameters) = (grouped(self.tensors.len() as u128), grouped(self.parameters));
-        text + &format!("\n  {count} tensors, {parameters} parameters, {size}\n")
+        let (tensors, parameters) = (count(self.tensors.len() as u64, "tensor"), grouped(self.parameters));
+        text + &format!("\n  {tensors}, {parameters} parameters, {size}\n")
     }
-}
-
-/// A number with a comma between each three digits.
-pub(super) fn grouped(n: u128) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn nothing_is_wider_than_a_terminal() {

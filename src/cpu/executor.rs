@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::fast::pack_into;
 use super::fuse::{Fused, fused, is_worth_it};
-use super::interpreter::{Interpreter, complete_words, pieces, run_reference};
-use super::{FastArgs, Lines, Pool};
+use super::{Fast, FastArgs, Lines, Pool, fast_function};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::{Buffer, OrderClass};
-use crate::plan::{Layout, OpNode, Plan, Role, SectionId, Sizes, TensorId};
+use crate::plan::{Buffer, Interpreter, Layout, OpNode, OpRow, OrderClass, Plan, Role, SectionId, Sizes, TensorId};
 
 /// Which of an op's functions run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +17,13 @@ pub enum Functions {
     Fast,
     /// References only.
     Reference,
+}
+
+impl Functions {
+    /// The fast function that runs an op, if one does.
+    fn of(self, op: &OpRow) -> Option<&'static Fast> {
+        fast_function(op).filter(|_| self == Functions::Fast)
+    }
 }
 
 /// Runs a plan on the CPU. A submission has run when `submit` returns.
@@ -57,7 +62,7 @@ impl CpuExecutor {
         let mut row_major = vec![false; plan.tensors.len()];
         for node in in_use.iter().flat_map(|section| &sections[section.0]) {
             for (i, id) in node.operands.iter().enumerate() {
-                match wanted_layout(node, i, functions) {
+                match wanted_layout(functions.of(node.op), i) {
                     Layout::RowMajor => {
                         row_major[id.index()] = true;
                         plan.tensor(*id).members.iter().for_each(|member| row_major[member.index()] = true);
@@ -99,16 +104,16 @@ impl CpuExecutor {
                     Some(Fused::Step(node)) if fuse => node,
                     _ => &self.sections[run.section.0][instance.node],
                 };
-                let words = node.words(run.sizes, instance.index);
-                let words = complete_words(self.memory.plan(), node, run.sizes, words);
+                let words = self.memory.plan().words(node, run.sizes, instance.index);
                 let (functions, pool, scratch) = (self.functions, &*self.pool, &mut self.scratch);
-                for (node, words) in pieces(self.memory.plan(), node, words) {
-                    let Some(fast) = node.op.fast.as_ref().filter(|_| functions == Functions::Fast) else {
-                        self.memory.with_operands(&node, |operands| run_reference(node.op, operands, words));
+                let fast = functions.of(node.op);
+                for (node, words) in self.memory.plan().by_member(node, words) {
+                    let Some(fast) = fast else {
+                        self.memory.with_operands(&node, |operands| node.op.run_reference(operands, words));
                         continue;
                     };
                     let packed: Vec<Option<&[f32]>> = (node.operands.iter().enumerate())
-                        .map(|(i, id)| self.packed.get(&(*id, wanted_layout(&node, i, functions))).map(|p| &p[..]))
+                        .map(|(i, id)| self.packed.get(&(*id, wanted_layout(fast.into(), i))).map(|p| &p[..]))
                         .collect();
                     self.memory.with_operands(&node, |operands| {
                         (fast.run)(&mut FastArgs { operands, packed: &packed, words, pool, scratch: &mut *scratch });
@@ -137,8 +142,7 @@ impl CpuExecutor {
     }
 }
 
-fn wanted_layout(node: &OpNode, operand: usize, functions: Functions) -> Layout {
-    let fast = node.op.fast.as_ref().filter(|_| functions == Functions::Fast);
+fn wanted_layout(fast: Option<&Fast>, operand: usize) -> Layout {
     let wish = fast.and_then(|f| f.layouts.iter().find(|(i, _)| *i == operand));
     wish.map_or(Layout::RowMajor, |(_, layout)| *layout)
 }
@@ -213,11 +217,9 @@ impl Executor for CpuExecutor {
     }
 
     fn kernels(&self, section: SectionId) -> Vec<Kernel> {
-        let kernel = |node: &OpNode| match &node.op.fast {
-            Some(fast) if self.functions == Functions::Fast => {
-                Kernel { op: node.op.name, name: "fast", class: fast.class }
-            }
-            _ => Kernel { op: node.op.name, name: "reference", class: OrderClass::None },
+        let kernel = |node: &OpNode| match self.functions.of(node.op) {
+            Some(fast) => Kernel { op: node.op.name, name: "fast", class: fast.class },
+            None => Kernel { op: node.op.name, name: "reference", class: OrderClass::None },
         };
         self.sections[section.0].iter().map(kernel).collect()
     }

@@ -4,8 +4,8 @@
 //! rows that reads w_ih once instead of once a step. With many rows the products are what costs: a hundred megabytes a
 //! layer that are written and read again. There each step computes its own with the decode op, which has the same bits.
 
-use crate::ops::{OpRow, gru_decode, gru_step, lstm_decode, lstm_step, matmul};
-use crate::plan::{Affine, Dim, Element, Index, Node, OpNode, Plan, Role, SectionId, Sizes, TensorId};
+use crate::ops::{gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::plan::{Affine, Dim, Element, Loop, Node, OpNode, OpRow, Plan, Role, SectionId, TensorId};
 
 /// What becomes of a node where steps take their products along.
 #[derive(Clone, Debug)]
@@ -39,9 +39,9 @@ pub fn fused(plan: &Plan, section: SectionId) -> Vec<Option<Fused>> {
             Node::Op(node) => {
                 product = product.filter(|(_, p)| !p.operands.iter().any(|id| node.operands.contains(id)))
             }
-            Node::Repeat { body, .. } => {
+            Node::Repeat { index, body, .. } => {
                 if let (Some((first, product)), [Node::Op(step)]) = (product, &body[..])
-                    && let Some(step) = with_product(plan, product, step, ids)
+                    && let Some(step) = with_product(plan, product, step, *index, ids)
                 {
                     fused[first] = Some(Fused::LeftOut);
                     fused[at] = Some(Fused::Step(step));
@@ -64,31 +64,39 @@ fn is(node: &OpNode, row: &'static OpRow) -> bool {
     std::ptr::eq(node.op, row)
 }
 
+/// Steps with the decode ops that do the same after the product of their inputs.
+static DECODES: [(&OpRow, &OpRow); 2] = [(&lstm_step::ROW, &lstm_decode::ROW), (&gru_step::ROW, &gru_decode::ROW)];
+
 /// The decode op that does what a step does after a product, with the rows of the product that it reads.
-fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, ids: TensorId) -> Option<OpNode> {
-    let ([x, w_ih, b_ih, y], [gates, w_hh, b_hh, h, last]) =
-        (product.operands[..].try_into().ok()?, step.operands[..].try_into().ok()?);
-    let ([_, inputs, _, _, x_row, y_row], [rows, hidden, gx_row, h_read, h_write]) =
-        (product.params[..].try_into().ok()?, step.params[..5].try_into().ok()?);
-    let zero = Affine::constant(0);
-    let head = [rows, inputs, hidden, x_row.plus_repeats(Dim::ROWS), zero, h_read, h_write];
-    let (op, operands, params) = if is(step, &lstm_step::ROW) {
-        let [c_read, c_write, keep] = step.params[5..].try_into().ok()?;
-        let in_place = c_read == c_write && keep == zero;
-        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h, last];
-        in_place.then(|| (&lstm_decode::ROW, operands, [&head[..], &[c_read]].concat()))?
-    } else if is(step, &gru_step::ROW) {
-        let operands = vec![x, ids, w_ih, w_hh, b_ih, b_hh, h];
-        (step.params[5] == zero).then(|| (&gru_decode::ROW, operands, head.to_vec()))?
-    } else {
-        return None;
+fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, t: Loop, ids: TensorId) -> Option<OpNode> {
+    let op = DECODES.iter().find(|(row, _)| is(step, row)).map(|(_, decode)| *decode)?;
+    let [x, w_ih, b_ih, y] = product.operands[..].try_into().ok()?;
+    let (x_row, zero) = (product.param("x_row")?, Affine::constant(0));
+    // What the product has, else what the step calls so.
+    let operand = |name| match name {
+        "source" => Some(x),
+        "ids" => Some(ids),
+        "w_ih" => Some(w_ih),
+        "b_ih" => Some(b_ih),
+        name => step.operand(name),
     };
+    let param = |name| match name {
+        "inputs" => product.param(name),
+        "x_row" => Some(x_row.plus_each(t, Dim::ROWS)),
+        "gather" => Some(zero),
+        "c_row" => step.param("c_read_row"),
+        name => step.param(name),
+    };
+    let operands: Vec<TensorId> = op.operands.iter().map(|o| operand(o.name)).collect::<Option<_>>()?;
+    let params: Vec<Affine> = op.params.iter().map(|p| param(p.name)).collect::<Option<_>>()?;
+    let in_place = step.param("c_read_row") == step.param("c_write_row") && step.param("keep_gates") == Some(zero);
     // What the rows of x are must not depend on a loop, and those of the products must follow it.
-    let fixed = |repeat| x_row.at(Sizes { rows: 1, time: 1 }, Index { step: 0, repeat });
-    let same_rows = y_row == zero && gx_row == Affine::REPEAT.times(Dim::ROWS) && fixed(0) == fixed(1);
-    let own_window = y == gates && plan.tensor(y).role == Role::Scratch;
+    let follows = step.param("gx_row") == Some(Affine::from(t).times(Dim::ROWS));
+    let same_rows = product.param("y_row") == Some(zero) && follows && x_row.loops().next().is_none();
+    let own_window = Some(y) == step.operand("gates") && plan.tensor(y).role == Role::Scratch;
+    let w_hh = step.operand("w_hh")?;
     let apart = !step.operands.contains(&x) && plan.tensor(w_ih).shape[..2] == plan.tensor(w_hh).shape[..2];
-    (own_window && same_rows && apart).then_some(OpNode { op, operands, params })
+    (in_place && own_window && same_rows && apart).then_some(OpNode { op, operands, params })
 }
 
 #[cfg(test)]
@@ -96,8 +104,8 @@ mod tests {
     use super::*;
     use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::executor::{Executor, Run, Values};
-    use crate::ops::noise::philox;
-    use crate::plan::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+    use crate::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+    use crate::plan::{Sizes, philox};
 
     const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
 
@@ -122,7 +130,7 @@ mod tests {
     /// All bits that a stack leaves behind after two windows; in pieces its nodes run as the plan has them.
     fn bits(cell: Cell, in_pieces: bool) -> Vec<u32> {
         let Stack { plan, forward, x, y, layers } = stack(cell, 5, 17, 2);
-        let sizes = Sizes { rows: ROWS, time: 3 };
+        let sizes = Sizes::of(ROWS, 3);
         let ops = plan.instances(forward, sizes, 0).len();
         assert_eq!(steps(&plan, forward), 2);
         let weights: Vec<_> = plan.ids().filter(|id| plan.tensor(*id).role == Role::Weight).chain([x]).collect();

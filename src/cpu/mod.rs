@@ -1,36 +1,23 @@
 //! Runs a plan on the CPU, with the ops' fast functions or their references.
 
 mod executor;
-pub mod fast;
+mod fast;
+mod functions;
 mod fuse;
-mod interpreter;
 mod lines;
 mod pool;
 
 pub use executor::{CpuExecutor, Functions};
-pub use interpreter::Interpreter;
-pub(crate) use interpreter::complete_words;
+pub use functions::{Fast, fast_function};
 pub use lines::Lines;
 pub use pool::{Pool, Serial};
 
-use crate::ops::{Buffer, OrderClass};
-use crate::plan::{Layout, PARAM_WORDS};
+use crate::plan::{Buffer, Words};
 
 /// The CPU in words, with this many threads.
 pub fn name(threads: usize) -> String {
     let s = if threads == 1 { "" } else { "s" };
     format!("CPU ({threads} thread{s})")
-}
-
-/// A fast CPU function of an op: SIMD and threads, the same numbers as the reference up to rounding, and the same
-/// bits for any number of rows and threads.
-pub struct Fast {
-    /// The function.
-    pub run: fn(&mut FastArgs<'_>),
-    /// Operands that it wants in another layout; they arrive in [`FastArgs::packed`].
-    pub layouts: &'static [(usize, Layout)],
-    /// The order of its sums.
-    pub class: OrderClass,
 }
 
 /// What a fast function sees.
@@ -40,7 +27,7 @@ pub struct FastArgs<'a> {
     /// For each operand its packed form, where [`Fast::layouts`] asks for one.
     pub packed: &'a [Option<&'a [f32]>],
     /// Parameter words, as for a reference.
-    pub words: [u32; PARAM_WORDS],
+    pub words: Words,
     /// Where threads come from.
     pub pool: &'a dyn Pool,
     /// Memory that is kept from call to call; its contents mean nothing.
@@ -50,11 +37,6 @@ pub struct FastArgs<'a> {
 impl FastArgs<'_> {
     /// The leading parameter words as sizes and offsets.
     pub fn sizes<const N: usize>(&self) -> [usize; N] {
-        std::array::from_fn(|i| self.words[i] as usize)
-    }
-
-    /// The parameter words from `first` on that hold floats.
-    pub fn floats<const N: usize>(&self, first: usize) -> [f32; N] {
-        std::array::from_fn(|i| f32::from_bits(self.words[first + i]))
+        self.words.sizes()
     }
 }

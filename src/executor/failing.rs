@@ -2,8 +2,7 @@
 
 use super::{Executor, Kernel, Run, Ticket, Values};
 use crate::error::{Error, Result};
-use crate::ops::Buffer;
-use crate::plan::{Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Buffer, Plan, SectionId, Sizes, TensorId};
 
 /// An executor whose device goes after some submissions.
 pub(crate) struct Failing {

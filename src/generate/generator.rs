@@ -9,9 +9,8 @@ use super::slots::Slots;
 use super::{Event, FORCED, Request};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values};
-use crate::ops::Buffer;
-use crate::plan::Sizes;
-use crate::plan::network::LanguageModel;
+use crate::network::LanguageModel;
+use crate::plan::{Buffer, Sizes};
 
 /// Submissions that are queued at once.
 const IN_FLIGHT: usize = 2;
@@ -326,7 +325,7 @@ impl Generator {
             self.step %= 2 * self.ring;
         }
         let section = self.step_section();
-        let sizes = Sizes { rows, time: 1 };
+        let sizes = Sizes::of(rows, 1);
         let first = self.step;
         let mut runs = Vec::new();
         for chunk in &chunks {
@@ -342,7 +341,7 @@ impl Generator {
 
     /// The cheaper step where no sequence has filters: one without them has the same bits in both.
     fn step_section(&self) -> crate::plan::SectionId {
-        let mut all = self.slots.rows.iter().filter(|slot| slot.active).chain(&self.queue.waiting);
+        let mut all = self.slots.rows.iter().filter(|slot| slot.running).chain(&self.queue.waiting);
         self.model.step_filtered.filter(|_| all.any(|slot| slot.filtered)).unwrap_or(self.model.step)
     }
 
@@ -390,12 +389,12 @@ impl Generator {
     fn admit(&mut self, come: u32, cancels: &[(usize, u32)]) {
         for (row, number) in cancels {
             let slot = &mut self.slots.rows[*row];
-            if slot.active && slot.number == *number {
-                slot.active = false;
+            if slot.running && slot.number == *number {
+                slot.running = false;
                 self.queue.free(slot);
             }
         }
-        for (row, slot) in self.slots.rows.iter_mut().enumerate().filter(|(_, slot)| !slot.active) {
+        for (row, slot) in self.slots.rows.iter_mut().enumerate().filter(|(_, slot)| !slot.running) {
             if self.queue.taken() == come {
                 break;
             }

@@ -4,9 +4,9 @@ use super::{PREFILL_WINDOW, Request};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::generate::queue::Ready;
+use crate::network::LanguageModel;
 use crate::ops::place_rows::ZERO_ROW;
 use crate::plan::Sizes;
-use crate::plan::network::LanguageModel;
 
 /// Long prompts, and the places where their states are parked.
 pub(super) struct Lanes {
@@ -99,7 +99,7 @@ impl Lanes {
         }
         let from: Vec<u32> = lanes.iter().map(|lane| if lane.read == 0 { ZERO_ROW } else { lane.place }).collect();
         let to: Vec<u32> = lanes.iter().map(|lane| lane.place).collect();
-        let sizes = Sizes { rows: lanes.len(), time };
+        let sizes = Sizes::of(lanes.len(), time);
         lanes.into_iter().for_each(|lane| lane.read += time);
         executor.write(model.input, 0, Values::U32(&input))?;
         executor.write(model.arrivals.lane_from, 0, Values::U32(&from))?;

@@ -16,8 +16,8 @@ mod slots;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::network::{LanguageModel, Room, Shape, language_model};
 use crate::ops::rows::{Finish, NO_TOKEN};
-use crate::plan::network::{LanguageModel, Room, Shape, language_model};
 use crate::plan::{SectionId, Sizes};
 
 pub use completions::{Completions, Job};
@@ -85,7 +85,7 @@ fn room(rows: usize, filters: bool) -> Room {
 
 /// The sizes of an executor for a [`Generator`] of this many rows.
 pub fn sizes(rows: usize) -> Sizes {
-    Sizes { rows, time: PREFILL_TOKENS.div_ceil(rows).clamp(1, PREFILL_WINDOW) }
+    Sizes::of(rows, PREFILL_TOKENS.div_ceil(rows).clamp(1, PREFILL_WINDOW))
 }
 
 /// The sections that a [`Generator`] runs.

@@ -25,12 +25,7 @@ pub struct Options {
     /// Subtracted from a logit for each time that its token occurred.
     pub frequency_penalty: f32,
     /// Ids that are never drawn. A prompt may hold them.
-    #[serde(serialize_with = "as_list")]
     pub banned: Arc<[u32]>,
-}
-
-fn as_list<S: serde::Serializer>(ids: &Arc<[u32]>, to: S) -> std::result::Result<S::Ok, S::Error> {
-    to.collect_seq(ids.iter())
 }
 
 impl Default for Options {

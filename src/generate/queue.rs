@@ -6,9 +6,9 @@ use super::slots::Slot;
 use super::{FORCED, Request};
 use crate::error::Result;
 use crate::executor::{Executor, Values};
+use crate::network::LanguageModel;
 use crate::ops::place_rows::ZERO_ROW;
 use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
-use crate::plan::network::LanguageModel;
 
 /// A request whose first `read` tokens were read on the side.
 pub(super) struct Ready {
@@ -95,7 +95,7 @@ impl Queue {
         self.waiting.push_back(Slot {
             id: ready.id,
             number: self.numbers,
-            active: true,
+            running: true,
             filtered: row.filters != 0,
             forced: forced.len() as u32,
             left: row.end_position - row.position,
@@ -184,7 +184,7 @@ fn row_of(request: &Request, read: usize, vocab: usize) -> Row {
     let mut stop = [NO_TOKEN; 4];
     stop[..request.stop.len()].copy_from_slice(&request.stop);
     Row {
-        active: 1,
+        running: 1,
         position: read as u32 + 1,
         sequence: halves(request.sequence),
         seed: halves(request.seed),

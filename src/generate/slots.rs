@@ -10,7 +10,7 @@ pub(super) struct Slot {
     pub id: u64,
     /// The device's name for it.
     pub number: u32,
-    pub active: bool,
+    pub running: bool,
     /// Nobody wants its tokens any more.
     pub cancelled: bool,
     pub filtered: bool,
@@ -32,7 +32,7 @@ impl Slot {
     pub const IDLE: Slot = Slot {
         id: 0,
         number: 0,
-        active: false,
+        running: false,
         cancelled: false,
         filtered: false,
         forced: 0,
@@ -50,7 +50,7 @@ impl Slot {
         let is_forced = self.forced > 0;
         if is_forced {
             self.forced -= 1;
-            self.active = self.left > 0;
+            self.running = self.left > 0;
             return None;
         }
         self.drawn += 1;
@@ -59,7 +59,7 @@ impl Slot {
             (false, 0) => Some(Finish::Length),
             (false, _) => None,
         };
-        self.active = finish.is_none();
+        self.running = finish.is_none();
         (!self.cancelled).then_some(Event { id: self.id, token, log_prob, finish })
     }
 }
@@ -82,10 +82,10 @@ impl Slots {
         events: &mut Vec<Event>,
         mut ended: impl FnMut(&Slot),
     ) {
-        for (m, slot) in self.rows.iter_mut().enumerate().filter(|(_, slot)| slot.active) {
+        for (m, slot) in self.rows.iter_mut().enumerate().filter(|(_, slot)| slot.running) {
             debug_assert_ne!(ids[m], NO_TOKEN, "the host's row table runs with the device's");
             events.extend(slot.advance(ids[m], log_probs.map_or(f32::NAN, |p| p[m])));
-            if !slot.active {
+            if !slot.running {
                 ended(slot);
             }
         }
@@ -93,12 +93,12 @@ impl Slots {
 
     /// The row of a running sequence.
     pub fn find(&mut self, id: u64) -> Option<(usize, &mut Slot)> {
-        self.rows.iter_mut().enumerate().find(|(_, slot)| slot.active && !slot.cancelled && slot.id == id)
+        self.rows.iter_mut().enumerate().find(|(_, slot)| slot.running && !slot.cancelled && slot.id == id)
     }
 
     /// Sequences that run and are wanted.
     pub fn wanted(&self) -> impl Iterator<Item = &Slot> {
-        self.rows.iter().filter(|slot| slot.active && !slot.cancelled)
+        self.rows.iter().filter(|slot| slot.running && !slot.cancelled)
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     fn a_slot_moves_as_its_row_does() {
         for (forced, tokens, stop) in [(0, 3, 9), (2, 3, 9), (2, 4, 5), (0, 1, 0)] {
             let mut row = Row {
-                active: 1,
+                running: 1,
                 position: 4,
                 end_position: 4 + forced + tokens,
                 forced_next: 10,
@@ -119,15 +119,15 @@ mod tests {
                 stop: [stop, NO_TOKEN, NO_TOKEN, NO_TOKEN],
                 ..Row::IDLE
             };
-            let mut slot = Slot { active: true, forced, left: forced + tokens, stop: row.stop, ..Slot::IDLE };
+            let mut slot = Slot { running: true, forced, left: forced + tokens, stop: row.stop, ..Slot::IDLE };
             for token in 4.. {
                 let is_forced = row.is_forced();
                 row.advance(token, is_forced);
                 let event = slot.advance(token, -1.0);
                 assert_eq!(event.is_none(), is_forced);
                 assert_eq!(event.and_then(|e| e.finish), row.finished());
-                assert_eq!((slot.active, slot.left), (row.active == 1, row.end_position - row.position));
-                if row.active == 0 {
+                assert_eq!((slot.running, slot.left), (row.running == 1, row.end_position - row.position));
+                if row.running == 0 {
                     break;
                 }
             }

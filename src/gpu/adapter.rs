@@ -2,57 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::device::{Gpu, ParamsBy};
-use super::self_test::{Findings, Passed};
+use super::device::{DeviceOptions, Gpu};
+use super::findings::{Findings, Fma, Passed, Verdict};
+use super::info::{AdapterInfo, Kind, ParamsBy};
+use super::self_test::self_test;
 use crate::error::{Error, Result};
-
-/// What kind of device an adapter is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A GPU with memory of its own.
-    Discrete,
-    /// A GPU that shares the CPU's memory.
-    Integrated,
-    /// A GPU lent to a virtual machine, or one that does not say what it is.
-    Other,
-    /// A driver that runs shaders on the CPU, such as llvmpipe.
-    Software,
-}
-
-/// An adapter as it is listed.
-#[derive(Clone, Debug)]
-pub struct AdapterInfo {
-    /// The adapter's name.
-    pub name: String,
-    /// The driver's name and version.
-    pub driver: String,
-    /// `vulkan`, `metal` or `dx12`.
-    pub backend: String,
-    /// What kind of device it is.
-    pub kind: Kind,
-    /// Largest storage binding in bytes.
-    pub max_binding_bytes: u64,
-    /// Largest buffer in bytes.
-    pub max_buffer_bytes: u64,
-    /// Invocations in a workgroup.
-    pub max_invocations: u32,
-    /// Bytes of workgroup memory.
-    pub max_workgroup_bytes: u32,
-    /// Optional features that gatefold knows and the adapter has.
-    pub features: Vec<&'static str>,
-}
-
-impl AdapterInfo {
-    /// Name, backend and driver.
-    pub fn in_words(&self) -> String {
-        format!("{} ({}, {})", self.name, self.backend, self.driver)
-    }
-}
 
 /// An adapter and what is listed of it.
 #[derive(Clone, Debug)]
 pub struct Adapter {
-    pub(super) raw: wgpu::Adapter,
+    raw: wgpu::Adapter,
     /// What is listed.
     pub info: AdapterInfo,
     /// How its self-test went, with parameters by immediates and by uniform.
@@ -62,14 +21,14 @@ pub struct Adapter {
 impl Adapter {
     /// How the self-test goes on a device of this adapter: it runs once for each way of parameters, unless it was
     /// passed before.
-    pub(super) fn findings(&self, gpu: &Arc<Gpu>, passed: &Passed) -> Result<Findings> {
+    fn findings(&self, gpu: &Arc<Gpu>, passed: &Passed) -> Result<Findings> {
         let tested = self.tested(gpu.params_by);
         let known = tested.get().cloned().or_else(|| passed.findings(gpu.params_by));
         let findings = match known {
             Some(findings) => findings,
             None => {
                 log::debug!("{}: self-test, parameters by {:?}", self.info.name, gpu.params_by);
-                Findings::of(gpu)?
+                self_test(gpu)?
             }
         };
         Ok(tested.get_or_init(|| findings).clone())
@@ -83,6 +42,37 @@ impl Adapter {
     /// another, they need not run.
     pub fn passed(&self) -> Passed {
         Passed::of(|params_by| self.tested(params_by).get().cloned())
+    }
+}
+
+impl Gpu {
+    /// Opens an adapter, and has it prove itself: what it gets wrong is not used, with one warning.
+    ///
+    /// # Errors
+    /// The driver refuses, the adapter is below WebGPU's floor, or its arithmetic is wrong.
+    pub async fn open(adapter: &Adapter, options: DeviceOptions) -> Result<Arc<Gpu>> {
+        let name = &adapter.info.name;
+        let gpu = Arc::new(Gpu::request(&adapter.raw, &adapter.info, &options).await?);
+        let findings = adapter.findings(&gpu, &options.passed)?;
+        let mut gpu = match findings.verdict(gpu.params_by) {
+            Verdict::Trusted => gpu,
+            Verdict::ByUniform if !options.uniform_params => {
+                log::warn!("{name} loses parameters that are part of its commands; they go through a buffer instead");
+                let options = DeviceOptions { uniform_params: true, ..options };
+                return Box::pin(Gpu::open(adapter, options)).await;
+            }
+            Verdict::ByUniform => unreachable!("they came by uniform"),
+            Verdict::Refused(why) => {
+                return Err(Error::Device(format!(
+                    "{name} cannot be used: {why}; try a newer driver, or --device cpu"
+                )));
+            }
+        };
+        if findings.fma == Fma::Mixed {
+            log::warn!("{name} does not always round alike in a multiply-add; only default kernels run");
+            Arc::get_mut(&mut gpu).expect("the self-test is over").default_kernels = true;
+        }
+        Ok(gpu)
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::adapter::AdapterInfo;
+use super::info::AdapterInfo;
 use super::kept;
-use crate::ops::{OpRow, TABLE, Variant};
-use crate::plan::PARAM_WORDS;
+use crate::ops::TABLE;
+use crate::plan::{OpRow, Variant, Words};
 
 /// Variants by op and sizes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,13 +18,13 @@ pub struct Choices {
 
 impl Choices {
     /// The variant for an op with these parameter words, if one was measured to be the fastest.
-    pub fn variant(&self, op: &OpRow, words: &[u32; PARAM_WORDS]) -> Option<&'static Variant> {
+    pub fn variant(&self, op: &OpRow, words: &Words) -> Option<&'static Variant> {
         let name = self.table.get(&class_of_sizes(op, words))?;
         variant(op.name, name)
     }
 
     /// Takes a variant for an op at sizes of about these.
-    pub fn insert(&mut self, op: &OpRow, words: &[u32; PARAM_WORDS], variant: &'static Variant) {
+    pub fn insert(&mut self, op: &OpRow, words: &Words, variant: &'static Variant) {
         self.table.insert(class_of_sizes(op, words), variant.name);
     }
 
@@ -69,9 +69,9 @@ fn variant(op: &str, name: &str) -> Option<&'static Variant> {
 }
 
 /// The op and its sizes, each rounded up to a power of two: what was measured at 64 rows serves 33 rows too.
-fn class_of_sizes(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
-    let sizes = op
-        .sizes(words)
+fn class_of_sizes(op: &OpRow, words: &Words) -> String {
+    let sizes = words
+        .workload()
         .into_iter()
         .map(|(name, n)| format!(" {name}={}", if n == 0 { 0 } else { n.next_power_of_two() }));
     op.name.to_string() + &sizes.collect::<String>()
@@ -79,14 +79,15 @@ fn class_of_sizes(op: &OpRow, words: &[u32; PARAM_WORDS]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::kept::device;
+    use super::super::info::device;
     use super::*;
     use crate::ops::find;
+    use crate::plan::PARAM_WORDS;
 
-    fn words(rows: u32) -> [u32; PARAM_WORDS] {
+    fn words(rows: u32) -> Words {
         let mut words = [0; PARAM_WORDS];
         words[..6].copy_from_slice(&[rows, 512, 1, 256, 7, 0]);
-        words
+        Words::new(find("matmul").unwrap(), words)
     }
 
     #[test]

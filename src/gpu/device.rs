@@ -3,23 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::adapter::{Adapter, AdapterInfo, Kind};
 use super::choices::Choices;
-use super::self_test::{Fma, Passed, Verdict};
+use super::findings::Passed;
+use super::info::{AdapterInfo, Kind, ParamsBy};
 use super::shader::assemble;
 use super::timer::Timestamps;
 use crate::error::{Error, Result};
-use crate::ops::{Access, OpRow, Variant};
-use crate::plan::{Plan, SectionId, Sizes};
-
-/// How step parameters reach a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ParamsBy {
-    /// Written into the command stream.
-    Immediates,
-    /// A uniform buffer with a dynamic offset, for adapters (and browsers) without immediates.
-    Uniform,
-}
+use crate::plan::{Access, OpRow, Variant};
 
 /// How a device is opened; the default asks for all that the adapter has.
 #[derive(Clone, Debug, Default)]
@@ -82,39 +72,14 @@ struct Failure {
 }
 
 impl Gpu {
-    /// Opens an adapter, and has it prove itself: what it gets wrong is not used, with one warning.
+    /// Opens a device as an adapter and the options allow.
     ///
     /// # Errors
-    /// The driver refuses, the adapter is below WebGPU's floor, or its arithmetic is wrong.
-    pub async fn open(adapter: &Adapter, options: DeviceOptions) -> Result<Arc<Gpu>> {
-        let name = &adapter.info.name;
-        let gpu = Arc::new(Gpu::request(adapter, &options).await?);
-        let findings = adapter.findings(&gpu, &options.passed)?;
-        let mut gpu = match findings.verdict(gpu.params_by) {
-            Verdict::Trusted => gpu,
-            Verdict::ByUniform if !options.uniform_params => {
-                log::warn!("{name} loses parameters that are part of its commands; they go through a buffer instead");
-                let options = DeviceOptions { uniform_params: true, ..options };
-                return Box::pin(Gpu::open(adapter, options)).await;
-            }
-            Verdict::ByUniform => unreachable!("they came by uniform"),
-            Verdict::Refused(why) => {
-                return Err(Error::Device(format!(
-                    "{name} cannot be used: {why}; try a newer driver, or --device cpu"
-                )));
-            }
-        };
-        if findings.fma == Fma::Mixed {
-            log::warn!("{name} does not always round alike in a multiply-add; only default kernels run");
-            Arc::get_mut(&mut gpu).expect("the self-test is over").default_kernels = true;
-        }
-        Ok(gpu)
-    }
-
-    async fn request(adapter: &Adapter, options: &DeviceOptions) -> Result<Gpu> {
-        let name = &adapter.info.name;
-        let has = adapter.raw.features();
-        let available = adapter.raw.limits();
+    /// The driver refuses.
+    pub(super) async fn request(raw: &wgpu::Adapter, info: &AdapterInfo, options: &DeviceOptions) -> Result<Gpu> {
+        let name = &info.name;
+        let has = raw.features();
+        let available = raw.limits();
         let immediates = !options.uniform_params && !options.floor && has.contains(wgpu::Features::IMMEDIATES);
         let floor = wgpu::Limits::default();
         let most = |floor: u64, available: u64| if options.floor { floor.min(available) } else { available };
@@ -139,14 +104,13 @@ impl Gpu {
             required_limits: limits.clone(),
             ..Default::default()
         };
-        let (device, queue) = adapter
-            .raw
+        let (device, queue) = raw
             .request_device(&descriptor)
             .await
             .map_err(|e| Error::Device(format!("adapter `{name}` could not be opened: {e}")))?;
         let params_by = if immediates { ParamsBy::Immediates } else { ParamsBy::Uniform };
         let gpu = Gpu {
-            info: adapter.info.clone(),
+            info: info.clone(),
             params_by,
             choices: options.choices.clone(),
             timestamps,
@@ -228,15 +192,6 @@ impl Gpu {
             && variant.requires.workgroup_bytes <= self.limits.max_compute_workgroup_storage_size
     }
 
-    /// The variant that the first op of a section runs as on this device, when none is forced.
-    ///
-    /// # Errors
-    /// The device has none of its variants.
-    pub fn variant(&self, plan: &Plan, section: SectionId, capacity: Sizes) -> Result<&'static str> {
-        let node = *plan.ops(section).first().expect("a section has an op");
-        super::lower::choose(self, plan, node, capacity, &HashMap::new()).map(|variant| variant.name)
-    }
-
     /// The compiled kernel of a variant.
     pub(super) fn pipeline(&self, op: &OpRow, variant: &Variant, checked: bool) -> Arc<Pipeline> {
         let key = (variant.name, self.params_by, checked);
@@ -271,8 +226,8 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: variant.overrides,
                 zero_initialize_workgroup_memory: checked,
+                ..Default::default()
             },
             cache: None,
         });

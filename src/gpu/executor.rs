@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use super::device::Gpu;
 use super::lower::{Dispatch, Lowered, lower, lower_pack, select};
-use super::memory::{GUARD, Memory, Part, Stored, new_buffer};
-use super::readback::{Callback, Readback};
+use super::memory::{GUARD, Memory, Part, Stored, new_buffer, pad_rows};
+use super::readback::{Callback, Readback, staging};
 use super::timer::Timer;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
-use crate::ops::Buffer;
-use crate::plan::{Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
+use crate::plan::{Buffer, Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
 use params::Params;
 
 pub use recording::{Place, RecordedDispatch, Recording};
@@ -73,7 +72,7 @@ impl GpuExecutor {
         gpu.check()?;
         let checked = options.checked;
         let used = plan.used_by(sections);
-        let timer = Timer::new(&gpu);
+        let timer = gpu.timestamps.map(|place| Timer::new(&gpu.device, &gpu.queue, place));
         Ok(GpuExecutor {
             gpu,
             plan,
@@ -174,12 +173,7 @@ impl GpuExecutor {
         let parts_of = |id: TensorId| self.memory.parts(self.readable(id)).iter();
         let total: u64 = read.iter().flat_map(|id| parts_of(*id)).map(|part| part.bytes).sum();
         let total = total + self.timer.as_ref().map_or(0, |_| Timer::BYTES);
-        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size: total.max(16),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let staging = staging(&self.gpu.device, "readback", total);
         let mut at = 0;
         let ranges = read.iter().map(|&id| {
             let start = at;
@@ -207,22 +201,55 @@ impl GpuExecutor {
     /// A lost device.
     pub fn guards_intact(&mut self) -> Result<bool> {
         assert!(self.memory.guards(), "the executor was made with guards");
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        let parts: Vec<_> = self.memory.buffers().collect();
         let guard_bytes = 4 * GUARD.len() as u64;
-        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("guards"),
-            size: guard_bytes * parts.len().max(1) as u64,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        for (i, part) in parts.iter().enumerate() {
-            encoder.copy_buffer_to_buffer(&part.buffer, part.bytes, &staging, i as u64 * guard_bytes, guard_bytes);
+        let guards: Vec<_> =
+            self.memory.buffers().map(|part| (part.buffer.clone(), part.bytes..part.bytes + guard_bytes)).collect();
+        Ok(self.fetch(&guards)?.chunks(GUARD.len()).all(|guard| guard == GUARD))
+    }
+
+    /// Writes down a run of ops that pack no weight; blocks.
+    ///
+    /// # Errors
+    /// As [`Executor::submit`].
+    pub fn record(&mut self, run: &Run) -> Result<Recording> {
+        check_sizes(run, self.capacity)?;
+        let mut recording = Recording::default();
+        for step in run.steps.clone() {
+            for at in self.plan.instances(run.section, run.sizes, step) {
+                recording.add(&self.sections[&run.section][at.node], run.sizes, at.index);
+            }
         }
-        let count = parts.len();
+        for raw in recording.raw.clone() {
+            let whole = 0..raw.size();
+            recording.buffers.push(self.fetch(&[(raw, whole)])?);
+        }
+        Ok(recording)
+    }
+
+    /// Where a tensor lies in a recording's buffers, and its values as they lie there: rows padded, part by part.
+    pub fn place(&self, recording: &mut Recording, id: TensorId, values: &[u32]) -> Vec<(Place, Vec<u32>)> {
+        let parts = self.memory.parts(self.readable(id));
+        let words = match self.plan.tensor(id).layout {
+            Layout::RowMajor => self.memory.to_parts(id, values),
+            _ => vec![values.to_vec()],
+        };
+        parts.iter().zip(words).map(|(part, words)| (recording.place(part), words)).collect()
+    }
+
+    /// The words of some ranges of bytes, one behind the other; blocks.
+    fn fetch(&mut self, ranges: &[(wgpu::Buffer, std::ops::Range<u64>)]) -> Result<Vec<u32>> {
+        let bytes: u64 = ranges.iter().map(|(_, range)| range.end - range.start).sum();
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let staging = staging(&self.gpu.device, "fetched", bytes);
+        let mut at = 0;
+        for (buffer, range) in ranges {
+            encoder.copy_buffer_to_buffer(buffer, range.start, &staging, at, range.end - range.start);
+            at += range.end - range.start;
+        }
         let ticket = self.send(encoder, staging, Vec::new());
-        let words = self.wait_for_flight(ticket)?.words()?;
-        Ok(words[..count * GUARD.len()].chunks(GUARD.len()).all(|guard| guard == GUARD))
+        let mut words = self.wait_for_flight(ticket)?.words()?;
+        words.truncate(bytes as usize / 4);
+        Ok(words)
     }
 
     fn send(
@@ -258,16 +285,6 @@ impl GpuExecutor {
         }
         flight.reads.iter().map(|(id, range)| self.memory.gather_parts(*id, &words[range.clone()])).collect()
     }
-}
-
-/// Rows of `width` at distances of `stride`; the last one may be shorter.
-fn pad_rows(words: &[u32], width: usize, stride: usize) -> Vec<u32> {
-    let mut padded = Vec::with_capacity(words.len() / width * stride + width);
-    for (row, values) in words.chunks(width).enumerate() {
-        padded.resize(row * stride, 0);
-        padded.extend_from_slice(values);
-    }
-    padded
 }
 
 impl Executor for GpuExecutor {

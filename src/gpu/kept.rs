@@ -3,8 +3,9 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::adapter::AdapterInfo;
+use super::info::AdapterInfo;
 use super::shader;
+use crate::hash;
 use crate::ops::TABLE;
 
 /// Found out on one adapter, with one driver, about the kernels of one version.
@@ -63,28 +64,8 @@ impl Key {
     }
 }
 
-/// FNV-1a over all kernels and what they share.
+/// A checksum of all kernels and what they share.
 fn checksum() -> u64 {
     let kernels = TABLE.iter().flat_map(|op| op.variants).map(|v| v.source);
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for byte in kernels.chain(shader::library_texts()).flat_map(str::bytes) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash
-}
-
-/// A device for tests.
-#[cfg(test)]
-pub(super) fn device(driver: &str) -> AdapterInfo {
-    AdapterInfo {
-        name: "a".into(),
-        driver: driver.into(),
-        backend: "vulkan".into(),
-        kind: super::Kind::Discrete,
-        max_binding_bytes: 0,
-        max_buffer_bytes: 0,
-        max_invocations: 0,
-        max_workgroup_bytes: 0,
-        features: Vec::new(),
-    }
+    kernels.chain(shader::library_texts()).fold(hash::START, |sum, text| hash::bytes(sum, text.as_bytes()))
 }

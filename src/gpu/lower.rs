@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::device::{Gpu, Pipeline};
 use super::memory::{Memory, Part, Stored, new_buffer};
-use crate::cpu::complete_words;
 use crate::error::{Error, Result};
-use crate::ops::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, Variant, pack_weight};
+use crate::ops::pack_weight;
 use crate::plan::{
-    Builder, Dim, Index, Layout, OpNode, PARAM_WORDS, Plan, Role, SectionId, Sizes, SplitGroup, TensorId,
+    Builder, Dim, FIRST_PART, Index, LAST_PART, Layout, OPERAND_CUT, OUTPUT_CUT, OpNode, PARAM_WORDS, Plan, Role,
+    SectionId, Sizes, SplitGroup, TensorId, Variant,
 };
 
 /// An op, ready to be dispatched.
@@ -27,8 +27,9 @@ struct LoweredPart {
     bind_group: wgpu::BindGroup,
     /// What the group binds, in order.
     bound: Vec<Part>,
-    /// `first` and `len` of each cut, then the flags.
-    words: Vec<u32>,
+    /// `first` and `len` of each cut.
+    cuts: Vec<[u32; 2]>,
+    flags: u32,
 }
 
 /// A dispatch that makes a packed form of one part of a weight.
@@ -61,13 +62,15 @@ impl Lowered {
     /// The dispatches of one run of the op.
     pub fn dispatches(&self, sizes: Sizes, index: Index) -> impl Iterator<Item = Dispatch<'_>> {
         let words = self.node.words(sizes, index);
-        let first_word = self.node.op.params.len();
-        let parts = self.parts.iter().filter_map(move |part| {
+        let passes = if self.parts.len() > 1 { (self.node.op.passes)(&words) } else { 1 };
+        let all = (0..passes).flat_map(|pass| self.parts.iter().map(move |part| (pass, part)));
+        let parts = all.filter_map(move |(pass, part)| {
             let mut words = words;
-            words[first_word..first_word + part.words.len()].copy_from_slice(&part.words);
+            words.set_pass(pass);
+            words.set_part(part.cuts.iter().copied(), part.flags);
             let groups = (self.variant.groups)(&words);
             let (pipeline, bind_group, bound) = (&self.pipeline, &part.bind_group, &part.bound[..]);
-            (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, bound, words, groups })
+            (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, bound, words: *words.raw(), groups })
         });
         parts.chain(self.packs.iter().map(Pack::dispatch))
     }
@@ -92,13 +95,24 @@ pub(super) fn choose(
         })?;
         return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
     }
-    let words = complete_words(plan, node, capacity, node.words(capacity, Index::default()));
+    let words = plan.words(node, capacity, Index::default());
     let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && v.adapters.include(gpu.is_software());
     let first = if gpu.default_kernels { op.variants.len() - 1 } else { 0 };
     let preferred = op.variants[first..].iter().find(fits).ok_or_else(|| unsupported(op.name))?;
     // What was measured here may be another kernel, but never another order of sums.
     let measured = gpu.choices.variant(op, &words).filter(|v| gpu.supports(v) && v.class == preferred.class);
     Ok(measured.filter(|_| !gpu.default_kernels).unwrap_or(preferred))
+}
+
+impl Gpu {
+    /// The variant that the first op of a section runs as on this device, when none is forced.
+    ///
+    /// # Errors
+    /// The device has none of its variants.
+    pub fn variant(&self, plan: &Plan, section: SectionId, capacity: Sizes) -> Result<&'static str> {
+        let node = *plan.ops(section).first().expect("a section has an op");
+        choose(self, plan, node, capacity, &HashMap::new()).map(|variant| variant.name)
+    }
 }
 
 /// The sections' ops with their variants, and what memory they want.
@@ -203,9 +217,7 @@ pub(super) fn lower(
             for operand in (0..node.operands.len()).filter(|i| is_cut(memory, node.operands[*i])) {
                 flags |= OPERAND_CUT << operand;
             }
-            let mut words: Vec<u32> =
-                at.iter().zip(&ranges).flat_map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
-            words.extend((!op.cuts.is_empty()).then_some(flags));
+            let cuts = at.iter().zip(&ranges).map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
             let bound: Vec<&Part> = (0..node.operands.len())
                 .map(|operand| {
                     let all = memory.parts(stored(plan, node, variant, operand));
@@ -216,7 +228,7 @@ pub(super) fn lower(
                 .chain(carry.as_ref())
                 .collect();
             let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
-            LoweredPart { bind_group, bound: bound.into_iter().cloned().collect(), words }
+            LoweredPart { bind_group, bound: bound.into_iter().cloned().collect(), cuts, flags }
         })
         .collect();
     let packs = repack(gpu, plan, memory, node, checked)?;
@@ -246,7 +258,7 @@ pub(super) fn lower_pack(
     checked: bool,
 ) -> Result<Vec<Pack>> {
     assert!([Layout::K4, Layout::K4Panels].contains(&stored.layout), "a layout of the GPU's matrix kernels");
-    let sizes = Sizes { rows: 1, time: 1 };
+    let sizes = Sizes::of(1, 1);
     let tensor = plan.tensor(stored.tensor);
     let shape = tensor.shape(sizes);
     let pack = |(i, range): (usize, std::ops::Range<usize>)| {
@@ -265,13 +277,13 @@ pub(super) fn lower_pack(
         let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
         let bound = bound.map(Part::clone).to_vec();
         let words = node.words(sizes, Index::default());
-        Ok(Pack { pipeline, bind_group, bound, words, groups: (variant.groups)(&words) })
+        Ok(Pack { pipeline, bind_group, bound, words: *words.raw(), groups: (variant.groups)(&words) })
     };
     memory.ranges(stored.tensor).into_iter().enumerate().map(pack).collect()
 }
 
 fn output_is_cut(memory: &Memory, node: &OpNode) -> bool {
-    let written = (node.operands.iter().zip(node.op.operands)).filter(|(_, o)| o.access == crate::ops::Access::Write);
+    let written = (node.operands.iter().zip(node.op.operands)).filter(|(_, o)| o.access == crate::plan::Access::Write);
     written.map(|(id, _)| *id).any(|id| is_cut(memory, id))
 }
 
@@ -284,7 +296,7 @@ fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Resu
     if node.op.carry_words == 0 {
         return Ok(None);
     }
-    let rows = if parts > 1 { node.words(capacity, Index::default())[0] as u64 } else { 1 };
+    let rows = if parts > 1 { u64::from(node.words(capacity, Index::default())["rows"]) } else { 1 };
     let bytes = 4 * rows * node.op.carry_words as u64;
     if bytes > gpu.max_binding_bytes {
         return Err(Error::Limit(format!(

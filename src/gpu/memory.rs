@@ -5,9 +5,7 @@ use std::ops::Range;
 
 use super::device::Gpu;
 use crate::error::{Error, Result};
-use crate::ops::Buffer;
-use crate::ops::pack_weight::packed_len;
-use crate::plan::{ARENA_BLOCK, Element, Layout, Plan, Sizes, SplitGroup, Tensor, TensorId};
+use crate::plan::{ARENA_BLOCK, Buffer, Element, Layout, Plan, Sizes, SplitGroup, Tensor, TensorId};
 
 /// Words behind each buffer that no kernel may touch, written where a test asks for guards.
 pub(super) const GUARD: [u32; 16] = [0xdead_beef; 16];
@@ -93,6 +91,16 @@ pub(super) struct Part {
     pub bytes: u64,
     /// Whether the buffer is an arena's, which stands for itself where buffers are counted.
     pub in_arena: bool,
+}
+
+/// Rows of `width` at distances of `stride`; the last one may be shorter.
+pub(super) fn pad_rows(words: &[u32], width: usize, stride: usize) -> Vec<u32> {
+    let mut padded = Vec::with_capacity(words.len() / width * stride + width);
+    for (row, values) in words.chunks(width).enumerate() {
+        padded.resize(row * stride, 0);
+        padded.extend_from_slice(values);
+    }
+    padded
 }
 
 /// Elements at whose multiples a binding may begin, by WebGPU's floor: 256 bytes.
@@ -241,7 +249,7 @@ impl Memory {
             // A row that is cut through is padded once a part, not once a unit.
             if axis + 1 == shape.len() { one.blocks } else { one.len() }
         } else {
-            packed_len(layout, [shape[0], 1, shape[2]])
+            layout.len([shape[0], 1, shape[2]])
         }
     }
 
@@ -251,8 +259,8 @@ impl Memory {
         let ranges = self.ranges(stored.tensor);
         let len_of = |range: &Range<usize>| match stored.layout {
             Layout::RowMajor => self.part_rows(stored.tensor, (ranges.len() > 1).then_some(range)).len(),
-            layout if tensor.split.is_none() => packed_len(layout, [shape[0], shape[1], shape[2]]),
-            layout => packed_len(layout, [shape[0], range.len(), shape[2]]),
+            layout if tensor.split.is_none() => layout.len([shape[0], shape[1], shape[2]]),
+            layout => layout.len([shape[0], range.len(), shape[2]]),
         };
         ranges.iter().map(len_of).collect()
     }

@@ -9,6 +9,16 @@ use crate::plan::TensorId;
 /// Called once, when results have arrived.
 pub(super) type Callback = Box<dyn FnOnce() + Send>;
 
+/// A buffer that a submission fills for the host.
+pub(super) fn staging(device: &wgpu::Device, label: &str, bytes: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: bytes.max(16),
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
 /// Results of a submission, copied into a staging buffer that is mapped when they are there.
 pub(super) struct Readback {
     staging: wgpu::Buffer,

@@ -1,6 +1,6 @@
 //! Puts a kernel together from its file, the files of `shaders/lib` that it imports, and the parameters.
 
-use super::device::ParamsBy;
+use super::info::ParamsBy;
 
 /// What kernels share, by name.
 const LIBRARY: &[(&str, &str)] = &[
@@ -15,6 +15,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("decode_tile", crate::wgsl!("lib/decode_tile")),
     ("digits", crate::wgsl!("lib/digits")),
     ("filters", crate::wgsl!("lib/filters")),
+    ("flags", crate::wgsl!("lib/flags")),
     ("gru", crate::wgsl!("lib/gru")),
     ("gru_backward", crate::wgsl!("lib/gru_backward")),
     ("gru_decode", crate::wgsl!("lib/gru_decode")),

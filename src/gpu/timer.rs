@@ -1,7 +1,5 @@
 //! GPU time of a submission by timestamp queries.
 
-use super::device::Gpu;
-
 /// Where an adapter can take timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timestamps {
@@ -41,20 +39,19 @@ impl Timer {
     pub const BYTES: u64 = 16;
 
     /// A timer, on a device that was opened with timestamps.
-    pub fn new(gpu: &Gpu) -> Option<Timer> {
-        let place = gpu.timestamps?;
-        let set = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, place: Timestamps) -> Timer {
+        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timestamps"),
             ty: wgpu::QueryType::Timestamp,
             count: 2,
         });
-        let resolved = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("timestamps"),
             size: Timer::BYTES,
             usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        Some(Timer { place, set, resolved, tick_us: f64::from(gpu.queue.get_timestamp_period()) / 1e3 })
+        Timer { place, set, resolved, tick_us: f64::from(queue.get_timestamp_period()) / 1e3 }
     }
 
     /// Timestamps that the pass itself writes.

@@ -29,7 +29,8 @@ impl Lock {
     /// As [`Lock::take`].
     pub fn of_output(output: &Path) -> Result<Lock> {
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let real = fs::canonicalize(output).ok().or_else(|| Some(fs::canonicalize(folder).ok()?.join(output.file_name()?)));
+        let real =
+            fs::canonicalize(output).ok().or_else(|| Some(fs::canonicalize(folder).ok()?.join(output.file_name()?)));
         let mut path = real.unwrap_or_else(|| output.into()).into_os_string();
         path.push(".run.lock");
         Lock::take(Path::new(&path), output)
@@ -59,10 +60,15 @@ impl Lock {
                     continue;
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(Error::Busy { path: what.into(), owner: said(&mut file).filter(|text| !text.is_empty()) });
+                    return Err(Error::Busy {
+                        path: what.into(),
+                        owner: said(&mut file).filter(|text| !text.is_empty()),
+                    });
                 }
                 // Some file systems have no locks.
-                Err(TryLockError::Error(e)) => log::warn!("{}: {e}; nothing keeps other processes away", path.display()),
+                Err(TryLockError::Error(e)) => {
+                    log::warn!("{}: {e}; nothing keeps other processes away", path.display())
+                }
             }
             if !stands_at(&file, path).unwrap_or(true) {
                 // The last owner removed it after it was opened here.

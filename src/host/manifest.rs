@@ -178,7 +178,8 @@ mod tests {
         let message = of_seed.check_same(&run(2), Path::new("o.smi")).unwrap_err().to_string();
         assert!(message.contains("o.smi was begun with seed 1, this run has 2"), "{message}");
         let options = |t: f64| Map::from_iter([("options".into(), serde_json::json!({"a": 1, "t": t}))]);
-        let message = manifest(Progress::default()).check_same(&options(1.0), Path::new("o.smi")).unwrap_err().to_string();
+        let message =
+            manifest(Progress::default()).check_same(&options(1.0), Path::new("o.smi")).unwrap_err().to_string();
         assert!(message.contains("was begun with t 0.1, this run has 1.0"), "{message}");
     }
 

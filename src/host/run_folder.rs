@@ -5,7 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{CONFIG, GENERATION, TOKENIZER, WEIGHTS, context, map, remove, remove_partial, replace_file, save_model};
+use super::files::{
+    CONFIG, GENERATION, TOKENIZER, WEIGHTS, context, map, remove, remove_partial, replace_file, save_model,
+};
 use super::lock::Lock;
 use crate::error::{Error, Result};
 use crate::model::{Config, Model, Precision};
@@ -110,13 +112,16 @@ impl RunFolder {
     pub fn go_on(&mut self, checkpoint_bytes: u64) -> Result<()> {
         let path = self.path.join(LOG);
         let io = context(&path);
-        let mut log = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(&io)?;
+        let mut log =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(&io)?;
         let found = log.metadata().map_err(&io)?;
         if found.len() > checkpoint_bytes {
             log.set_len(checkpoint_bytes).map_err(&io)?;
         } else if found.is_file() && found.len() < checkpoint_bytes {
             let (file, found) = (path.display(), found.len());
-            log::warn!("{file} has {found} bytes, and the checkpoint was written after {checkpoint_bytes}: it lacks lines");
+            log::warn!(
+                "{file} has {found} bytes, and the checkpoint was written after {checkpoint_bytes}: it lacks lines"
+            );
         }
         if found.is_file() {
             let mut lines = BufReader::new(log.try_clone().map_err(&io)?.take(checkpoint_bytes));

@@ -1,6 +1,6 @@
 //! Recurrent layers on their way into PyTorch's form.
 
-use crate::plan::network::{Form, weight_name};
+use crate::network::{Form, weight_name};
 
 /// One direction of a layer, as PyTorch has it: gates i f g o or r z n, outputs before inputs.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,8 +11,8 @@ use super::cell::{CellWeights, Recurrent, reordered, transposed};
 use super::parts::{Matrix, Parts, Vector};
 use super::tensors::Tensors;
 use crate::model::short;
+use crate::network::{Form, Kind};
 use crate::ops::activation::Activation;
-use crate::plan::network::{Form, Kind};
 
 /// Bytes of the description of layers at most.
 const MAX_DESCRIPTION: usize = 1 << 20;

@@ -7,8 +7,8 @@ use super::cell::{CellWeights, Recurrent};
 use super::parts::{Matrix, Parts, Vector};
 use super::tensors::{Tensor, Tensors};
 use crate::model::short;
+use crate::network::{Form, Kind};
 use crate::ops::activation::Activation;
-use crate::plan::network::{Form, Kind};
 
 /// Parts of names that embeddings have.
 const EMBEDDING_WORDS: [&str; 5] = ["embed", "emb", "encoder", "wte", "lookup"];

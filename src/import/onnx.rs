@@ -10,8 +10,8 @@ use super::cell::{CellWeights, Recurrent, reordered};
 use super::protobuf::{FieldValue, fields, varints};
 use super::tensors::{Element, Tensor};
 use crate::model::{Bytes, short};
+use crate::network::{Form, Kind};
 use crate::ops::activation::Activation;
-use crate::plan::network::{Form, Kind};
 
 /// Nodes at most.
 const MAX_NODES: usize = 1 << 16;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cell::Recurrent;
 use crate::error::{Error, Result};
 use crate::model::{Config, Weights, weight_shapes};
-use crate::plan::network::Shape;
+use crate::network::Shape;
 
 /// A matrix in PyTorch's layout: outputs (or tokens) are rows.
 #[derive(Clone, Debug, PartialEq)]

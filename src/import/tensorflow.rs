@@ -9,7 +9,7 @@ use super::parts::{Matrix, Parts};
 use super::tensors::{Element, Tensor, Tensors, elements};
 use crate::error::Result as LibraryResult;
 use crate::model::{Bytes, short};
-use crate::plan::network::{Form, Kind};
+use crate::network::{Form, Kind};
 
 /// Bytes of a manifest at most.
 const MAX_MANIFEST: usize = 1 << 20;
@@ -21,7 +21,7 @@ pub fn read_manifest(manifest: &Bytes, open: &dyn Fn(&str) -> LibraryResult<Byte
     if manifest.len() > MAX_MANIFEST {
         return Err(format!("{} bytes; expected at most {MAX_MANIFEST}", manifest.len()));
     }
-    let manifest: Value = serde_json::from_slice(manifest).map_err(|e| e.to_string())?;
+    let manifest: Value = serde_json::from_slice(crate::text::unmarked(manifest)?).map_err(|e| e.to_string())?;
     let entries = manifest.as_object().ok_or("not a manifest: expected an object of tensors")?;
     if entries.contains_key("weightsManifest") {
         return Err("a model.json of TensorFlow.js's layers; save the model from Keras and use keras_export.py".into());

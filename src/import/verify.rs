@@ -4,7 +4,7 @@ use super::safetensors;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Values};
 use crate::model::{Bytes, Model, short};
-use crate::plan::network::LanguageModel;
+use crate::network::LanguageModel;
 use crate::plan::{SectionId, Sizes};
 
 /// Logits at most that one recording may have.
@@ -58,10 +58,10 @@ pub fn verify(model: &Model, file: &str, bytes: &Bytes, open: Opens) -> Result<V
         if let Some(id) = ids.iter().find(|id| !(**id >= 0.0 && **id < vocab as f32)) {
             return Err(within(format!("id {id} in a vocabulary of {vocab}")));
         }
-        let found = run(model, Sizes { rows, time }, &ids, open)?;
+        let found = run(model, Sizes::of(rows, time), &ids, open)?;
         let stem = stem.trim_end_matches(['_', '.', '/']);
         let recording = if stem.is_empty() { name } else { stem };
-        agreements.push(compare(recording, Sizes { rows, time }, &found, &expected, vocab));
+        agreements.push(compare(recording, Sizes::of(rows, time), &found, &expected, vocab));
     }
     if agreements.is_empty() {
         return Err(wrong("no recording: expected tensors `ids` [B, T] and `logits` [B, T, V]".into()));
@@ -74,7 +74,7 @@ fn run(model: &Model, sizes: Sizes, ids: &[f32], open: Opens) -> Result<Vec<f32>
     let plan = crate::score::plan(model.shape);
     let mut executor = open(&plan, sizes, &[plan.logits])?;
     model.weights.load_into(&mut *executor)?;
-    let Sizes { rows, time } = sizes;
+    let Sizes { rows, time, .. } = sizes;
     let input: Vec<u32> = (0..time * rows).map(|i| ids[i % rows * time + i / rows] as u32).collect();
     executor.write(plan.input, 0, Values::U32(&input))?;
     let ticket = executor.submit(&[Run::new(plan.logits, sizes, 0..1)], &[plan.window_logits])?;

@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 use super::fields::{Fields, write_ids};
 use super::weight_shapes;
 use crate::error::{Error, Result};
+use crate::network::{Cell, Form, Kind, Shape};
 use crate::ops::activation::Activation;
-use crate::plan::network::{Cell, Form, Kind, Shape};
 
 /// The format that this version reads and writes.
 pub const FORMAT_VERSION: u64 = 1;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::weight_shapes;
-use crate::ops::noise::philox;
-use crate::plan::network::Shape;
+use crate::network::Shape;
+use crate::plan::philox;
 
 /// Weights as PyTorch's modules begin with: the embedding standard normal, recurrent layers uniform within
 /// 1/sqrt(H), the output layer uniform within 1/sqrt(H). The numbers are Philox's, keyed by the seed and a tensor's
@@ -44,7 +44,7 @@ fn normal_pair(words: &[u32]) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::Cell;
+    use crate::network::Cell;
 
     #[test]
     fn the_embedding_is_normal_and_the_rest_uniform() {

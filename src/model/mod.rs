@@ -15,8 +15,9 @@ mod weights;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::plan::network::Shape;
-use crate::text::{OnUnknown, Tokenizer};
+use crate::hash;
+use crate::network::Shape;
+use crate::text::{Lacking, OnUnknown, Tokenizer};
 
 pub use config::{Config, FORMAT_VERSION};
 pub(crate) use fields::short;
@@ -132,11 +133,11 @@ impl Model {
     /// A hash of sizes, weights and tokenizer: models that differ in any of them differ in it.
     pub fn fingerprint(&self) -> u64 {
         let config = self.config.to_json().unwrap_or_default();
-        let hash = hash_bytes(HASH_START, config.as_bytes());
-        let hash = hash_bytes(hash, &self.tokenizer.to_json());
+        let hash = hash::bytes(hash::START, config.as_bytes());
+        let hash = hash::bytes(hash, &self.tokenizer.to_json());
         let names = weight_shapes(&self.shape).into_iter().map(|(name, _)| name);
         names.filter_map(|name| self.weights.get(&name)).fold(hash, |hash, values| {
-            values.iter().fold(hash, |hash, value| hash_step(hash, u64::from(value.to_bits())))
+            values.iter().fold(hash, |hash, value| hash::step(hash, u64::from(value.to_bits())))
         })
     }
 
@@ -146,16 +147,29 @@ impl Model {
     /// # Errors
     /// Text that the vocabulary lacks; nothing to begin with.
     pub fn prompt_ids(&self, prompt: &str, unknown: OnUnknown) -> Result<Vec<u32>> {
+        self.prompt_ids_and_note(prompt, unknown, &mut Lacking::default())
+    }
+
+    /// As [`Model::prompt_ids`]; adds what the vocabulary lacks to `lacking`.
+    ///
+    /// # Errors
+    /// As [`Model::prompt_ids`].
+    pub fn prompt_ids_and_note(&self, prompt: &str, unknown: OnUnknown, lacking: &mut Lacking) -> Result<Vec<u32>> {
         let bos = self.config.bos_token_id;
         let start = self.config.start_text.as_deref().filter(|_| prompt.is_empty() && bos.is_none());
         let mut ids = Vec::from_iter(bos);
         ids.extend(match start {
             Some(text) => {
                 let place = format!("{}/config.json: start_text", self.name);
-                self.tokenizer.encode(text, unknown).map_err(|e| e.within(&place))?
+                self.tokenizer.encode_and_note(text, unknown, lacking).map_err(|e| e.within(&place))?
             }
-            None => self.tokenizer.encode(prompt, unknown)?,
+            None => self.tokenizer.encode_and_note(prompt, unknown, lacking)?,
         });
+        if ids.is_empty() && !prompt.is_empty() {
+            return Err(Error::Text(
+                "the vocabulary has nothing of the prompt, so there is nothing to begin with".into(),
+            ));
+        }
         if ids.is_empty() {
             return Err(Error::Usage(format!(
                 "{}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt (--prompt)",
@@ -170,19 +184,6 @@ impl Model {
         let of_generation = self.generation_config.as_ref().map(|g| g.eos_token_id.clone());
         of_generation.filter(|ids| !ids.is_empty()).unwrap_or_else(|| self.config.eos_token_id.clone())
     }
-}
-
-/// What hashes of files begin with.
-pub(crate) const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a, of words.
-fn hash_step(hash: u64, word: u64) -> u64 {
-    (hash ^ word).wrapping_mul(0x100_0000_01b3)
-}
-
-/// Goes on with a hash by bytes: tells files apart that differ by chance, not by malice.
-pub(crate) fn hash_bytes(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| hash_step(hash, u64::from(*byte)))
 }
 
 /// A value as the text of a JSON file, if `reads_back` finds the same value in it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::plan::network::Cell;
+use crate::network::Cell;
 
 const TOKENIZER: &str = r#"{"model": {"type": "characters", "vocab": ["a", "b", "c"]}}"#;
 

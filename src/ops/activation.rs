@@ -1,6 +1,6 @@
 //! The functions that cells put around their sums. Standard cells have sigmoid and tanh; others choose.
 
-use super::Real;
+use crate::plan::Real;
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

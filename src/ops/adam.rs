@@ -11,12 +11,12 @@
 //! The formulas of torch.optim.Adam and AdamW. An element without gradient whose moments are zero stays.
 //! Flops: 15 n. Bytes: 28 n.
 
-use super::case::{Case, Fill, flat};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    flat_operand, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -81,24 +81,36 @@ pub static ROW: OpRow = OpRow {
         Operand::write("parameters"),
         Operand::read("gradients"),
         Operand::write("first"),
-        Operand::write("second"),
-        Operand::read("schedule"),
-        Operand::read("clips"),
+        Operand::write("second").typical(typical::squares),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::read("clips").typical(typical::clips),
     ],
-    params: &["slot", "beta1", "beta2", "share1", "share2", "epsilon", "decay", "decoupled"],
+    params: &[
+        Param::offset("slot"),
+        Param::float("beta1"),
+        Param::float("beta2"),
+        Param::float("share1"),
+        Param::float("share2"),
+        Param::float("epsilon"),
+        Param::float("decay"),
+        Param::flag("decoupled"),
+    ],
     cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0), (3, 0)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::adam, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant::new(crate::kernel!("adam"), Requires::invocations(64)).groups(|w| folded(w[9].div_ceil(256)))],
+    variants: &[
+        Variant::new(crate::kernel!("adam"), Requires::invocations(64)).groups(|w| folded(w["n_len"].div_ceil(256)))
+    ],
     cases,
-    cost: |w| Cost { flops: 15.0 * f64::from(w[9]), bytes: 28.0 * f64::from(w[9]) },
+    cost: |w| Cost { flops: 15.0 * w.f64("n_len"), bytes: 28.0 * w.f64("n_len") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let ([slot], decoupled) = (args.sizes(), args.words[7] == 1);
-    let [beta1, beta2, share1, share2, epsilon, decay] = args.floats(1);
+    let ([slot], decoupled) = (args.sizes(), args.words["decoupled"] == 1);
+    let [beta1, beta2, share1, share2, epsilon, decay] =
+        ["beta1", "beta2", "share1", "share2", "epsilon", "decay"].map(|name| args.words.float::<F>(name));
     let [parameters, gradients, first, second, schedule, clips] = args.all();
     let [lr, inverse_bias1, inverse_sqrt_bias2, _] = schedule::at(schedule.real(), slot);
     let scale = clips.real()[slot * CLIP_COLUMNS + CLIP_SCALE];
@@ -136,12 +148,12 @@ fn cases() -> Vec<Case> {
 fn case(name: String, n: usize, settings: Settings, gradients: Fill) -> Case {
     let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
         let group = b.split_group();
-        let parameters = flat(b, fills, "parameters", n, (group, Fill::Normal(1.0)));
-        let gradients = flat(b, fills, "gradients", n, (group, gradients));
-        let first = flat(b, fills, "first", n, (group, Fill::Normal(1.0)));
+        let parameters = flat_operand(b, fills, "parameters", n, (group, Fill::Normal(1.0)));
+        let gradients = flat_operand(b, fills, "gradients", n, (group, gradients));
+        let first = flat_operand(b, fills, "first", n, (group, Fill::Normal(1.0)));
         // Second moments are squares; every third is zero, as in the first step.
         let squares = (0..n).map(|i| (i % 3) as f32 * (1.0 + (i % 101) as f32)).collect();
-        let second = flat(b, fills, "second", n, (group, Fill::Floats(squares)));
+        let second = flat_operand(b, fills, "second", n, (group, Fill::Floats(squares)));
         let (schedule, clips) = step_tensors(b, fills);
         Adam { parameters, gradients, first, second, schedule, clips }
     };

@@ -3,7 +3,7 @@
 //! ```text
 //! for m ascending:
 //!     row m ends where cancels[m] = table[m].number, which is not 0
-//!     where row m is not active and queue = (next, end) has next < end:
+//!     where row m is not running and queue = (next, end) has next < end:
 //!         table[m] = records[next % Q],  tokens[m] = its first_token,  places[m] = its place,  next += 1
 //!     places[m] = KEEP_ROW of other rows
 //! table [M, 32] u32 (see rows), queue [2, 1] u32, records [Q, 32] u32, cancels [M] u32, tokens [M] u32,
@@ -12,12 +12,12 @@
 //! next and end count on without end, and may pass 2^32: Q is a power of two. The host makes the same moves on its copy
 //! of the table, so it knows which row took what. Bytes: about 8 M, and 256 a sequence.
 
-use super::case::{Caps, Case, Fill};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -54,22 +54,22 @@ pub fn record(b: &mut Builder, op: Admit, rows: Dim) {
 pub static ROW: OpRow = OpRow {
     name: "admit",
     operands: &[
-        Operand::write_u32("table"),
+        Operand::write_u32("table").typical(typical::records),
         Operand::write_u32("queue"),
         Operand::read_u32("records"),
         Operand::read_u32("cancels"),
-        Operand::write_u32("tokens"),
+        Operand::write_u32("tokens").typical(typical::tokens),
         Operand::write_u32("places"),
     ],
-    params: &["rows", "capacity"],
+    params: &[Param::size("rows"), Param::size("capacity")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("admit"), Requires::invocations(256).with_memory(1024))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 8.0 * f64::from(w[0]) },
+    cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("rows") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
@@ -80,10 +80,10 @@ fn reference<F: Real>(args: &mut Args<F>) {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
         let mut row = Row::from_words(record);
         if row.number != 0 && cancels.word()[m] == row.number {
-            row.active = 0;
+            row.running = 0;
         }
         places.word_mut()[m] = KEEP_ROW;
-        if row.active == 0 && next != end {
+        if row.running == 0 && next != end {
             row = Row::from_words(&records.word()[next as usize % capacity * ROW_WORDS..]);
             tokens.word_mut()[m] = row.first_token;
             places.word_mut()[m] = row.place;
@@ -113,9 +113,9 @@ fn case((rows, capacity, next, end): (usize, usize, u32, u32)) -> Case {
             tokens: b.u32(Role::State, "tokens", &[rows.into()]),
             places: b.u32(Role::State, "places", &[rows.into()]),
         };
-        let running = |m: usize| Row { active: u32::from(m * 3 % 5 < 2), number: m as u32, position: 7, ..Row::IDLE };
+        let running = |m: usize| Row { running: u32::from(m * 3 % 5 < 2), number: m as u32, position: 7, ..Row::IDLE };
         let coming = |i: usize| Row {
-            active: 1,
+            running: 1,
             number: 5000 + i as u32,
             first_token: 3 * i as u32,
             place: if i.is_multiple_of(3) { ZERO_ROW } else { i as u32 },

@@ -7,12 +7,11 @@
 //! As PyTorch's clip_grad_norm_ has it. A NaN among the partials gives NaN for norm and scale, for the host to see.
 //! Flops: K. Bytes: 4 K. One workgroup sums all, so that the order never changes.
 
-use super::case::{Case, Fill};
 use super::schedule::{CLIP_COLUMNS, CLIP_SCALE, NORM};
-use super::variant::{OrderClass, Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -34,22 +33,25 @@ pub fn record(b: &mut Builder, op: ClipScale, slot: impl Into<Affine>, max_norm:
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "clip_scale",
-    operands: &[Operand::read("partials"), Operand::write("clips")],
-    params: &["count", "slot", "max_norm"],
+    operands: &[
+        Operand::read("partials").typical(typical::sums_of_squares),
+        Operand::write("clips").typical(typical::clips),
+    ],
+    params: &[Param::size("count"), Param::offset("slot"), Param::float("max_norm")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::clip_scale, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("clip_scale"), Requires::invocations(256).with_memory(1024))
         .class(OrderClass::Lanes256)],
     cases,
-    cost: |w| Cost { flops: w[0].into(), bytes: 4.0 * f64::from(w[0]) },
+    cost: |w| Cost { flops: w.f64("count"), bytes: 4.0 * w.f64("count") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [count, slot] = args.sizes();
-    let [max_norm] = args.floats(2);
+    let max_norm = args.words.float("max_norm");
     let [partials, clips] = args.all();
     let sum = partials.real()[..count].iter().fold(F::ZERO, |sum, x| sum + *x);
     let clip = of_sum(sum, max_norm);

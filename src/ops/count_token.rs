@@ -1,18 +1,19 @@
 //! Counts, for penalties, the token that each row reads in this step.
 //!
 //! ```text
-//! marks[m, tokens[m]] += 1     where row m is active
+//! marks[m, tokens[m]] += 1     where row m is running
 //! table [M, 32] u32 (see rows), tokens [M] u32, marks [M, V] u32 (see filters)
 //! ```
 //! Each token is counted when it is read, not when it is drawn: then the op that counts sees every part of a cut
 //! tensor, and a prompt's forced tokens are counted as drawn ones are. Bytes: 12 M.
 
-use super::case::{Caps, Case, Fill};
 use super::filters::BANNED;
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, marks: TensorId, rows: Dim) {
@@ -26,24 +27,27 @@ pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, marks: TensorI
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "count_token",
-    operands: &[Operand::read_u32("table"), Operand::read_u32("tokens"), Operand::write_u32("marks")],
-    params: &["rows", "vocab"],
+    operands: &[
+        Operand::read_u32("table").typical(typical::records),
+        Operand::read_u32("tokens").typical(typical::tokens),
+        Operand::write_u32("marks"),
+    ],
+    params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
-    variants: &[
-        Variant::new(crate::kernel!("count_token"), Requires::invocations(64)).groups(|w| folded(w[0].div_ceil(64)))
-    ],
+    variants: &[Variant::new(crate::kernel!("count_token"), Requires::invocations(64))
+        .groups(|w| folded(w["rows"].div_ceil(64)))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 12.0 * f64::from(w[0]) },
+    cost: |w| Cost { flops: 0.0, bytes: 12.0 * w.f64("rows") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [rows, vocab] = args.sizes();
     let [table, tokens, marks] = args.all();
-    for m in (0..rows).filter(|m| Row::from_words(&table.word()[m * ROW_WORDS..]).active == 1) {
+    for m in (0..rows).filter(|m| Row::from_words(&table.word()[m * ROW_WORDS..]).running == 1) {
         marks.word_mut()[m * vocab + tokens.word()[m] as usize] += 1;
     }
 }
@@ -61,7 +65,7 @@ fn case(rows: usize, vocab: usize) -> Case {
         let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
         let group = b.split_group();
         b.split(marks, 1, group);
-        let row = |m: usize| Row { active: u32::from(m % 5 != 3), ..Row::IDLE };
+        let row = |m: usize| Row { running: u32::from(m % 5 != 3), ..Row::IDLE };
         let mark = |i: usize| (i as u32 % 3) | if i.is_multiple_of(7) { BANNED } else { 0 };
         fills.push((table, Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())));
         fills.push((tokens, Fill::Ids(vocab as u32)));

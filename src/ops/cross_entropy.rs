@@ -9,13 +9,13 @@
 //! Flops: 4 M V with the gradient, M without. Bytes: 8 M V + 12 M, or 16 M. A target that is neither IGNORED nor below
 //! V must have been refused before.
 
-use super::case::{Case, Fill};
 use super::logsumexp::of_row;
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// The target of a position that has none: its loss and its gradient are zero.
 pub const IGNORED: u32 = u32::MAX;
@@ -63,22 +63,30 @@ pub static ROW: OpRow = OpRow {
     operands: &[
         Operand::write("logits"),
         Operand::read("lse"),
-        Operand::read_u32("targets"),
-        Operand::read("schedule"),
+        Operand::read_u32("targets").typical(typical::tokens),
+        Operand::read("schedule").typical(typical::schedule_rows),
         Operand::write("losses"),
     ],
-    params: &["rows", "vocab", "target_row", "loss_row", "slot", "gradient"],
+    params: &[
+        Param::size("rows"),
+        Param::size("vocab"),
+        Param::offset("target_row"),
+        Param::offset("loss_row"),
+        Param::offset("slot"),
+        Param::flag("gradient"),
+    ],
     cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::cross_entropy, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64))
-        .groups(|w| folded(if w[5] == 1 { w[0] * w[7].div_ceil(256) } else { w[0].div_ceil(64) }))],
+    variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64)).groups(|w| {
+        folded(if w["gradient"] == 1 { w["rows"] * w["n_len"].div_ceil(256) } else { w["rows"].div_ceil(64) })
+    })],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
-        match w[5] {
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
+        match w["gradient"] {
             1 => Cost { flops: 4.0 * m * v, bytes: 8.0 * m * v + 12.0 * m },
             _ => Cost { flops: m, bytes: 16.0 * m },
         }

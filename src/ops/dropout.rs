@@ -8,13 +8,11 @@
 //! The same op on dy, with the same seed, site and step, is its own gradient: m counts the rows of the run, wherever
 //! they stand. `site` tells the places of a network apart. Flops: M W. Bytes: 8 M W.
 
-use super::case::{Caps, Case, Fill};
-use super::noise::philox;
 use super::rows::halves;
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded, philox,
+};
 
 /// The last word of the counter, so that no other use of a seed has the same blocks.
 pub(crate) const DROP: u32 = 0x6472_6f70;
@@ -68,25 +66,37 @@ pub fn record(
 pub static ROW: OpRow = OpRow {
     name: "dropout",
     operands: &[Operand::read("x"), Operand::write("y")],
-    params: &["rows", "width", "x_row", "y_row", "threshold", "scale", "seed_low", "seed_high", "site", "step"],
+    params: &[
+        Param::size("rows"),
+        Param::size("width"),
+        Param::offset("x_row"),
+        Param::offset("y_row"),
+        Param::constant("threshold"),
+        Param::float("scale"),
+        Param::constant("seed_low"),
+        Param::constant("seed_high"),
+        Param::constant("site"),
+        Param::offset("step"),
+    ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::dropout, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("dropout"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {
-        let n = f64::from(w[0]) * f64::from(w[1]);
+        let n = w.f64("rows") * w.f64("width");
         Cost { flops: n, bytes: 8.0 * n }
     },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [rows, width, x_row, y_row] = args.sizes();
-    let [threshold, _, seed_low, seed_high, site, step] = std::array::from_fn(|i| args.words[4 + i]);
-    let [scale] = args.floats(5);
+    let [threshold, seed_low, seed_high, site, step] =
+        ["threshold", "seed_low", "seed_high", "site", "step"].map(|name| args.words[name]);
+    let scale = args.words.float("scale");
     let [x, y] = args.all();
     for m in 0..rows {
         let x = &x.real()[(x_row + m) * width..][..width];

@@ -5,10 +5,11 @@
 //! ```
 //! Bytes: 8 M E + 4 M. No arithmetic. An id outside [0, V) must have been refused before; its row is not written.
 
-use super::case::{Caps, Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId,
+    Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +42,18 @@ pub fn record(b: &mut Builder, op: Embed, rows: Dim, at: Offsets) {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "embed",
-    operands: &[Operand::read_u32("ids"), Operand::read("table"), Operand::write("y")],
-    params: &["rows", "width", "y_row", "ids_row"],
+    operands: &[Operand::read_u32("ids").typical(typical::tokens), Operand::read("table"), Operand::write("y")],
+    params: &[Param::size("rows"), Param::size("width"), Param::offset("y_row"), Param::offset("ids_row")],
     cuts: &[Cut { name: "table", axes: &[(1, 0)], multiple: 1 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("embed"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {
-        let (m, e) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, e) = (w.f64("rows"), w.f64("width"));
         Cost { flops: 0.0, bytes: 8.0 * m * e + 4.0 * m }
     },
 };

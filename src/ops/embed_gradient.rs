@@ -8,10 +8,11 @@
 //! No atomics: whoever writes a row of the table finds its positions side by side in the order. Flops: M E.
 //! Bytes: 4 (V E + M E + 2 M). An id outside [0, V) must have been refused before.
 
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +57,30 @@ pub fn order(ids: &[u32]) -> Vec<u32> {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "embed_gradient",
-    operands: &[Operand::read_u32("ids"), Operand::read_u32("order"), Operand::read("d_x"), Operand::write("dtable")],
-    params: &["rows", "width", "vocab", "ids_row", "order_row", "accumulate"],
+    operands: &[
+        Operand::read_u32("ids").typical(typical::tokens),
+        Operand::read_u32("order").typical(typical::positions),
+        Operand::read("d_x"),
+        Operand::write("dtable"),
+    ],
+    params: &[
+        Param::size("rows"),
+        Param::size("width"),
+        Param::size("vocab"),
+        Param::offset("ids_row"),
+        Param::offset("order_row"),
+        Param::flag("accumulate"),
+    ],
     cuts: &[Cut { name: "v", axes: &[(3, 1)], multiple: 1 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("embed_gradient"), Requires::invocations(64))
-        .groups(|w| folded((w[7] * w[1].div_ceil(4)).div_ceil(64)))],
+        .groups(|w| folded((w["v_len"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {
-        let (m, e, v) = (f64::from(w[0]), f64::from(w[1]), f64::from(w[2]));
+        let (m, e, v) = (w.f64("rows"), w.f64("width"), w.f64("vocab"));
         Cost { flops: m * e, bytes: 4.0 * (v * e + m * e + 2.0 * m) }
     },
 };

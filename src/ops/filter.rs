@@ -14,62 +14,57 @@
 //! it keeps has mass top_p - 1e-5 at least, and less than top_p + 1e-5 without its last token.
 //!
 //! A device finds a limit by its digits, 8 bits a round: four rounds for the scaled logit, one to four for the id, by
-//! counts (top-k); then as many by masses (top-p). The plan repeats the op once a round, because logits that are cut
-//! into parts have to be looked at part by part in every round. Where they are whole, round 0 does everything, and the
-//! other rounds have no workgroups and cost nothing.
+//! counts (top-k); then as many by masses (top-p). Logits that are cut into parts have to be looked at part by part in
+//! every round, a pass each. Where they are whole, one dispatch runs all rounds.
 //! Bytes: 4 M V a round, 8 M V where a row looks at its marks; from caches, where a row is whole.
 
-use super::case::{Caps, Case, Fill};
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, FIRST_PART, LAST_PART, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Direction, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
-/// Records all rounds of the op on `rows` rows.
+/// Records the op on `rows` rows.
 pub fn record(b: &mut Builder, logits: TensorId, table: TensorId, marks: TensorId, rows: Dim) {
     let vocab = *b.tensor(logits).shape.last().expect("logits is [M, 1, V]");
     b.expect_shape("filter", table, &[rows, ROW_WORDS.into()]);
     b.expect_shape("filter", marks, &[rows, vocab]);
-    let rounds = rounds(vocab.as_fixed().expect("a vocabulary is fixed"));
-    b.repeat(rounds.into(), Direction::Forward, |b| {
-        b.push(&ROW, &[logits, table, marks], &[rows.into(), vocab.into(), Affine::REPEAT]);
-    });
+    b.push(&ROW, &[logits, table, marks], &[rows.into(), vocab.into(), 0.into()]);
 }
 
 /// Rounds of a search by counts and one by masses: `levels` of `shaders/lib/digits.wgsl`, twice.
-fn rounds(vocab: usize) -> usize {
-    let id_bits = usize::BITS - (vocab - 1).leading_zeros();
-    2 * (4 + id_bits.div_ceil(8).max(1) as usize)
+fn rounds(vocab: u32) -> u32 {
+    let id_bits = u32::BITS - (vocab - 1).leading_zeros();
+    2 * (4 + id_bits.div_ceil(8).max(1))
 }
 
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "filter",
-    operands: &[Operand::read("logits"), Operand::write_u32("table"), Operand::read_u32("marks")],
-    params: &["rows", "vocab", "round"],
+    operands: &[
+        Operand::read("logits"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::read_u32("marks"),
+    ],
+    params: &[Param::size("rows"), Param::size("vocab"), Param::pass("round")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
     carry_words: 2 * 256 + 8,
+    passes: |w| rounds(w["vocab"]),
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::filter, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260)).groups(|w| {
-        let is_whole = w[ROW.flags_word()] & (FIRST_PART | LAST_PART) == FIRST_PART | LAST_PART;
-        folded(if is_whole && w[2] > 0 { 0 } else { w[0] })
-    })],
+    variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260))
+        .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 2.0 * m * v, bytes: 4.0 * m * v }
     },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let [rows, vocab, round] = args.sizes();
-    if round > 0 {
-        return;
-    }
+    let [rows, vocab] = args.sizes();
     let [logits, table, marks] = args.all();
     for m in 0..rows {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
@@ -115,7 +110,7 @@ fn limit<F: Real>(logits: &[F], marks: &[u32], row: &Row) -> u64 {
 /// A row with these options, drawn at a temperature.
 fn limited(filters: u32, top_k: u32, top_p: f64, min_p: f64, temperature: f32) -> Row {
     Row {
-        active: 1,
+        running: 1,
         end_position: 9,
         inverse_temperature: 1.0 / temperature,
         filters,
@@ -138,7 +133,7 @@ fn all_kinds(vocab: usize, masses: bool) -> Vec<Row> {
     vec![
         limited(TOP_K, 1, 0.0, 1.0, 0.7),
         limited(TOP_K | MARKS, k, 0.0, 1.0, 1.3),
-        Row { active: 0, ..limited(TOP_K, 1, 0.0, 1.0, 1.0) },
+        Row { running: 0, ..limited(TOP_K, 1, 0.0, 1.0, 1.0) },
         limited(TOP_K, vocab as u32, 0.0, 1.0, 1.0),
         limited(by_mass, 0, 0.63, 1.0, 0.9),
         limited(TOP_P, 0, 1e-9, 1.0, 1.0),

@@ -63,7 +63,7 @@ pub fn key(scaled: f32, id: u32) -> u64 {
 impl Row {
     /// Whether this step needs a limit of keys for the row.
     pub fn is_limited(&self) -> bool {
-        self.active == 1 && !self.is_forced() && self.filters & LIMITS != 0
+        self.running == 1 && !self.is_forced() && self.filters & LIMITS != 0
     }
 
     /// The row's limit as a key.

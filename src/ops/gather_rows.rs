@@ -7,10 +7,11 @@
 //! ```
 //! Bytes: 8 M W. No arithmetic. An index outside the tensor must have been refused before.
 
-use super::case::{Caps, Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -45,17 +46,27 @@ pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, at: Offsets) {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "gather_rows",
-    operands: &[Operand::read("from_rows"), Operand::read_u32("index"), Operand::write("to_rows")],
-    params: &["rows", "width", "from_row", "to_row", "gather"],
+    operands: &[
+        Operand::read("from_rows"),
+        Operand::read_u32("index").typical(typical::row_numbers),
+        Operand::write("to_rows"),
+    ],
+    params: &[
+        Param::size("rows"),
+        Param::size("width"),
+        Param::offset("from_row"),
+        Param::offset("to_row"),
+        Param::flag("gather"),
+    ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("gather_rows"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 8.0 * f64::from(w[0]) * f64::from(w[1]) },
+    cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("rows") * w.f64("width") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

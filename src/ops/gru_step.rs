@@ -13,12 +13,11 @@
 //!
 //! Gates in PyTorch's order r z n. Flops: 6 M H^2 + 25 M H, say. Bytes: 4 (3 H^2 + 3 H + 3 M H + 2 M H).
 
-use super::case::{Case, Fill};
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Param, Real,
+    Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -73,36 +72,43 @@ pub static ROW: OpRow = OpRow {
         Operand::write("h"),
         Operand::write("candidate"),
     ],
-    params: &["rows", "hidden", "gx_row", "h_read_row", "h_write_row", "keep_gates"],
+    params: &[
+        Param::size("rows"),
+        Param::size("hidden"),
+        Param::offset("gx_row"),
+        Param::offset("h_read_row"),
+        Param::offset("h_write_row"),
+        Param::flag("keep_gates"),
+    ],
     cuts: &[Cut { name: "unit", axes: &[(1, 1)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::gru_step, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("gru_step_1x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4Panels)])
-            .better_on(Adapters::Software, |w| w[0] == 1)
-            .groups(|w| [w[7].div_ceil(32), w[0], 1]),
+            .better_on(Adapters::Software, |w| w["rows"] == 1)
+            .groups(|w| [w["unit_len"].div_ceil(32), w["rows"], 1]),
         Variant::new(crate::kernel!("gru_step_8x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Software, |w| w[0] > 4)
-            .groups(|w| [w[7].div_ceil(32), w[0].div_ceil(8), 1]),
+            .better_on(Adapters::Software, |w| w["rows"] > 4)
+            .groups(|w| [w["unit_len"].div_ceil(32), w["rows"].div_ceil(8), 1]),
         Variant::new(crate::kernel!("gru_step_skinny"), Requires::invocations(256).with_memory(4096 + 64))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Hardware, |w| w[0] <= 4)
-            .groups(|w| [w[7].div_ceil(16), w[0], 1]),
+            .better_on(Adapters::Hardware, |w| w["rows"] <= 4)
+            .groups(|w| [w["unit_len"].div_ceil(16), w["rows"], 1]),
         Variant::new(crate::kernel!("gru_step"), Requires::invocations(64).with_memory(1024))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .groups(|w| [w[7].div_ceil(64), w[0].div_ceil(4), 1]),
+            .groups(|w| [w["unit_len"].div_ceil(64), w["rows"].div_ceil(4), 1]),
     ],
     cases,
     cost: |w| {
-        let (m, h) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, h) = (w.f64("rows"), w.f64("hidden"));
         Cost { flops: m * h * (6.0 * h + 25.0), bytes: 4.0 * (3.0 * h * h + 3.0 * h + 5.0 * m * h) }
     },
 };

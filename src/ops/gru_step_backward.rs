@@ -14,12 +14,11 @@
 //! dy + dh on, blocks of 64 n ascending, within a block gates ascending; the fast function sums blocks of 64 (g, n) for
 //! r and z, then those of q. Flops: 6 M H^2 + 40 M H, say. Bytes: 4 (3 H^2 + 11 M H + 4 M H).
 
-use super::case::{Case, Fill};
 use super::lstm_step_backward::through;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires,
+    Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -75,28 +74,35 @@ pub static ROW: OpRow = OpRow {
         Operand::read("dy"),
         Operand::write("dh"),
     ],
-    params: &["rows", "hidden", "gates_row", "next_row", "h_before_row", "dy_row"],
+    params: &[
+        Param::size("rows"),
+        Param::size("hidden"),
+        Param::offset("gates_row"),
+        Param::offset("next_row"),
+        Param::offset("h_before_row"),
+        Param::offset("dy_row"),
+    ],
     cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 64 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::gru_step_backward, layouts: &[(2, Layout::Panel16T)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("gru_step_backward_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Software, |w| w[0] > 4 && w[1] >= 64)
-            .groups(|w| [w[1].div_ceil(128), w[0].div_ceil(8), 1]),
+            .better_on(Adapters::Software, |w| w["rows"] > 4 && w["hidden"] >= 64)
+            .groups(|w| [w["hidden"].div_ceil(128), w["rows"].div_ceil(8), 1]),
         Variant::new(crate::kernel!("gru_step_backward_skinny"), Requires::invocations(256).with_memory(4096))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Any, |w| w[0] <= 4)
-            .groups(|w| [w[1].div_ceil(32), w[0], 1]),
+            .better_on(Adapters::Any, |w| w["rows"] <= 4)
+            .groups(|w| [w["hidden"].div_ceil(32), w["rows"], 1]),
         Variant::new(crate::kernel!("gru_step_backward"), Requires::invocations(64).with_memory(4096))
             .class(OrderClass::Blocks64)
-            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(4), 1]),
+            .groups(|w| [w["hidden"].div_ceil(64), w["rows"].div_ceil(4), 1]),
     ],
     cases,
     cost: |w| {
-        let (m, h) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, h) = (w.f64("rows"), w.f64("hidden"));
         Cost { flops: m * h * (6.0 * h + 40.0), bytes: 4.0 * (3.0 * h * h + 15.0 * m * h) }
     },
 };

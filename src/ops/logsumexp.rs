@@ -5,11 +5,10 @@
 //! ```
 //! A row of minus infinities gives minus infinity. Flops: 3 M V. Bytes: 4 M V + 4 M.
 
-use super::case::{Case, Fill};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId,
+    Variant, folded,
+};
 
 /// Records the op on the first `rows` rows of `x`.
 pub fn record(b: &mut Builder, x: TensorId, lse: TensorId, rows: Dim) {
@@ -21,18 +20,18 @@ pub fn record(b: &mut Builder, x: TensorId, lse: TensorId, rows: Dim) {
 pub static ROW: OpRow = OpRow {
     name: "logsumexp",
     operands: &[Operand::read("x"), Operand::write("lse")],
-    params: &["rows", "vocab"],
+    params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 2 * 256,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::logsumexp, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("logsumexp"), Requires::invocations(256).with_memory(2048))
         .class(OrderClass::Lanes256)
-        .groups(|w| folded(w[0]))],
+        .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 3.0 * m * v, bytes: 4.0 * m * v + 4.0 * m }
     },
 };

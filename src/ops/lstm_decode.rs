@@ -9,13 +9,13 @@
 //! The sums run in this order, so the bits are those of `matmul` followed by `lstm_step`.
 //! Flops: 8 M H (K + H) + 30 M H. Bytes: 4 (4 H (K + H) + 8 H + M K + 4 M H). Eight storage buffers: the floor's.
 
-use super::case::{Case, Fill};
 use super::lstm_step::cell;
 use super::matmul::dot;
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Param, Real,
+    Requires, Role, TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ pub static ROW: OpRow = OpRow {
     name: "lstm_decode",
     operands: &[
         Operand::read("source"),
-        Operand::read_u32("ids"),
+        Operand::read_u32("ids").typical(typical::tokens),
         Operand::read("w_ih"),
         Operand::read("w_hh"),
         Operand::read("b_ih"),
@@ -99,43 +99,48 @@ pub static ROW: OpRow = OpRow {
         Operand::write("h"),
         Operand::write("c"),
     ],
-    params: &["rows", "inputs", "hidden", "x_row", "gather", "h_read_row", "h_write_row", "c_row"],
+    params: &[
+        Param::size("rows"),
+        Param::size("inputs"),
+        Param::size("hidden"),
+        Param::offset("x_row"),
+        Param::flag("gather"),
+        Param::offset("h_read_row"),
+        Param::offset("h_write_row"),
+        Param::offset("c_row"),
+    ],
     cuts: &[
         Cut { name: "unit", axes: &[(2, 1), (3, 1)], multiple: 4 },
         Cut { name: "source", axes: &[(0, 0)], multiple: 1 },
     ],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast {
-        run: fast::lstm_decode,
-        layouts: &[(2, Layout::Panel16), (3, Layout::Panel16)],
-        class: OrderClass::Blocks64,
-    }),
     variants: &[
         Variant::new(crate::kernel!("lstm_decode_1x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
             .layouts(&[(2, Layout::K4Panels), (3, Layout::K4Panels)])
-            .better_on(Adapters::Software, |w| w[0] == 1)
-            .groups(|w| [w[9].div_ceil(32), w[0], 1]),
+            .better_on(Adapters::Software, |w| w["rows"] == 1)
+            .groups(|w| [w["unit_len"].div_ceil(32), w["rows"], 1]),
         Variant::new(crate::kernel!("lstm_decode_8x4"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
             .layouts(&[(2, Layout::K4), (3, Layout::K4)])
-            .better_on(Adapters::Software, |w| w[0] > 4)
-            .groups(|w| [w[9].div_ceil(32), w[0].div_ceil(8), 1]),
+            .better_on(Adapters::Software, |w| w["rows"] > 4)
+            .groups(|w| [w["unit_len"].div_ceil(32), w["rows"].div_ceil(8), 1]),
         Variant::new(crate::kernel!("lstm_decode_skinny"), Requires::invocations(256).with_memory(4096 + 64))
             .class(OrderClass::Blocks64)
             .layouts(&[(2, Layout::K4), (3, Layout::K4)])
-            .better_on(Adapters::Hardware, |w| w[0] <= 4)
-            .groups(|w| [w[9].div_ceil(16), w[0], 1]),
+            .better_on(Adapters::Hardware, |w| w["rows"] <= 4)
+            .groups(|w| [w["unit_len"].div_ceil(16), w["rows"], 1]),
         Variant::new(crate::kernel!("lstm_decode"), Requires::invocations(64).with_memory(1024))
             .class(OrderClass::Blocks64)
             .layouts(&[(2, Layout::K4), (3, Layout::K4)])
-            .groups(|w| [w[9].div_ceil(64), w[0].div_ceil(4), 1]),
+            .groups(|w| [w["unit_len"].div_ceil(64), w["rows"].div_ceil(4), 1]),
     ],
     cases,
     cost: |w| {
-        let (m, k, h) = (f64::from(w[0]), f64::from(w[1]), f64::from(w[2]));
+        let (m, k, h) = (w.f64("rows"), w.f64("inputs"), w.f64("hidden"));
         Cost { flops: m * h * (8.0 * (k + h) + 30.0), bytes: 4.0 * (4.0 * h * (k + h + 2.0) + m * k + 4.0 * m * h) }
     },
 };

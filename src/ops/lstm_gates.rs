@@ -10,10 +10,10 @@
 //! s, t and k are activations. Without peepholes p is not read. Flops: 30 M H, say. Bytes: 4 (11 M H + 3 H).
 
 use super::activation::Activation;
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -73,17 +73,27 @@ pub fn record(b: &mut Builder, op: LstmGates, rows: Dim, f: Functions, at: Offse
 pub static ROW: OpRow = OpRow {
     name: "lstm_gates",
     operands: &[Operand::read("gx"), Operand::read("u"), Operand::read("p"), Operand::write("c"), Operand::write("h")],
-    params: &["rows", "hidden", "gx_row", "c_row", "h_write_row", "gate", "cell", "output", "peepholes"],
+    params: &[
+        Param::size("rows"),
+        Param::size("hidden"),
+        Param::offset("gx_row"),
+        Param::offset("c_row"),
+        Param::offset("h_write_row"),
+        Param::flag("gate"),
+        Param::flag("cell"),
+        Param::flag("output"),
+        Param::flag("peepholes"),
+    ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("lstm_gates"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1]).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["hidden"]).div_ceil(64)))],
     cases,
     cost: |w| {
-        let (m, h) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, h) = (w.f64("rows"), w.f64("hidden"));
         Cost { flops: 30.0 * m * h, bytes: 4.0 * h * (11.0 * m + 3.0) }
     },
 };

@@ -6,11 +6,10 @@
 //! ```
 //! Flops: 2 M G N K. Bytes: 4 (M K + G N K + G N + M G N).
 
-use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Layout, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Param, Real,
+    Requires, Role, TensorId, Variant, Words,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -39,48 +38,55 @@ pub fn record(b: &mut Builder, op: Matmul, rows: Dim, x_row: impl Into<Affine>, 
 pub static ROW: OpRow = OpRow {
     name: "matmul",
     operands: &[Operand::read("x"), Operand::read("w"), Operand::read("bias"), Operand::write("y")],
-    params: &["rows", "inputs", "groups", "outputs", "x_row", "y_row"],
+    params: &[
+        Param::size("rows"),
+        Param::size("inputs"),
+        Param::size("groups"),
+        Param::size("outputs"),
+        Param::offset("x_row"),
+        Param::offset("y_row"),
+    ],
     cuts: &[Cut { name: "n", axes: &[(1, 1), (3, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::matmul, layouts: &[(1, Layout::Panel16)], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("matmul_1x8"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Software, |w| w[0] == 1)
-            .groups(|w| [columns(w).div_ceil(64), w[0], 1]),
+            .better_on(Adapters::Software, |w| w["rows"] == 1)
+            .groups(|w| [columns(w).div_ceil(64), w["rows"], 1]),
         Variant::new(crate::kernel!("matmul_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Software, |w| w[0] > 4)
-            .groups(|w| [columns(w).div_ceil(128), w[0].div_ceil(8), 1]),
+            .better_on(Adapters::Software, |w| w["rows"] > 4)
+            .groups(|w| [columns(w).div_ceil(128), w["rows"].div_ceil(8), 1]),
         Variant::new(crate::kernel!("matmul_skinny"), Requires::invocations(256).with_memory(1024))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Hardware, |w| w[0] <= 2)
-            .groups(|w| [columns(w).div_ceil(16), w[0], 1]),
+            .better_on(Adapters::Hardware, |w| w["rows"] <= 2)
+            .groups(|w| [columns(w).div_ceil(16), w["rows"], 1]),
         Variant::new(crate::kernel!("matmul_8x8"), Requires::invocations(64).with_memory(8192))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Hardware, |w| w[0] >= 64 && columns(w) >= 64)
-            .groups(|w| [columns(w).div_ceil(64), w[0].div_ceil(64), 1]),
+            .better_on(Adapters::Hardware, |w| w["rows"] >= 64 && columns(w) >= 64)
+            .groups(|w| [columns(w).div_ceil(64), w["rows"].div_ceil(64), 1]),
         Variant::new(crate::kernel!("matmul_4x4"), Requires::invocations(64))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
-            .groups(|w| [columns(w).div_ceil(64), w[0].div_ceil(16), 1]),
+            .groups(|w| [columns(w).div_ceil(64), w["rows"].div_ceil(16), 1]),
     ],
     cases,
     cost: |w| {
-        let (m, k, n) = (f64::from(w[0]), f64::from(w[1]), f64::from(w[2]) * f64::from(w[3]));
+        let (m, k, n) = (w.f64("rows"), w.f64("inputs"), w.f64("groups") * w.f64("outputs"));
         Cost { flops: 2.0 * m * n * k, bytes: 4.0 * (m * k + n * k + n + m * n) }
     },
 };
 
 /// Columns of the part: all gates of its outputs.
-fn columns(w: &[u32; 16]) -> u32 {
-    w[2] * w[7]
+fn columns(w: &Words) -> u32 {
+    w["groups"] * w["n_len"]
 }
 
 fn reference<F: Real>(args: &mut Args<F>) {

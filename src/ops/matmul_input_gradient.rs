@@ -8,11 +8,10 @@
 //! Summed over n within a group, groups ascending. Where w is cut, a part goes through its n of all groups before the
 //! next part does. Flops: 2 M G N K. Bytes: 4 (M G N + G N K + M K).
 
-use super::case::{Case, Fill};
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires,
+    Role, TensorId, Variant, Words,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +76,18 @@ pub(crate) fn params(b: &Builder, op: &str, [dy, w, x]: [TensorId; 3], rows: Dim
 }
 
 /// Their names.
-pub(crate) const PARAMS: &[&str] =
-    &["rows", "inputs", "outputs", "groups", "y_row", "x_row", "y_groups", "y_group", "w_group", "accumulate"];
+pub(crate) const PARAMS: &[Param] = &[
+    Param::size("rows"),
+    Param::size("inputs"),
+    Param::size("outputs"),
+    Param::size("groups"),
+    Param::offset("y_row"),
+    Param::offset("x_row"),
+    Param::offset("y_groups"),
+    Param::offset("y_group"),
+    Param::offset("w_group"),
+    Param::flag("accumulate"),
+];
 
 /// The table row.
 pub static ROW: OpRow = OpRow {
@@ -88,29 +97,29 @@ pub static ROW: OpRow = OpRow {
     // Whole blocks of the order class, so that a cut does not change them.
     cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 64 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::matmul_input_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("matmul_input_gradient_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Software, |w| w[0] > 4 && w[1] >= 64)
-            .groups(|w| [w[1].div_ceil(128), w[0].div_ceil(8), 1]),
+            .better_on(Adapters::Software, |w| w["rows"] > 4 && w["inputs"] >= 64)
+            .groups(|w| [w["inputs"].div_ceil(128), w["rows"].div_ceil(8), 1]),
         Variant::new(crate::kernel!("matmul_input_gradient_8x8"), Requires::invocations(64).with_memory(8192))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Hardware, |w| w[0] >= 64 && w[1] >= 64)
-            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(64), 1]),
+            .better_on(Adapters::Hardware, |w| w["rows"] >= 64 && w["inputs"] >= 64)
+            .groups(|w| [w["inputs"].div_ceil(64), w["rows"].div_ceil(64), 1]),
         Variant::new(crate::kernel!("matmul_input_gradient_4x8"), Requires::invocations(64))
             .class(OrderClass::Blocks64)
-            .groups(|w| [w[1].div_ceil(64), w[0].div_ceil(32), 1]),
+            .groups(|w| [w["inputs"].div_ceil(64), w["rows"].div_ceil(32), 1]),
     ],
     cases,
     cost,
 };
 
 /// The work of both gradients.
-pub(crate) fn cost(w: &[u32; 16]) -> Cost {
-    let (m, k, n) = (f64::from(w[0]), f64::from(w[1]), f64::from(w[2]) * f64::from(w[3]));
+pub(crate) fn cost(w: &Words) -> Cost {
+    let (m, k, n) = (w.f64("rows"), w.f64("inputs"), w.f64("outputs") * w.f64("groups"));
     Cost { flops: 2.0 * m * n * k, bytes: 4.0 * (m * n + n * k + m * k) }
 }
 

@@ -7,12 +7,11 @@
 //! ```
 //! Flops: 2 M G N K. Bytes: 4 (M G N + M K + G N K).
 
-use super::case::{Case, Fill};
 use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, params, shapes};
-use super::variant::{Adapters, OrderClass, Requires, Variant};
-use super::{Args, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Adapters, Args, Builder, Case, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
+    Words,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -38,34 +37,34 @@ pub static ROW: OpRow = OpRow {
     params: PARAMS,
     cuts: &[Cut { name: "n", axes: &[(2, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::matmul_weight_gradient, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[
         Variant::new(crate::kernel!("matmul_weight_gradient_8x16"), Requires::invocations(8))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Software, |w| w[1] >= 64)
-            .groups(|w| [w[1].div_ceil(128), w[11].div_ceil(8), w[3]]),
+            .better_on(Adapters::Software, |w| w["inputs"] >= 64)
+            .groups(|w| [w["inputs"].div_ceil(128), w["n_len"].div_ceil(8), w["groups"]]),
         Variant::new(crate::kernel!("matmul_weight_gradient_slices"), Requires::invocations(256).with_memory(16384))
             .class(OrderClass::Blocks64)
             // Few tiles and many rows: else most of a GPU would have nothing to do.
-            .better_on(Adapters::Hardware, |w| w[0] >= 256 && tiles(w, 64) <= 32)
-            .groups(|w| [w[1].div_ceil(16), w[11].div_ceil(16), w[3]]),
+            .better_on(Adapters::Hardware, |w| w["rows"] >= 256 && tiles(w, 64) <= 32)
+            .groups(|w| [w["inputs"].div_ceil(16), w["n_len"].div_ceil(16), w["groups"]]),
         Variant::new(crate::kernel!("matmul_weight_gradient_8x8"), Requires::invocations(64).with_memory(8192))
             .class(OrderClass::Blocks64)
-            .better_on(Adapters::Hardware, |w| w[1] >= 64 && w[11] >= 64)
-            .groups(|w| [w[1].div_ceil(64), w[11].div_ceil(64), w[3]]),
+            .better_on(Adapters::Hardware, |w| w["inputs"] >= 64 && w["n_len"] >= 64)
+            .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(64), w["groups"]]),
         Variant::new(crate::kernel!("matmul_weight_gradient_4x8"), Requires::invocations(64))
             .class(OrderClass::Blocks64)
-            .groups(|w| [w[1].div_ceil(64), w[11].div_ceil(32), w[3]]),
+            .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(32), w["groups"]]),
     ],
     cases,
     cost,
 };
 
 /// Squares of `side` weights that cover the part.
-fn tiles(w: &[u32; 16], side: u32) -> u32 {
-    w[1].div_ceil(side) * w[11].div_ceil(side) * w[3]
+fn tiles(w: &Words, side: u32) -> u32 {
+    w["inputs"].div_ceil(side) * w["n_len"].div_ceil(side) * w["groups"]
 }
 
 fn reference<F: Real>(args: &mut Args<F>) {

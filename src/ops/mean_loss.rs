@@ -6,12 +6,12 @@
 //! ```
 //! Flops: M. Bytes: 4 M. One workgroup sums all, so that the order never changes.
 
-use super::case::{Case, Fill};
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
-use super::variant::{OrderClass, Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId,
+    Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -34,17 +34,21 @@ pub fn record(b: &mut Builder, op: MeanLoss, rows: Dim, slot: impl Into<Affine>)
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "mean_loss",
-    operands: &[Operand::read("row_losses"), Operand::read("schedule"), Operand::write("means")],
-    params: &["rows", "slot"],
+    operands: &[
+        Operand::read("row_losses"),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::write("means"),
+    ],
+    params: &[Param::size("rows"), Param::offset("slot")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::mean_loss, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("mean_loss"), Requires::invocations(256).with_memory(1024))
         .class(OrderClass::Lanes256)],
     cases,
-    cost: |w| Cost { flops: w[0].into(), bytes: 4.0 * f64::from(w[0]) },
+    cost: |w| Cost { flops: w.f64("rows"), bytes: 4.0 * w.f64("rows") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

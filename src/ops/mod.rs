@@ -8,8 +8,6 @@
 pub mod activation;
 pub mod adam;
 pub mod admit;
-mod args;
-pub mod case;
 pub mod clip_scale;
 pub mod count_token;
 pub mod cross_entropy;
@@ -24,6 +22,7 @@ pub mod gru_gates;
 pub mod gru_reset;
 pub mod gru_step;
 pub mod gru_step_backward;
+pub mod limits;
 pub mod logsumexp;
 pub mod lstm_decode;
 pub mod lstm_gates;
@@ -49,14 +48,9 @@ pub mod square_sum;
 pub mod start_marks;
 pub mod sum_rows;
 pub mod target_log_prob;
-mod variant;
+pub mod typical;
 
-pub use args::{Args, Buffer, Real};
-pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, folded};
-
-use crate::cpu::Fast;
-use crate::plan::{Element, PARAM_WORDS};
-use case::Case;
+use crate::plan::OpRow;
 
 /// All ops. Adding one here is all that the executors, `check`, the tests and the bench need.
 pub static TABLE: &[&OpRow] = &[
@@ -98,174 +92,6 @@ pub static TABLE: &[&OpRow] = &[
     &sgd::ROW,
     &probe::ROW,
 ];
-
-/// How an op uses an operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Only read.
-    Read,
-    /// Written, perhaps read too. Bound once: a buffer cannot be bound for reading and for writing in one dispatch.
-    Write,
-}
-
-/// An operand of an op: its name (the WGSL variable's too), use and element type.
-#[derive(Clone, Copy, Debug)]
-pub struct Operand {
-    /// The name, in the equation and in WGSL.
-    pub name: &'static str,
-    /// How it is used.
-    pub access: Access,
-    /// Element type.
-    pub element: Element,
-}
-
-impl Operand {
-    /// A float operand that is only read.
-    pub const fn read(name: &'static str) -> Operand {
-        Operand { name, access: Access::Read, element: Element::F32 }
-    }
-
-    /// A float operand that is written.
-    pub const fn write(name: &'static str) -> Operand {
-        Operand { name, access: Access::Write, element: Element::F32 }
-    }
-
-    /// An operand of 32-bit unsigned integers that is only read.
-    pub const fn read_u32(name: &'static str) -> Operand {
-        Operand { name, access: Access::Read, element: Element::U32 }
-    }
-
-    /// An operand of 32-bit unsigned integers that is written.
-    pub const fn write_u32(name: &'static str) -> Operand {
-        Operand { name, access: Access::Write, element: Element::U32 }
-    }
-}
-
-/// Operands that an executor may cut together, part by part, when a binding would be too large.
-///
-/// The op's parameter words go on, after those that the row names, with `first` and `len` of the part for each
-/// `Cut` and then one word of flags; uncut, they are 0 and the axis' length.
-#[derive(Clone, Copy, Debug)]
-pub struct Cut {
-    /// The words' names in WGSL are `NAME_first` and `NAME_len`.
-    pub name: &'static str,
-    /// (operand, axis) pairs.
-    pub axes: &'static [(usize, usize)],
-    /// Parts' lengths, but the last one's, are multiples of this.
-    pub multiple: usize,
-}
-
-/// Flag: this dispatch is the first of the op's parts.
-pub const FIRST_PART: u32 = 1;
-/// Flag: this dispatch is the last of the op's parts.
-pub const LAST_PART: u32 = 2;
-/// Flag: the written operand is cut too, so it is indexed from the part's first element.
-pub const OUTPUT_CUT: u32 = 4;
-/// Flag, shifted left by an operand's place: this operand is cut.
-pub const OPERAND_CUT: u32 = 8;
-
-/// Parameters that say where an op stands, or with which constants it computes, beside those named `*_row`.
-const NO_SIZES: [&str; 21] = [
-    "y_groups",
-    "y_group",
-    "w_group",
-    "b_group",
-    "slot",
-    "round",
-    "step",
-    "site",
-    "seed_low",
-    "seed_high",
-    "threshold",
-    "scale",
-    "max_norm",
-    "mu",
-    "beta1",
-    "beta2",
-    "share1",
-    "share2",
-    "epsilon",
-    "decay",
-    "decoupled",
-];
-
-/// Work of one run of an op, for shares of a device's limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cost {
-    /// Floating point operations, a fused multiply-add counted as two.
-    pub flops: f64,
-    /// Bytes that must move at least: each operand once.
-    pub bytes: f64,
-}
-
-/// A row of the op table.
-pub struct OpRow {
-    /// The op's name: its file, and the prefix of its shaders' names.
-    pub name: &'static str,
-    /// Operands, in binding order.
-    pub operands: &'static [Operand],
-    /// Names of the parameter words that the plan sets.
-    pub params: &'static [&'static str],
-    /// What may be cut.
-    pub cuts: &'static [Cut],
-    /// 32-bit words a row that a kernel carries from part to part where the op was cut; 0 where parts are independent.
-    pub carry_words: usize,
-    /// The oracle in f32.
-    pub reference_f32: fn(&mut Args<f32>),
-    /// The oracle in f64.
-    pub reference_f64: fn(&mut Args<f64>),
-    /// The fast CPU function, where one is worth it.
-    pub fast: Option<Fast>,
-    /// WGSL kernels, the preferred one first; the last fits every shape and WebGPU's floor.
-    pub variants: &'static [Variant],
-    /// Inputs on which every variant and the fast function are compared with the reference.
-    pub cases: fn() -> Vec<Case>,
-    /// Work as a function of the parameter words.
-    pub cost: fn(&[u32; PARAM_WORDS]) -> Cost,
-}
-
-impl std::fmt::Debug for OpRow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl OpRow {
-    /// The word of a cut's `first`; its `len` follows.
-    pub fn cut_word(&self, cut: usize) -> usize {
-        self.params.len() + 2 * cut
-    }
-
-    /// The word of the flags.
-    pub fn flags_word(&self) -> usize {
-        self.params.len() + 2 * self.cuts.len()
-    }
-
-    /// The sizes among parameter words: names and values of those that say how much is computed, and in which form,
-    /// but not where it stands or with which constants. An op that goes along flat tensors has the length of its cut.
-    pub fn sizes(&self, words: &[u32; PARAM_WORDS]) -> Vec<(&'static str, u32)> {
-        let is_size = |name: &str| !name.ends_with("_row") && !NO_SIZES.contains(&name);
-        let of_params = self.params.iter().copied().zip(*words).filter(|(name, _)| is_size(name));
-        let sizes: Vec<_> = of_params.collect();
-        if !sizes.is_empty() {
-            return sizes;
-        }
-        self.cuts.iter().enumerate().map(|(i, cut)| (cut.name, words[self.cut_word(i) + 1])).collect()
-    }
-
-    /// The names of all words, as they stand in the WGSL struct `Params`.
-    pub fn word_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.params.iter().map(|n| n.to_string()).collect();
-        for cut in self.cuts {
-            names.push(format!("{}_first", cut.name));
-            names.push(format!("{}_len", cut.name));
-        }
-        if !self.cuts.is_empty() {
-            names.push("flags".into());
-        }
-        names
-    }
-}
 
 /// The row of this name.
 pub fn find(name: &str) -> Option<&'static OpRow> {

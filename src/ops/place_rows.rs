@@ -7,11 +7,10 @@
 //! ```
 //! Bytes: at most 8 M W + 4 M. No arithmetic. Another index outside the tensor must have been refused before.
 
-use super::case::{Caps, Case, Fill};
 use super::gather_rows::GatherRows;
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, Variant, folded,
+};
 
 /// An index that leaves the row as it is.
 pub const KEEP_ROW: u32 = u32::MAX;
@@ -52,16 +51,22 @@ pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, place: Place) {
 pub static ROW: OpRow = OpRow {
     name: "place_rows",
     operands: &[Operand::read("from_rows"), Operand::read_u32("index"), Operand::write("to_rows")],
-    params: &["rows", "width", "from_row", "to_row", "scatter"],
+    params: &[
+        Param::size("rows"),
+        Param::size("width"),
+        Param::offset("from_row"),
+        Param::offset("to_row"),
+        Param::flag("scatter"),
+    ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("place_rows"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 8.0 * f64::from(w[0]) * f64::from(w[1]) },
+    cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("rows") * w.f64("width") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

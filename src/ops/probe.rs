@@ -10,10 +10,10 @@
 //! With `b[i]` = -round(`a[i]`^2) the sums are what rounding the square lost where `fma` rounds once, and 0 where it rounds
 //! the product first, as WGSL allows. The case has other b, so that either passes; [`squares`] are for who wants to know.
 
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, PARAM_WORDS, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, PARAM_WORDS, Param, Real, Requires, Role, TensorId,
+    Variant,
+};
 
 /// Elements of each operand: as many as there are parameter words.
 const N: usize = PARAM_WORDS;
@@ -68,19 +68,36 @@ pub static ROW: OpRow = OpRow {
         Operand::write("tanhs"),
         Operand::write("sigmoids"),
     ],
-    params: &["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "w10", "w11", "w12", "w13", "w14", "w15"],
+    params: &[
+        Param::constant("w0"),
+        Param::constant("w1"),
+        Param::constant("w2"),
+        Param::constant("w3"),
+        Param::constant("w4"),
+        Param::constant("w5"),
+        Param::constant("w6"),
+        Param::constant("w7"),
+        Param::constant("w8"),
+        Param::constant("w9"),
+        Param::constant("w10"),
+        Param::constant("w11"),
+        Param::constant("w12"),
+        Param::constant("w13"),
+        Param::constant("w14"),
+        Param::constant("w15"),
+    ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("probe"), Requires::invocations(16))],
     cases: || vec![case()],
     cost: |_| Cost { flops: 0.0, bytes: 7.0 * 4.0 * N as f64 },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
-    let sent = args.words;
+    let sent = *args.words.raw();
     let [a, b, x, words, sums, tanhs, sigmoids] = args.all();
     words.word_mut().copy_from_slice(&sent);
     for i in 0..N {

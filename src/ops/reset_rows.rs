@@ -5,10 +5,11 @@
 //! ```
 //! Bytes: at most 4 M W + 4 M. No arithmetic.
 
-use super::case::{Caps, Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Where rows and flags begin.
 #[derive(Clone, Copy, Debug)]
@@ -28,17 +29,17 @@ pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, at: Offs
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "reset_rows",
-    operands: &[Operand::write("x"), Operand::read_u32("reset")],
-    params: &["rows", "width", "x_row", "flags_row"],
+    operands: &[Operand::write("x"), Operand::read_u32("reset").typical(typical::flags)],
+    params: &[Param::size("rows"), Param::size("width"), Param::offset("x_row"), Param::offset("flags_row")],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("reset_rows"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1].div_ceil(4)).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * (f64::from(w[1]) + 1.0) },
+    cost: |w| Cost { flops: 0.0, bytes: 4.0 * w.f64("rows") * (w.f64("width") + 1.0) },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

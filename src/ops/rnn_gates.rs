@@ -7,10 +7,10 @@
 //! Flops: 10 M H, say. Bytes: 12 M H.
 
 use super::activation::Activation;
-use super::case::{Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -36,17 +36,23 @@ pub fn record(b: &mut Builder, op: RnnGates, rows: Dim, f: Activation, gx_row: A
 pub static ROW: OpRow = OpRow {
     name: "rnn_gates",
     operands: &[Operand::read("gx"), Operand::read("u"), Operand::write("h")],
-    params: &["rows", "hidden", "gx_row", "h_write_row", "activation"],
+    params: &[
+        Param::size("rows"),
+        Param::size("hidden"),
+        Param::offset("gx_row"),
+        Param::offset("h_write_row"),
+        Param::flag("activation"),
+    ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("rnn_gates"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[1]).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["hidden"]).div_ceil(64)))],
     cases,
     cost: |w| {
-        let elements = f64::from(w[0]) * f64::from(w[1]);
+        let elements = w.f64("rows") * w.f64("hidden");
         Cost { flops: 10.0 * elements, bytes: 12.0 * elements }
     },
 };

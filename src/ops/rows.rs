@@ -2,13 +2,13 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Not a token: an unused stop id, the output of a row that is not active.
+/// Not a token: an unused stop id, the output of a row that is not running.
 pub const NO_TOKEN: u32 = u32::MAX;
 
 /// 32-bit words of a record.
 pub const ROW_WORDS: usize = 32;
 
-/// Why a row is not active any more.
+/// Why a row is not running any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// It drew one of its stop ids.
@@ -22,7 +22,7 @@ pub enum Finish {
 #[repr(C)]
 pub struct Row {
     /// 1 while tokens are drawn for it.
-    pub active: u32,
+    pub running: u32,
     /// Position in the sequence of the token that is drawn next; the start token has position 0.
     pub position: u32,
     /// Number of the sequence, low word first.
@@ -79,7 +79,7 @@ pub struct Row {
 impl Row {
     /// A row that draws nothing.
     pub const IDLE: Row = Row {
-        active: 0,
+        running: 0,
         position: 0,
         sequence: [0; 2],
         seed: [0; 2],
@@ -126,7 +126,7 @@ impl Row {
         } else if self.position >= self.end_position {
             self.finish = 2;
         }
-        self.active = u32::from(self.finish == 0);
+        self.running = u32::from(self.finish == 0);
     }
 
     /// Whether the token that is drawn next is one of its prompt.

@@ -6,25 +6,25 @@
 //! score[m, n] = kept[m, n] / temperature + gumbel(seed, sequence, position, n)       temperature 0: kept[m, n]
 //! token       = forced[forced_next] while the prompt lasts, else argmax_n score[m, n]   (ties: the lower id)
 //! ids[slot, m] = token,  log_probs[slot, m] = logits[m, token] - logsumexp_n logits[m, n]
-//! table[m]    moves on: position, forced_next, finish, active;   tokens[m] = token
+//! table[m]    moves on: position, forced_next, finish, running;   tokens[m] = token
 //! logits [M, 1, V], table [M, 32] u32 (see rows),
 //! tokens [M] u32, forced [F] u32, ids [S, M] u32, log_probs [S, M], marks [M, V] u32, or [1] where filtered = 0
 //! ```
-//! Rows that are not active write NO_TOKEN and 0 and stay as they are. A row without filters has the same bits with
+//! Rows that are not running write NO_TOKEN and 0 and stay as they are. A row without filters has the same bits with
 //! filtered = 1 as with 0. The log-probability is the model's own: no filter or temperature changes it. Where no
 //! score is above minus infinity (only a model's own logits can bring that about: a batch refuses to ban every
 //! token) the token is 0. Flops: about 5 M V (and
 //! 250 M V integer operations for the noise). Bytes: 4 M V, and as many of marks where a row looks at them.
 
-use super::case::{Case, Fill};
 use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
+    TensorId, Variant, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -72,25 +72,25 @@ pub static ROW: OpRow = OpRow {
     name: "sample",
     operands: &[
         Operand::read("logits"),
-        Operand::write_u32("table"),
-        Operand::write_u32("tokens"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::write_u32("tokens").typical(typical::tokens),
         Operand::read_u32("forced"),
         Operand::write_u32("ids"),
         Operand::write("log_probs"),
         Operand::read_u32("marks"),
     ],
-    params: &["rows", "vocab", "slot", "filtered"],
+    params: &[Param::size("rows"), Param::size("vocab"), Param::offset("slot"), Param::flag("filtered")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (6, 1)], multiple: 4 }],
     carry_words: 6 * 256,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::sample, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("sample"), Requires::invocations(256).with_memory(6144))
         .class(OrderClass::Lanes256)
-        .groups(|w| folded(w[0]))],
+        .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 5.0 * m * v, bytes: 4.0 * m * v }
     },
 };
@@ -102,7 +102,7 @@ fn reference<F: Real>(args: &mut Args<F>) {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
         let mut row = Row::from_words(record);
         let out = slot * rows + m;
-        if row.active == 0 {
+        if row.running == 0 {
             ids.word_mut()[out] = NO_TOKEN;
             log_probs.real_mut()[out] = F::ZERO;
             continue;
@@ -201,7 +201,7 @@ fn filtered_rows(vocab: usize) -> Vec<Row> {
 fn sampled_row(m: usize, temperature: f32) -> Row {
     let m = m as u64;
     Row {
-        active: 1,
+        running: 1,
         position: 70_000 + m as u32,
         sequence: halves(0x1_0000_0003 * (m + 1)),
         seed: halves(0xfeed_0000_0001 + m),

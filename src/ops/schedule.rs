@@ -6,7 +6,7 @@
 //! ```
 //! The powers are computed by the host in f64: a kernel would lose the first steps' digits.
 
-use super::Real;
+use crate::plan::Real;
 
 /// Numbers of a row.
 pub const SCHEDULE_COLUMNS: usize = 4;

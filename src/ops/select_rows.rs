@@ -9,10 +9,10 @@
 //! ```
 //! Without `ragged` every row is within its sequence and `lengths` is not read. Bytes: 8 M W + 4 M.
 
-use super::case::{Caps, Case, Fill};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, OpRow, Operand, Real};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -71,17 +71,27 @@ pub static ROW: OpRow = OpRow {
     name: "select_rows",
     operands: &[Operand::read("from_rows"), Operand::read_u32("lengths"), Operand::write("to_rows")],
     params: &[
-        "rows", "batch", "width", "to_width", "column", "from_row", "to_row", "time", "ragged", "keep", "keep_row",
+        Param::size("rows"),
+        Param::size("batch"),
+        Param::size("width"),
+        Param::size("to_width"),
+        Param::offset("column"),
+        Param::offset("from_row"),
+        Param::offset("to_row"),
+        Param::offset("time"),
+        Param::flag("ragged"),
+        Param::flag("keep"),
+        Param::offset("keep_row"),
     ],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
     variants: &[Variant::new(crate::kernel!("select_rows"), Requires::invocations(64))
-        .groups(|w| folded((w[0] * w[2]).div_ceil(64)))],
+        .groups(|w| folded((w["rows"] * w["width"]).div_ceil(64)))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * (2.0 * f64::from(w[2]) + 1.0) },
+    cost: |w| Cost { flops: 0.0, bytes: 4.0 * w.f64("rows") * (2.0 * w.f64("width") + 1.0) },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {

@@ -9,12 +9,12 @@
 //! The formula of torch.optim.SGD without Nesterov's term and dampening. Flops: 7 n. Bytes: 20 n.
 
 use super::adam::{expect_step_tensors, step_tensors};
-use super::case::{Case, Fill, flat};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, LEARNING_RATE};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, TensorId};
+use super::typical;
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, TensorId, Variant,
+    flat_operand, folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -59,23 +59,25 @@ pub static ROW: OpRow = OpRow {
         Operand::write("parameters"),
         Operand::read("gradients"),
         Operand::write("momentum"),
-        Operand::read("schedule"),
-        Operand::read("clips"),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::read("clips").typical(typical::clips),
     ],
-    params: &["slot", "mu", "decay"],
+    params: &[Param::offset("slot"), Param::float("mu"), Param::float("decay")],
     cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::sgd, layouts: &[], class: OrderClass::None }),
-    variants: &[Variant::new(crate::kernel!("sgd"), Requires::invocations(64)).groups(|w| folded(w[4].div_ceil(256)))],
+    variants: &[
+        Variant::new(crate::kernel!("sgd"), Requires::invocations(64)).groups(|w| folded(w["n_len"].div_ceil(256)))
+    ],
     cases,
-    cost: |w| Cost { flops: 7.0 * f64::from(w[4]), bytes: 20.0 * f64::from(w[4]) },
+    cost: |w| Cost { flops: 7.0 * w.f64("n_len"), bytes: 20.0 * w.f64("n_len") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [slot] = args.sizes();
-    let [mu, decay] = args.floats(1);
+    let [mu, decay] = ["mu", "decay"].map(|name| args.words.float::<F>(name));
     let [parameters, gradients, momentum, schedule, clips] = args.all();
     let lr = schedule::at(schedule.real(), slot)[LEARNING_RATE];
     let scale = clips.real()[slot * CLIP_COLUMNS + CLIP_SCALE];
@@ -101,9 +103,9 @@ fn cases() -> Vec<Case> {
 fn case(name: String, n: usize, settings: Settings, gradients: Fill) -> Case {
     let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
         let group = b.split_group();
-        let parameters = flat(b, fills, "parameters", n, (group, Fill::Normal(1.0)));
-        let gradients = flat(b, fills, "gradients", n, (group, gradients));
-        let momentum = flat(b, fills, "momentum", n, (group, Fill::Normal(1.0)));
+        let parameters = flat_operand(b, fills, "parameters", n, (group, Fill::Normal(1.0)));
+        let gradients = flat_operand(b, fills, "gradients", n, (group, gradients));
+        let momentum = flat_operand(b, fills, "momentum", n, (group, Fill::Normal(1.0)));
         let (schedule, clips) = step_tensors(b, fills);
         Sgd { parameters, gradients, momentum, schedule, clips }
     };

@@ -6,12 +6,10 @@
 //! ```
 //! Flops: 2 M V. Bytes: 8 M V + 4 M.
 
-use super::case::{Case, Fill};
 use super::logsumexp::{of_row, rows_of_logits};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant, folded,
+};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +31,17 @@ pub fn record(b: &mut Builder, x: TensorId, lse: TensorId, y: TensorId, rows: Di
 pub static ROW: OpRow = OpRow {
     name: "softmax",
     operands: &[Operand::read("x"), Operand::read("lse"), Operand::write("y")],
-    params: &["rows", "vocab", "log"],
+    params: &[Param::size("rows"), Param::size("vocab"), Param::flag("log")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::softmax, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("softmax"), Requires::invocations(64))
-        .groups(|w| folded(w[0] * w[4].div_ceil(256)))],
+        .groups(|w| folded(w["rows"] * w["n_len"].div_ceil(256)))],
     cases,
     cost: |w| {
-        let (m, v) = (f64::from(w[0]), f64::from(w[1]));
+        let (m, v) = (w.f64("rows"), w.f64("vocab"));
         Cost { flops: 2.0 * m * v, bytes: 8.0 * m * v + 4.0 * m }
     },
 };

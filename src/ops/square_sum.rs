@@ -5,11 +5,10 @@
 //! ```
 //! Flops: 2 n. Bytes: 4 n. A block's sum does not depend on where x is cut; see [`super::clip_scale`] for the rest.
 
-use super::case::{Case, Fill, flat};
-use super::variant::{OrderClass, Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{ARENA_BLOCK, Builder, Role, TensorId};
+use crate::plan::{
+    ARENA_BLOCK, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId,
+    Variant, flat_operand, folded,
+};
 
 /// Elements of a block; a tensor is cut at multiples of it.
 pub const BLOCK: usize = ARENA_BLOCK;
@@ -41,14 +40,14 @@ pub static ROW: OpRow = OpRow {
     params: &[],
     cuts: &[Cut { name: "n", axes: &[(0, 0)], multiple: BLOCK }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::square_sum, layouts: &[], class: OrderClass::Lanes16 }),
     variants: &[Variant::new(crate::kernel!("square_sum"), Requires::invocations(256).with_memory(1024))
         .class(OrderClass::Lanes256)
-        .groups(|w| folded(w[1].div_ceil(BLOCK as u32)))],
+        .groups(|w| folded(w["n_len"].div_ceil(BLOCK as u32)))],
     cases,
-    cost: |w| Cost { flops: 2.0 * f64::from(w[1]), bytes: 4.0 * f64::from(w[1]) },
+    cost: |w| Cost { flops: 2.0 * w.f64("n_len"), bytes: 4.0 * w.f64("n_len") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
@@ -72,7 +71,7 @@ fn case(name: String, n: usize, fill: Fill) -> Case {
         name,
         |b, fills| {
             let group = b.split_group();
-            let x = flat(b, fills, "x", n, (group, fill));
+            let x = flat_operand(b, fills, "x", n, (group, fill));
             let partials = b.f32(Role::Scratch, "partials", &[(n.div_ceil(BLOCK) + 1).into()]);
             SquareSum { x, partials }
         },

@@ -7,13 +7,14 @@
 //! ```
 //! The tokens of a row's edits differ. Bytes: 4 V a row that starts, and 12 an edit.
 
-use super::case::{Caps, Case, Fill};
 use super::filters::{BANNED, MARKS};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
-use super::variant::{Requires, Variant, folded};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::plan::{Builder, Dim, Role, TensorId};
+use super::typical;
+use crate::plan::{
+    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
+    folded,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -42,20 +43,20 @@ pub fn record(b: &mut Builder, op: StartMarks, rows: Dim) {
 pub static ROW: OpRow = OpRow {
     name: "start_marks",
     operands: &[
-        Operand::read_u32("table"),
+        Operand::read_u32("table").typical(typical::records),
         Operand::read_u32("places"),
         Operand::read_u32("edits"),
         Operand::write_u32("marks"),
     ],
-    params: &["rows", "vocab"],
+    params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(3, 1)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: None,
-    variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w[0]))],
+    variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w["rows"]))],
     cases,
-    cost: |w| Cost { flops: 0.0, bytes: 4.0 * f64::from(w[0]) * f64::from(w[1]) },
+    cost: |w| Cost { flops: 0.0, bytes: 4.0 * w.f64("rows") * w.f64("vocab") },
 };
 
 fn reference<F: Real>(args: &mut Args<F>) {
@@ -91,7 +92,7 @@ fn case(rows: usize, vocab: usize) -> Case {
         let group = b.split_group();
         b.split(op.marks, 1, group);
         let row = |m: usize| Row {
-            active: 1,
+            running: 1,
             filters: if m % 4 == 3 { 1 } else { MARKS },
             edits_first: (m * each) as u32,
             edits_end: (m * each + m % (each + 1)) as u32,

@@ -7,12 +7,11 @@
 //! ```
 //! Flops: M G N. Bytes: 4 (M G N + G N).
 
-use super::case::{Case, Fill};
 use super::matmul_input_gradient::expect_groups;
-use super::variant::{OrderClass, Requires, Variant};
-use super::{Args, Cost, Cut, OpRow, Operand, Real};
-use crate::cpu::{Fast, fast};
-use crate::plan::{Affine, Builder, Dim, Role, TensorId};
+use crate::plan::{
+    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
+    TensorId, Variant,
+};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -62,18 +61,27 @@ pub fn record(b: &mut Builder, op: SumRows, rows: Dim, at: Offsets) {
 pub static ROW: OpRow = OpRow {
     name: "sum_rows",
     operands: &[Operand::read("dy"), Operand::write("db")],
-    params: &["rows", "outputs", "groups", "y_row", "y_groups", "y_group", "b_group", "accumulate"],
+    params: &[
+        Param::size("rows"),
+        Param::size("outputs"),
+        Param::size("groups"),
+        Param::offset("y_row"),
+        Param::offset("y_groups"),
+        Param::offset("y_group"),
+        Param::offset("b_group"),
+        Param::flag("accumulate"),
+    ],
     cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    fast: Some(Fast { run: fast::sum_rows, layouts: &[], class: OrderClass::Blocks64 }),
     variants: &[Variant::new(crate::kernel!("sum_rows"), Requires::invocations(256).with_memory(4096))
         .class(OrderClass::Blocks64)
-        .groups(|w| [w[9].div_ceil(64), w[2], 1])],
+        .groups(|w| [w["n_len"].div_ceil(64), w["groups"], 1])],
     cases,
     cost: |w| {
-        let (m, n) = (f64::from(w[0]), f64::from(w[1]) * f64::from(w[2]));
+        let (m, n) = (w.f64("rows"), w.f64("outputs") * w.f64("groups"));
         Cost { flops: m * n, bytes: 4.0 * (m * n + n) }
     },
 };

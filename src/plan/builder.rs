@@ -1,17 +1,18 @@
 //! Writes a plan: declares tensors, opens sections and loops, records ops.
 
 use super::{
-    Affine, Dim, Direction, Element, Layout, Node, OpNode, PARAM_WORDS, Plan, Role, Section, SectionId, Split,
-    SplitGroup, Tensor, TensorId,
+    Affine, Dim, Direction, Element, Layout, Loop, Node, OpNode, OpRow, PARAM_WORDS, Plan, Role, Section, SectionId,
+    Split, SplitGroup, Tensor, TensorId,
 };
-use crate::ops::OpRow;
 
-/// Collects a [`Plan`]. The functions of [`super::network`] and the `record` functions of the ops write into it.
+/// Collects a [`Plan`]. Networks and the `record` functions of the ops write into it.
 #[derive(Debug, Default)]
 pub struct Builder {
     plan: Plan,
     /// Node lists that are being written, the innermost loop last. Empty outside sections.
     open: Vec<Vec<Node>>,
+    /// The loops around what is written, the innermost last.
+    loops: Vec<Loop>,
     groups: u32,
 }
 
@@ -100,11 +101,20 @@ impl Builder {
         SectionId(self.plan.sections.len() - 1)
     }
 
-    /// Writes a loop; [`Affine::REPEAT`] is its index.
-    pub fn repeat(&mut self, count: Dim, direction: Direction, write: impl FnOnce(&mut Builder)) {
+    /// Writes a loop, and hands its body the index, under a name.
+    pub fn repeat(
+        &mut self,
+        name: &'static str,
+        count: Dim,
+        direction: Direction,
+        write: impl FnOnce(&mut Builder, Loop),
+    ) {
         assert!(!self.open.is_empty(), "a loop stands in a section");
-        let body = self.collect(write);
-        self.open.last_mut().expect("open").push(Node::Repeat { count, direction, body });
+        let index = Loop::new(name, self.loops.len());
+        self.loops.push(index);
+        let body = self.collect(|b| write(b, index));
+        self.loops.pop();
+        self.open.last_mut().expect("open").push(Node::Repeat { index, count, direction, body });
     }
 
     fn collect(&mut self, write: impl FnOnce(&mut Builder)) -> Vec<Node> {
@@ -123,6 +133,8 @@ impl Builder {
             assert_eq!(operand.element, tensor.element, "{}: `{}`", op.name, tensor.name);
             assert!(!operands[..i].contains(id), "{}: `{}` is bound twice", op.name, tensor.name);
         }
+        let stray = params.iter().flat_map(Affine::loops).find(|of| !self.loops.contains(of));
+        assert!(stray.is_none(), "{}: {stray:?} is no loop around it", op.name);
         let node = OpNode { op, operands: operands.to_vec(), params: params.to_vec() };
         self.open.last_mut().expect("an op stands in a section").push(Node::Op(node));
     }

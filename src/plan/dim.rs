@@ -1,34 +1,78 @@
-//! Symbolic sizes and step-dependent parameters.
+//! Symbolic sizes.
 
 use std::ops::Mul;
 
-/// The values of a plan's two symbols. Shapes are written as `[T, B, H]` throughout.
+/// What shapes are written in: `[T, B, H]` throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Sizes {
+pub enum Symbol {
     /// B: rows, one for each sequence in flight.
-    pub rows: usize,
+    Rows,
     /// T: time steps of a sequence section (prefill, score window, training window).
-    pub time: usize,
+    Time,
+    /// S: time steps of what an encoder reads.
+    Source,
 }
 
-/// A size: `scale * B^rows * T^time + plus`.
+impl Symbol {
+    const ALL: [Symbol; 3] = [Symbol::Rows, Symbol::Time, Symbol::Source];
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The values of a plan's symbols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sizes {
+    /// B.
+    pub rows: usize,
+    /// T.
+    pub time: usize,
+    /// S; 1 in plans without it.
+    pub source: usize,
+}
+
+impl Sizes {
+    /// The sizes of a plan in B and T.
+    pub const fn of(rows: usize, time: usize) -> Sizes {
+        Sizes { rows, time, source: 1 }
+    }
+
+    /// What a symbol stands for.
+    pub fn value(self, symbol: Symbol) -> usize {
+        match symbol {
+            Symbol::Rows => self.rows,
+            Symbol::Time => self.time,
+            Symbol::Source => self.source,
+        }
+    }
+}
+
+/// A size: `scale * (product of some symbols) + plus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dim {
     scale: usize,
-    rows: bool,
-    time: bool,
+    /// The symbols, a bit each.
+    symbols: u8,
     plus: usize,
 }
 
 impl Dim {
     /// B, the number of rows.
-    pub const ROWS: Dim = Dim { scale: 1, rows: true, time: false, plus: 0 };
+    pub const ROWS: Dim = Dim::symbol(Symbol::Rows);
     /// T, the number of time steps.
-    pub const TIME: Dim = Dim { scale: 1, rows: false, time: true, plus: 0 };
+    pub const TIME: Dim = Dim::symbol(Symbol::Time);
+    /// S, the number of an encoder's time steps.
+    pub const SOURCE: Dim = Dim::symbol(Symbol::Source);
+
+    /// A symbol alone.
+    pub const fn symbol(symbol: Symbol) -> Dim {
+        Dim { scale: 1, symbols: symbol.bit(), plus: 0 }
+    }
 
     /// A size known when the plan is written.
     pub const fn fixed(value: usize) -> Dim {
-        Dim { scale: 0, rows: false, time: false, plus: value }
+        Dim { scale: 0, symbols: 0, plus: value }
     }
 
     /// This size plus a constant.
@@ -38,14 +82,13 @@ impl Dim {
 
     /// The number that this size stands for under `sizes`.
     pub fn value(self, sizes: Sizes) -> usize {
-        let rows = if self.rows { sizes.rows } else { 1 };
-        let time = if self.time { sizes.time } else { 1 };
-        self.scale * rows * time + self.plus
+        let symbols = Symbol::ALL.into_iter().filter(|symbol| self.symbols & symbol.bit() != 0);
+        self.scale * symbols.map(|symbol| sizes.value(symbol)).product::<usize>() + self.plus
     }
 
     /// The number, where no symbol is part of it.
     pub fn as_fixed(self) -> Option<usize> {
-        (!self.rows && !self.time).then_some(self.scale + self.plus)
+        (self.symbols == 0).then_some(self.scale + self.plus)
     }
 }
 
@@ -58,7 +101,7 @@ impl From<usize> for Dim {
 impl Mul for Dim {
     type Output = Dim;
 
-    /// A product of two symbols, or of a symbol and a constant; sums (`T + 1`) have no product here.
+    /// A product of different symbols, or of symbols and a constant; sums (`T + 1`) have no product here.
     fn mul(self, other: Dim) -> Dim {
         match (self.as_fixed(), other.as_fixed()) {
             (Some(a), Some(b)) => Dim::fixed(a * b),
@@ -66,112 +109,33 @@ impl Mul for Dim {
             (None, Some(_)) => other * self,
             (None, None) => {
                 assert!(self.plus == 0 && other.plus == 0, "a product of sums is not a Dim");
-                let repeats = self.rows && other.rows || self.time && other.time;
-                assert!(!repeats, "B*B or T*T is not a Dim");
-                Dim { scale: self.scale * other.scale, rows: true, time: true, plus: 0 }
+                assert!(self.symbols & other.symbols == 0, "B*B or T*T is not a Dim");
+                Dim { scale: self.scale * other.scale, symbols: self.symbols | other.symbols, plus: 0 }
             }
         }
     }
 }
 
-/// Where in the loops an op stands when its parameters are resolved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Index {
-    /// The step of the section: `step`, `step + 1`, ... of a submission.
-    pub step: u32,
-    /// The index of the innermost `Repeat` around the op, after its direction was applied.
-    pub repeat: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A parameter affine in the loop indices:
-/// `((base + step_factor * step + repeat_factor * repeat) mod modulo) * scale + repeat * stride`.
-///
-/// The modulus lets a state of two slots alternate; the scale turns a slot into a row offset, inside which a loop
-/// goes on by the stride.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Affine {
-    base: Dim,
-    step_factor: u32,
-    repeat_factor: u32,
-    modulo: Option<u32>,
-    scale: Dim,
-    stride: Dim,
-}
-
-impl Affine {
-    /// The section's step counter.
-    pub const STEP: Affine = Affine {
-        base: Dim::fixed(0),
-        step_factor: 1,
-        repeat_factor: 0,
-        modulo: None,
-        scale: Dim::fixed(1),
-        stride: Dim::fixed(0),
-    };
-    /// The index of the innermost `Repeat`.
-    pub const REPEAT: Affine = Affine {
-        base: Dim::fixed(0),
-        step_factor: 0,
-        repeat_factor: 1,
-        modulo: None,
-        scale: Dim::fixed(1),
-        stride: Dim::fixed(0),
-    };
-
-    /// A value that no loop changes.
-    pub fn constant(value: impl Into<Dim>) -> Affine {
-        Affine {
-            base: value.into(),
-            step_factor: 0,
-            repeat_factor: 0,
-            modulo: None,
-            scale: Dim::fixed(1),
-            stride: Dim::fixed(0),
-        }
+    #[test]
+    fn products_of_symbols_and_constants() {
+        let sizes = Sizes { rows: 2, time: 3, source: 5 };
+        let value = |dim: Dim| dim.value(sizes);
+        assert_eq!([Dim::ROWS, Dim::TIME, Dim::SOURCE, Dim::fixed(7)].map(value), [2, 3, 5, 7]);
+        assert_eq!(value(Dim::SOURCE * Dim::ROWS * 4.into()), 40);
+        assert_eq!(value(Dim::TIME * (Dim::SOURCE * Dim::ROWS)), 30);
+        assert_eq!(value(Dim::fixed(3) * Dim::SOURCE.plus(1)), 18);
+        assert_eq!(Dim::SOURCE * Dim::TIME, Dim::TIME * Dim::SOURCE);
+        assert_eq!((Dim::fixed(6).as_fixed(), Dim::SOURCE.as_fixed()), (Some(6), None));
+        assert_eq!(Sizes::of(2, 3).value(Symbol::Source), 1);
     }
 
-    /// A float that no loop changes: the word is its bits, and a kernel declares it `f32`.
-    pub fn float(value: f32) -> Affine {
-        Affine::constant(value.to_bits() as usize)
+    #[test]
+    #[should_panic(expected = "is not a Dim")]
+    fn a_symbol_has_no_square() {
+        let _ = Dim::SOURCE * Dim::ROWS * Dim::SOURCE;
     }
-
-    /// Adds a constant before modulus and scale.
-    pub fn plus(self, value: usize) -> Affine {
-        Affine { base: self.base.plus(value), ..self }
-    }
-
-    /// Takes the sum modulo `n`.
-    pub fn modulo(self, n: usize) -> Affine {
-        Affine { modulo: Some(word(n)), ..self }
-    }
-
-    /// Multiplies the result.
-    pub fn times(self, scale: impl Into<Dim>) -> Affine {
-        Affine { scale: scale.into(), ..self }
-    }
-
-    /// Adds so much for each repeat.
-    pub fn plus_repeats(self, stride: impl Into<Dim>) -> Affine {
-        Affine { stride: stride.into(), ..self }
-    }
-
-    /// The parameter word at a place in the loops.
-    pub fn at(&self, sizes: Sizes, index: Index) -> u32 {
-        let sum = word(self.base.value(sizes))
-            .wrapping_add(self.step_factor.wrapping_mul(index.step))
-            .wrapping_add(self.repeat_factor.wrapping_mul(index.repeat));
-        let slot = self.modulo.map_or(sum, |n| sum % n);
-        let stride = word(self.stride.value(sizes));
-        slot.wrapping_mul(word(self.scale.value(sizes))).wrapping_add(index.repeat.wrapping_mul(stride))
-    }
-}
-
-impl<D: Into<Dim>> From<D> for Affine {
-    fn from(value: D) -> Affine {
-        Affine::constant(value)
-    }
-}
-
-fn word(value: usize) -> u32 {
-    u32::try_from(value).expect("a size of a plan fits 32 bits")
 }

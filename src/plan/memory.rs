@@ -74,22 +74,6 @@ pub fn bytes_in_words(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::rows::ROW_WORDS;
-    use crate::plan::network::{Cell, Room, Shape, language_model};
-
-    #[test]
-    fn a_step_needs_its_weights_and_states() {
-        let shape = Shape { cell: Cell::Lstm, vocab: 10, embedding: 3, hidden: 5, layers: 1 };
-        let lm = language_model(shape, Room { ring: 4, queue: 1, forced: 1, filters: false });
-        let need = lm.plan.memory(&[lm.step], Sizes { rows: 2, time: 1 });
-        assert_eq!(need.weights, 4 * (10 * 3 + 20 * 3 + 20 * 5 + 40 + 10 * 5 + 10));
-        // h in two slots, c, the row table, the token of each row, the stand-in for marks.
-        assert_eq!(need.states, 4 * (2 * 2 * 5 + 2 * 5 + 2 * ROW_WORDS as u64 + 2 + 1));
-        assert_eq!((need.scratch, need.saved), (4 * 2 * 10, 0));
-        // Drawn ids and their log-probabilities, a forced token for each row and for one sequence that waits.
-        assert_eq!(need.io, 4 * (2 * 4 * 2 + 2 + 1));
-        assert_eq!(need.total(), need.weights + need.states + need.scratch + need.io);
-    }
 
     #[test]
     fn bytes_are_said_in_the_unit_that_suits_them() {

@@ -1,23 +1,37 @@
-//! The network written down once: named sections of ops over tensors.
+//! The contract that all else stands on: what a plan is, and what an op is.
 //!
-//! A plan knows no device. It says which tensors exist, which ops read and write them, and how loops over time
-//! run; [`crate::gpu`] and [`crate::cpu`] lower it, each in its own way.
+//! A plan is named sections of ops over tensors. It says which tensors exist, which ops read and write them, and how
+//! loops over time run. An op is a row: operands, parameters, a reference, cases, and the variants that compute it.
+//! Nothing here knows an op, a network, a device or how any of them runs; executors lower a plan, each in its own way.
 
+mod affine;
+mod args;
 mod builder;
+mod case;
 mod dim;
+mod interpreter;
+mod layout;
 mod memory;
-pub mod network;
+mod op;
+mod params;
+mod philox;
 mod tensor;
+mod variant;
 
+pub use affine::{Affine, Index, Loop};
+pub use args::{Args, Buffer, Real};
 pub use builder::Builder;
-pub use dim::{Affine, Dim, Index, Sizes};
+pub(crate) use case::flat_operand;
+pub use case::{Caps, Case, Difference, Fill};
+pub use dim::{Dim, Sizes, Symbol};
+pub use interpreter::Interpreter;
+pub use layout::Layout;
 pub use memory::{MemoryNeed, bytes_in_words};
-pub use tensor::{ARENA_BLOCK, Element, Layout, Role, Split, SplitGroup, Tensor, TensorId};
-
-use crate::ops::OpRow;
-
-/// Words of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
-pub const PARAM_WORDS: usize = 16;
+pub use op::{Access, Cost, Cut, OpRow, Operand, Setting};
+pub use params::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, PARAM_WORDS, Param, ParamKind, Words};
+pub use philox::philox;
+pub use tensor::{ARENA_BLOCK, Element, Role, Split, SplitGroup, Tensor, TensorId};
+pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, folded};
 
 /// One op: a row of the op table, its operands in the row's order, its parameters in the row's order.
 #[derive(Clone, Debug)]
@@ -31,13 +45,23 @@ pub struct OpNode {
 }
 
 impl OpNode {
-    /// The parameter words at a place in the loops; words that the row does not name are zero.
-    pub fn words(&self, sizes: Sizes, index: Index) -> [u32; PARAM_WORDS] {
+    /// The parameters at a place in the loops; the words of cuts are zero.
+    pub fn words(&self, sizes: Sizes, index: Index) -> Words {
         let mut words = [0; PARAM_WORDS];
         for (word, param) in words.iter_mut().zip(&self.params) {
             *word = param.at(sizes, index);
         }
-        words
+        Words::new(self.op, words)
+    }
+
+    /// What the plan sets a parameter to, if the row has one of this name.
+    pub fn param(&self, name: &str) -> Option<Affine> {
+        self.op.params.iter().position(|param| param.name == name).map(|i| self.params[i])
+    }
+
+    /// The tensor that stands for an operand, if the row has one of this name.
+    pub fn operand(&self, name: &str) -> Option<TensorId> {
+        self.op.operands.iter().position(|operand| operand.name == name).map(|i| self.operands[i])
     }
 }
 
@@ -57,6 +81,8 @@ pub enum Node {
     Op(OpNode),
     /// `count` runs of the body; an executor may run the whole of it as one kernel.
     Repeat {
+        /// Its index.
+        index: Loop,
         /// How often.
         count: Dim,
         /// Which way the index runs.
@@ -127,9 +153,21 @@ impl Plan {
         split.axis
     }
 
+    /// The parameters of an op that is not cut: each cut covers its whole axis.
+    pub fn words(&self, node: &OpNode, sizes: Sizes, index: Index) -> Words {
+        let mut words = node.words(sizes, index);
+        let cuts = node.op.cuts.iter().map(|cut| {
+            let (operand, axis) = cut.axes[0];
+            let axis = self.cut_axis(node, operand, axis);
+            [0, self.tensor(node.operands[operand]).shape[axis].value(sizes) as u32]
+        });
+        words.set_part(cuts, FIRST_PART | LAST_PART);
+        words
+    }
+
     /// The weights that an op writes, an arena's members one by one: packed forms of them are stale behind it.
     pub fn written_weights(&self, node: &OpNode) -> Vec<TensorId> {
-        let written = node.operands.iter().zip(node.op.operands).filter(|(_, o)| o.access == crate::ops::Access::Write);
+        let written = node.operands.iter().zip(node.op.operands).filter(|(_, o)| o.access == Access::Write);
         let weights = written.filter(|(id, _)| self.tensor(**id).role == Role::Weight);
         weights
             .flat_map(
@@ -186,7 +224,7 @@ impl Plan {
     /// The runs of ops that step `step` of a section makes, its loops unrolled.
     pub fn instances(&self, section: SectionId, sizes: Sizes, step: u32) -> Vec<Instance> {
         let mut runs = Vec::new();
-        unroll(&self.sections[section.0].nodes, sizes, Index { step, repeat: 0 }, 0, &mut runs);
+        unroll(&self.sections[section.0].nodes, sizes, Index::step(step), 0, &mut runs);
         runs
     }
 }
@@ -200,14 +238,14 @@ fn unroll(nodes: &[Node], sizes: Sizes, index: Index, first: NodeIndex, runs: &m
                 runs.push(Instance { node, index });
                 node += 1;
             }
-            Node::Repeat { count, direction, body } => {
+            Node::Repeat { index: of, count, direction, body } => {
                 let count = count.value(sizes) as u32;
                 for i in 0..count {
-                    let repeat = match direction {
+                    let i = match direction {
                         Direction::Forward => i,
                         Direction::Backward => count - 1 - i,
                     };
-                    unroll(body, sizes, Index { repeat, ..index }, node, runs);
+                    unroll(body, sizes, index.inside(*of, i), node, runs);
                 }
                 node += item.ops();
             }

@@ -1,7 +1,7 @@
 //! Tensors of a plan: what they are for, their shape, and how they may be stored.
 
 use super::dim::{Dim, Sizes};
-use crate::ops::pack_weight::packed_len;
+use super::layout::Layout;
 
 /// Names a tensor of one plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,24 +36,6 @@ pub enum Element {
     F32,
     /// 32-bit unsigned integer: ids, flags, the row table.
     U32,
-}
-
-/// How the numbers of a tensor lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// The last axis runs fastest, as in PyTorch.
-    RowMajor,
-    /// A weight `[G, N, K]` as [ceil(K/4), G, N] of four consecutive k each: neighbouring outputs n lie side by
-    /// side, so neighbouring invocations load neighbouring words. Padding in k is zero.
-    K4,
-    /// A weight `[G, N, K]` as [ceil(N/32), ceil(K/4), G, 32] of four consecutive k each: all that 32 units of every gate
-    /// read lies side by side. The last panel holds what is left of N. Padding in k is zero.
-    K4Panels,
-    /// A weight `[G, N, K]` as [ceil(G*N/16), K, 16]: sixteen outputs side by side for SIMD. Padding is zero.
-    Panel16,
-    /// A weight `[G, N, K]` as [ceil(K/16), G*N, 16], for sums over G and N: sixteen k side by side for SIMD. Padding is
-    /// zero.
-    Panel16T,
 }
 
 /// Tensors that are cut at the same places along an axis, so that parts of them fit together.
@@ -109,7 +91,7 @@ impl Tensor {
     pub fn len(&self, sizes: Sizes) -> usize {
         match (self.layout, &self.shape(sizes)[..]) {
             (Layout::RowMajor, shape) => shape.iter().product(),
-            (layout, &[g, n, k]) => packed_len(layout, [g, n, k]),
+            (layout, &[g, n, k]) => layout.len([g, n, k]),
             (layout, _) => unreachable!("`{}`: {layout:?} is for weights [G, N, K]", self.name),
         }
     }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::{IN_FLIGHT, WINDOW_LOGITS, check, too_long};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Ticket, Values};
+use crate::network::{LanguageModel, Shape};
 use crate::plan::Sizes;
-use crate::plan::network::{LanguageModel, Shape};
 
 /// Texts side by side at most.
 const ROWS: usize = 64;
@@ -19,7 +19,7 @@ pub fn line_sizes(shape: Shape) -> Sizes {
         return super::sizes(shape);
     }
     let rows = (WINDOW_LOGITS / shape.vocab).clamp(1, ROWS);
-    Sizes { rows, time: (WINDOW_LOGITS / shape.vocab / rows).clamp(1, WINDOW) }
+    Sizes::of(rows, (WINDOW_LOGITS / shape.vocab / rows).clamp(1, WINDOW))
 }
 
 /// Scores texts by the dozen. A text's figures do not depend on its neighbours.
@@ -99,7 +99,7 @@ impl LineScorer {
         };
         self.executor.write(self.model.input, 0, Values::U32(&tokens(first..first + time)))?;
         self.executor.write(self.model.targets, 0, Values::U32(&tokens(first + 1..first + time + 1)))?;
-        let sizes = Sizes { rows: group.len(), time };
+        let sizes = Sizes::of(group.len(), time);
         let run = Run::new(self.model.score, sizes, self.step..self.step + 1);
         let ticket = self.executor.submit(&[run], &[self.model.target_log_probs])?;
         self.step += 1;

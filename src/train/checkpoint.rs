@@ -142,8 +142,7 @@ impl Checkpoint {
                 version.format_version, version.gatefold
             )));
         }
-        let manifest: Manifest =
-            serde_json::from_str(&manifest).map_err(|e| wrong(format!("in its metadata, {e}")))?;
+        let manifest: Manifest = serde_json::from_str(&manifest).map_err(|e| wrong(format!("in its metadata, {e}")))?;
         manifest.check(file)?;
         for (name, values) in &numbers.tensors {
             let least = if name.starts_with("second_moment.") { 0.0 } else { f32::MIN };
@@ -169,20 +168,15 @@ fn in_words(checksum: crc32fast::Hasher) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::{Cell, Shape};
+    use crate::network::{Cell, Shape};
     use crate::train::{End, first_weights, trainer};
 
     fn checkpoint(config: &Config) -> Checkpoint {
         let mut snapshot = first_weights(config, 5, None);
         snapshot.insert("first_moment.output.weight".into(), vec![1.0 / 3.0; 35]);
         snapshot.insert("state.h_l0".into(), vec![-0.0, f32::MIN_POSITIVE / 4.0, 2.0]);
-        let manifest = Manifest::new(
-            trainer::tests::options(End::Steps(7)),
-            Progress::default(),
-            99,
-            vec![1],
-            Kernels::default(),
-        );
+        let manifest =
+            Manifest::new(trainer::tests::options(End::Steps(7)), Progress::default(), 99, vec![1], Kernels::default());
         Checkpoint { manifest, snapshot }
     }
 

@@ -7,9 +7,9 @@ use super::portions::portions;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::model::Weights;
+use crate::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
 use crate::ops::cross_entropy::IGNORED;
 use crate::ops::{embed_gradient, schedule};
-use crate::plan::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
 use crate::plan::{MemoryNeed, SectionId, Sizes, TensorId};
 
 /// A window of B streams: what one step learns from.
@@ -67,7 +67,7 @@ impl Engine {
 
     /// B and T of a recipe: the capacity that its executor must have been made for.
     pub fn sizes(recipe: &Recipe) -> Sizes {
-        Sizes { rows: recipe.rows, time: recipe.time }
+        Sizes::of(recipe.rows, recipe.time)
     }
 
     /// What a run needs of memory.
@@ -182,7 +182,7 @@ impl Engine {
         let ids: Vec<TensorId> = wanted.iter().map(|(_, id, _)| *id).collect();
         let ticket = self.executor.submit(&[], &ids)?;
         let tensors = self.executor.wait(ticket)?;
-        let of = |((name, id, first_row), tensor): ((String, TensorId, usize), crate::ops::Buffer<f32>)| {
+        let of = |((name, id, first_row), tensor): ((String, TensorId, usize), crate::plan::Buffer<f32>)| {
             let first = first_row * self.training.plan.tensor(id).width(Engine::sizes(&self.training.recipe));
             let values = tensor.real()[first..][..self.len(&name, id)].to_vec();
             (name, values)
@@ -236,7 +236,7 @@ impl Engine {
 
     /// Queues a section for one step, in as many submissions as its work asks for.
     fn run(&mut self, section: SectionId, time: usize, step: u32) -> Result<Vec<Ticket>> {
-        let sizes = Sizes { rows: self.training.recipe.rows, time };
+        let sizes = Sizes::of(self.training.recipe.rows, time);
         let plan = &self.training.plan;
         let ranges = self.portions.entry((section, time)).or_insert_with(|| portions(plan, section, sizes));
         let run = |ops: &Range<usize>| Run { ops: ops.clone(), ..Run::new(section, sizes, step..step + 1) };

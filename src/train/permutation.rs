@@ -1,6 +1,6 @@
 //! A random order of any number of things, without a list of them.
 
-use crate::ops::noise::philox;
+use crate::plan::philox;
 
 /// Rounds of the network; more than four of them make even small domains look random.
 const ROUNDS: u32 = 6;

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::cpu::complete_words;
 use crate::plan::{Plan, SectionId, Sizes};
 
 /// Floating point operations of a submission: 50 ms of a device that does 400 GFLOP/s, a slow integrated one. A
@@ -16,7 +15,7 @@ pub(super) fn portions(plan: &Plan, section: SectionId, sizes: Sizes) -> Vec<Ran
     let instances = plan.instances(section, sizes, 0);
     for (i, instance) in instances.iter().enumerate() {
         let node = nodes[instance.node];
-        let words = complete_words(plan, node, sizes, node.words(sizes, instance.index));
+        let words = plan.words(node, sizes, instance.index);
         flops += (node.op.cost)(&words).flops;
         if flops >= FLOPS {
             ranges.push(first..i + 1);

@@ -2,7 +2,7 @@
 
 use super::Snapshot;
 use crate::model::{Config, GenerationConfig, initial_weights};
-use crate::plan::network::Cell;
+use crate::network::Cell;
 
 /// Tokens that a model of continuous text writes where nobody says how many.
 const TEXT_TOKENS: u32 = 500;
@@ -43,7 +43,7 @@ pub fn generation_config(longest_sequence: Option<usize>) -> GenerationConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::network::Shape;
+    use crate::network::Shape;
 
     #[test]
     fn forget_gates_begin_open() {

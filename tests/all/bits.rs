@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-type Lm = gatefold::plan::network::LanguageModel;
+type Lm = gatefold::network::LanguageModel;
 type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[SectionId]) -> Box<dyn Executor>;
 
 /// A temperature only.
@@ -104,7 +104,7 @@ fn hashes(model: &Model, make: Make<'_>, requests: &[Request]) -> Result<Vec<u64
     let any = requests.iter().any(|r| r.options.need_filters());
     let plan = if any { gatefold::generate::plan_with_filters } else { gatefold::generate::plan };
     let lm = plan(model.shape, requests.len());
-    let sizes = Sizes { rows: requests.len(), time: 2 };
+    let sizes = Sizes::of(requests.len(), 2);
     let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
     model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
     let mut generator = Generator::new(lm, executor).map_err(|e| e.to_string())?;

@@ -1,12 +1,10 @@
 //! Cases written down for a browser: with `GATEFOLD_EXPORT=DIR`, a trial a case writes what the kernels bind and
 //! dispatch at WebGPU's floor, and the reference's numbers. tests/portability/web runs them in Chromium.
 
-use gatefold::check::{all_cases, reference};
+use gatefold::check::all_cases;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::gpu::{GpuExecutor, GpuOptions, ParamsBy, Place, Recording, assemble};
-use gatefold::ops::case::Case;
-use gatefold::ops::{Access, Buffer, OpRow, Variant};
-use gatefold::plan::{Element, TensorId};
+use gatefold::plan::{Access, Buffer, Case, Element, OpRow, TensorId, Variant};
 use libtest_mimic::Trial;
 use serde::Serialize;
 
@@ -19,7 +17,6 @@ struct Exported {
     name: String,
     variant: &'static str,
     wgsl: String,
-    constants: Vec<(&'static str, f64)>,
     /// For each binding of group 0: whether it is only read.
     read_only: Vec<bool>,
     /// Words of each buffer; their contents stand one behind the other in the file.
@@ -93,7 +90,7 @@ fn write(file: &str, op: &'static OpRow, case: &Case, variant: &'static Variant)
     }
     let run = Run::new(section, case.sizes, case.step..case.step + 1);
     let mut recording = executor.record(&run).map_err(failed)?;
-    let oracle = reference(case);
+    let oracle = case.reference();
     let mut words: Vec<u32> = recording.buffers.concat();
     let mut outputs = Vec::new();
     for node in case.plan.ops(section) {
@@ -107,7 +104,6 @@ fn write(file: &str, op: &'static OpRow, case: &Case, variant: &'static Variant)
         name: format!("{} {}", variant.name, case.name),
         variant: variant.name,
         wgsl: assemble(variant.source, ParamsBy::Uniform),
-        constants: variant.overrides.to_vec(),
         read_only: read_only(op),
         buffers: recording.buffers.iter().map(Vec::len).collect(),
         dispatches: recording.dispatches.into_iter().map(dispatched).collect(),

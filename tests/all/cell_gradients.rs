@@ -3,7 +3,7 @@
 //! `out.gh0`, `out.gc0` and `out.grad.NAME` those that go out.
 
 use gatefold::executor::{Executor, Run, Values};
-use gatefold::plan::network::{Cell, TrainedStack, trained_stack};
+use gatefold::network::{Cell, TrainedStack, trained_stack};
 use gatefold::plan::{Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 
@@ -28,7 +28,7 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
     let Case { rows, time, n_in, hidden, layers, state, .. } = recorded.case;
     let cell = recorded.case.cell().expect("only plain cases are checked");
     let stack = trained_stack(cell, n_in, hidden, layers);
-    let sizes = Sizes { rows, time };
+    let sizes = Sizes::of(rows, time);
     let mut executor = on.executor(&stack.plan, sizes, &[stack.forward, stack.backward]);
     let executor = &mut *executor;
     recorded.weights().load_into(executor)?;

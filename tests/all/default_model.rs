@@ -4,8 +4,8 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::generate::{Generator, Options, Request};
 use gatefold::model::Model;
+use gatefold::network::LanguageModel;
 use gatefold::plan::Sizes;
-use gatefold::plan::network::LanguageModel;
 use gatefold::text::OnUnknown;
 use libtest_mimic::Trial;
 
@@ -39,7 +39,7 @@ fn held_out_loss() -> Outcome {
     let lm = gatefold::generate::plan(model.shape, 0);
     let ids = model.tokenizer.encode(&text, OnUnknown::Error)?;
     let held_out = &ids[ids.len() * 9 / 10..];
-    let sizes = Sizes { rows: 1, time: 512 };
+    let sizes = Sizes::of(1, 512);
     let mut executor = cpu_executor(&lm.plan, sizes, &[lm.score], Functions::Fast, 2);
     model.weights.load_into(&mut *executor)?;
     let (mut nats, mut step) = (0.0, 0);
@@ -47,7 +47,7 @@ fn held_out_loss() -> Outcome {
         let time = sizes.time.min(held_out.len() - 1 - start);
         executor.write(lm.input, 0, Values::U32(&held_out[start..start + time]))?;
         executor.write(lm.targets, 0, Values::U32(&held_out[start + 1..start + 1 + time]))?;
-        let run = Run::new(lm.score, Sizes { rows: 1, time }, step..step + 1);
+        let run = Run::new(lm.score, Sizes::of(1, time), step..step + 1);
         let ticket = executor.submit(&[run], &[lm.target_log_probs])?;
         let results = executor.wait(ticket)?;
         nats -= results[0].real()[..time].iter().map(|p| f64::from(*p)).sum::<f64>();
@@ -66,10 +66,16 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
     let prompt = model.tokenizer.encode("ROMEO:", OnUnknown::Error)?;
     for temperature in [0.0, 0.8] {
         let options = Options::at(temperature);
-        let request =
-            Request { prompt: prompt.as_slice().into(), sequence: 0, seed: 42, options, max_tokens: 500, stop: Vec::new() };
+        let request = Request {
+            prompt: prompt.as_slice().into(),
+            sequence: 0,
+            seed: 42,
+            options,
+            max_tokens: 500,
+            stop: Vec::new(),
+        };
         let lm = gatefold::generate::plan(model.shape, 0);
-        let sizes = Sizes { rows: 1, time: WINDOW };
+        let sizes = Sizes::of(1, WINDOW);
         let mut sections = gatefold::generate::sections(&lm);
         sections.push(lm.logits);
         let cpu = || cpu_executor(&lm.plan, sizes, &sections, Functions::Fast, 2);
@@ -135,7 +141,7 @@ fn log_probs(
         let mut all = Vec::new();
         for (step, window) in ids.chunks(WINDOW).enumerate() {
             executor.write(lm.input, 0, Values::U32(window))?;
-            let sizes = Sizes { rows: 1, time: window.len() };
+            let sizes = Sizes::of(1, window.len());
             let step = step as u32;
             let ticket = executor.submit(&[Run::new(lm.logits, sizes, step..step + 1)], &[lm.all_log_probs])?;
             all.extend_from_slice(&executor.wait(ticket)?[0].real()[..window.len() * model.shape.vocab]);

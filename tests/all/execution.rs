@@ -44,14 +44,14 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-type Lm = gatefold::plan::network::LanguageModel;
+type Lm = gatefold::network::LanguageModel;
 type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[gatefold::plan::SectionId]) -> Box<dyn Executor>;
 
 /// A submission returns before its results are there; the callback comes once they are.
 fn tickets(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
-    let sizes = Sizes { rows: 8, time: 16 };
+    let sizes = Sizes::of(8, 16);
     let mut executor = gpu_executor(&gpu(adapter, Opened::Fully), &lm.plan, sizes, &[lm.logits]);
     model.weights.load_into(&mut *executor)?;
     let run = Run::new(lm.logits, sizes, 0..1);
@@ -94,7 +94,7 @@ fn tickets(adapter: usize) -> Outcome {
 fn permute(make: Make<'_>) -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
-    let sizes = Sizes { rows: 3, time: 8 };
+    let sizes = Sizes::of(3, 8);
     let mut executor = make(&lm, sizes, &[lm.permute, lm.logits]);
     model.weights.load_into(&mut *executor)?;
     let input: Vec<u32> = (0..24).map(|i| (i * i % 60) as u32).collect();
@@ -141,7 +141,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
         })
         .collect();
     let run = |requests: &[Request], rows: usize| -> Result<Vec<Vec<(u32, u32)>>, String> {
-        let sizes = Sizes { rows, time: 16 };
+        let sizes = Sizes::of(rows, 16);
         let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
         model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
         let mut generator = Generator::new(lm.clone(), executor).map_err(|e| e.to_string())?;
@@ -174,7 +174,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
 fn bad_requests() -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 2);
-    let sizes = Sizes { rows: 2, time: 4 };
+    let sizes = Sizes::of(2, 4);
     let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
     let mut generator = Generator::new(lm, executor)?;
     let options = Options::default();
@@ -197,12 +197,12 @@ fn bad_requests() -> Outcome {
 fn bad_calls(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
-    let sizes = Sizes { rows: 2, time: 4 };
+    let sizes = Sizes::of(2, 4);
     let device = gpu(adapter, Opened::Fully);
     let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.step]);
     let error = executor.write(lm.tokens, 1, Values::U32(&[1, 2])).err().ok_or("accepted")?.to_string();
     ensure!(error.contains("tensor `tokens` has 1 rows of 2"), "{error}");
-    let run = Run::new(lm.step, Sizes { rows: 3, time: 1 }, 0..1);
+    let run = Run::new(lm.step, Sizes::of(3, 1), 0..1);
     let error = executor.submit(&[run], &[]).err().ok_or("accepted")?.to_string();
     ensure!(error.contains("3 rows"), "{error}");
     let error = executor.submit(&[], &[lm.input]).err().ok_or("accepted")?.to_string();
@@ -218,7 +218,7 @@ fn bad_calls(adapter: usize) -> Outcome {
 fn lost_device(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
-    let sizes = Sizes { rows: 2, time: 4 };
+    let sizes = Sizes::of(2, 4);
     let device = host::open(&adapters()[adapter], DeviceOptions::default())?;
     let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.logits]);
     model.weights.load_into(&mut *executor)?;
@@ -244,7 +244,7 @@ fn lost_device(adapter: usize) -> Outcome {
 fn dispatches(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
     let lm = gatefold::generate::plan(model.shape, 0);
-    let sizes = Sizes { rows: 1, time: 1 };
+    let sizes = Sizes::of(1, 1);
     let device = gpu(adapter, Opened::Fully);
     if device.max_binding_bytes < 128 << 20 {
         return Ok(Completion::ignored_with("this adapter binds less than the floor"));

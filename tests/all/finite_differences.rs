@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatefold::cpu::Interpreter;
-use gatefold::ops::Buffer;
 use gatefold::ops::matmul::{self, Matmul};
-use gatefold::ops::noise::philox;
-use gatefold::plan::{Builder, Plan, Role, SectionId, Sizes, TensorId};
+use gatefold::plan::{Buffer, Builder, Interpreter, Plan, Role, SectionId, Sizes, TensorId, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial};
@@ -156,7 +153,7 @@ fn plan() -> Outcome {
     let weight = random(9, 1);
     let mut problem = Problem {
         plan: b.finish(),
-        sizes: Sizes { rows: 1, time: 1 },
+        sizes: Sizes::of(1, 1),
         forward,
         backward,
         words: Vec::new(),

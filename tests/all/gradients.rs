@@ -32,23 +32,23 @@ fn matmul_gradients(windows: usize) -> Outcome {
     let (y, dy) = (f32("y", &[all, groups, outputs]), f32("dy", &[all, groups, outputs]));
     let forward = b.section("forward", |b| matmul::record(b, Matmul { x, w, bias, y }, all.into(), 0, 0));
     let backward = b.section("backward", |b| {
-        b.repeat(windows.into(), Direction::Forward, |b| {
-            let row = Affine::REPEAT.times(rows);
+        b.repeat("window", windows.into(), Direction::Forward, |b, window| {
+            let row = Affine::from(window).times(rows);
             // One group at a time: the second adds to dx.
             for g in 0..groups {
                 let at =
-                    Offsets { y_row: row, x_row: row, dy_group: g, w_group: g, groups: 1, accumulate: Affine::REPEAT };
+                    Offsets { y_row: row, x_row: row, dy_group: g, w_group: g, groups: 1, accumulate: window.into() };
                 let of_x = Offsets { accumulate: g.into(), ..at };
                 matmul_input_gradient::record(b, MatmulInputGradient { dy, w, dx }, rows.into(), of_x);
                 matmul_weight_gradient::record(b, MatmulWeightGradient { dy, x, dw }, rows.into(), at);
             }
-            let at = sum_rows::Offsets { y_row: row, dy_group: 0, b_group: 0, groups, accumulate: Affine::REPEAT };
+            let at = sum_rows::Offsets { y_row: row, dy_group: 0, b_group: 0, groups, accumulate: window.into() };
             sum_rows::record(b, SumRows { dy, db }, rows.into(), at);
         });
     });
     let problem = Problem {
         plan: b.finish(),
-        sizes: Sizes { rows: 1, time: 1 },
+        sizes: Sizes::of(1, 1),
         forward,
         backward,
         words: Vec::new(),

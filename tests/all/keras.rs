@@ -6,8 +6,8 @@
 use gatefold::executor::{Run, Values};
 use gatefold::import::keras::{KerasCell, activation};
 use gatefold::model::Weights;
+use gatefold::network::{Kind, form_stack};
 use gatefold::plan::Sizes;
-use gatefold::plan::network::{Kind, form_stack};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 
@@ -65,7 +65,7 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
     if case.go_backwards {
         x.reverse();
     }
-    let sizes = Sizes { rows: 1, time: x.len() };
+    let sizes = Sizes::of(1, x.len());
     let stack = form_stack(layer.form, inputs, units, 1, false);
     let mut executor = on.executor(&stack.plan, sizes, &[stack.forward]);
     Weights::from_tensors(layer.named(0).into_iter().collect()).load_into(&mut *executor)?;

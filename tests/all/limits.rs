@@ -4,9 +4,8 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::host::Device;
 use gatefold::model::{Weights, weight_shapes};
-use gatefold::ops::noise::philox;
-use gatefold::plan::Sizes;
-use gatefold::plan::network::{Cell, LanguageModel, Shape};
+use gatefold::network::{Cell, LanguageModel, Shape};
+use gatefold::plan::{Sizes, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trials_per_adapter};
@@ -16,15 +15,15 @@ use crate::safetensor_file::check_close;
 pub fn trials() -> Vec<Trial> {
     let mut trials = trials_per_adapter("limits: everything is cut at 1 MiB, LSTM", |adapter| {
         let shape = Shape { cell: Cell::Lstm, vocab: 3000, embedding: 130, hidden: 200, layers: 2 };
-        agrees(adapter, Opened::OneMiB, shape, Sizes { rows: 5, time: 9 }, true)
+        agrees(adapter, Opened::OneMiB, shape, Sizes::of(5, 9), true)
     });
     trials.extend(trials_per_adapter("limits: everything is cut at 1 MiB, GRU", |adapter| {
         let shape = Shape { cell: Cell::Gru, vocab: 3000, embedding: 130, hidden: 200, layers: 2 };
-        agrees(adapter, Opened::OneMiB, shape, Sizes { rows: 5, time: 9 }, true)
+        agrees(adapter, Opened::OneMiB, shape, Sizes::of(5, 9), true)
     }));
     trials.extend(trials_per_adapter("limits: 50,257 x 1,024 at the adapter's own limit", |adapter| {
         let shape = Shape { cell: Cell::Gru, vocab: 50_257, embedding: 1024, hidden: 1024, layers: 1 };
-        agrees(adapter, Opened::Fully, shape, Sizes { rows: 2, time: 1 }, false)
+        agrees(adapter, Opened::Fully, shape, Sizes::of(2, 1), false)
     }));
     trials.extend(trials_per_adapter(
         "limits: more than the device's memory is an error, and the device goes on",
@@ -74,7 +73,7 @@ fn window_and_step(
     weights.load_into(executor).map_err(|e| e.to_string())?;
     let vocab = lm.shape.vocab as u32;
     let input: Vec<u32> = (0..sizes.rows * sizes.time).map(|i| (i as u32).wrapping_mul(40_503) % vocab).collect();
-    let row = Row { active: 1, position: 1, end_position: 100, ..Row::IDLE };
+    let row = Row { running: 1, position: 1, end_position: 100, ..Row::IDLE };
     let table: Vec<u32> = (0..sizes.rows).flat_map(|_| row.to_words()).collect();
     let tokens: Vec<u32> = (0..sizes.rows as u32).map(|m| vocab - 1 - m).collect();
     let mut run = || {
@@ -95,7 +94,7 @@ fn too_large(adapter: usize) -> Outcome {
     use gatefold::gpu::{GpuExecutor, GpuOptions};
     let shape = Shape { cell: Cell::Lstm, vocab: 50, embedding: 8, hidden: 1000, layers: 1 };
     let lm = gatefold::generate::plan(shape, 0);
-    let sizes = Sizes { rows: 1000, time: 1 };
+    let sizes = Sizes::of(1000, 1);
     let made =
         GpuExecutor::new(gpu(adapter, Opened::OneMiB), lm.plan.clone(), sizes, &[lm.step], &GpuOptions::default());
     let error = made.err().ok_or("accepted")?.to_string();
@@ -113,12 +112,12 @@ fn no_memory(adapter: usize) -> Outcome {
     let device = gpu(adapter, Opened::Fully);
     let shape = Shape { cell: Cell::Gru, vocab: 1 << 25, embedding: 4096, hidden: 4096, layers: 1 };
     let lm = gatefold::generate::plan(shape, 0);
-    let sizes = Sizes { rows: 1, time: 1 };
+    let sizes = Sizes::of(1, 1);
     let made = Device::Gpu(device.clone()).executor(&lm.plan, sizes, &[lm.step]);
     let message = made.err().ok_or("1 TiB was granted")?.to_string();
     let driver = message.contains(&device.info.name) && message.contains("out of device memory");
     ensure!(driver || message.contains("this machine has"), "{message}");
     ensure!(message.contains("fewer rows"), "{message}");
     let shape = Shape { cell: Cell::Gru, vocab: 31, embedding: 12, hidden: 20, layers: 1 };
-    agrees(adapter, Opened::Fully, shape, Sizes { rows: 2, time: 3 }, false)
+    agrees(adapter, Opened::Fully, shape, Sizes::of(2, 3), false)
 }

@@ -2,6 +2,7 @@
 //!
 //! A trial that finds no adapter reports itself as ignored, with the reason; with GATEFOLD_GPU=required it fails.
 
+mod arrows;
 mod batches;
 mod bench;
 mod bits;
@@ -25,9 +26,11 @@ mod reference_values;
 mod safetensor_file;
 mod sampling;
 mod self_tests;
+mod shared;
 mod stacks;
 mod step_gradients;
 mod structure;
+mod texts;
 mod training_ops;
 mod training_run;
 mod trajectories;
@@ -38,6 +41,8 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(structure::trials());
+    trials.extend(arrows::trials());
+    trials.extend(shared::trials());
     trials.extend(translation::trials());
     trials.extend(cases::trials());
     trials.extend(browser::trials());
@@ -63,6 +68,7 @@ fn main() {
     trials.extend(default_model::trials());
     trials.extend(command_line::trials());
     trials.extend(model_folders::trials());
+    trials.extend(texts::trials());
     trials.extend(imported_models::trials());
     trials.extend(bench::trials());
     trials.extend(training_run::trials());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gatefold::host::save_model;
 use gatefold::model::{Config, Model, Precision, Weights, initial_weights};
-use gatefold::plan::network::{Cell, Shape};
+use gatefold::network::{Cell, Shape};
 use gatefold::text::Tokenizer;
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -67,7 +67,7 @@ impl Drop for Folder {
 }
 
 /// A model of random weights with this tokenizer.
-fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config)) -> Model {
+pub fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config)) -> Model {
     let shape = Shape { cell, vocab: tokenizer.len(), embedding: 24, hidden: 40, layers: 2 };
     let mut config = Config::new(shape);
     change(&mut config);

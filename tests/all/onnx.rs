@@ -9,8 +9,8 @@ use gatefold::executor::Values;
 use gatefold::import::onnx::{self, Node};
 use gatefold::import::{Tensor, cell::Recurrent};
 use gatefold::model::{Bytes, Weights};
+use gatefold::network::form_stack;
 use gatefold::plan::Sizes;
-use gatefold::plan::network::form_stack;
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, skipped, trial};
@@ -66,7 +66,7 @@ fn check(case: &Path, name: &str, on: On) -> Outcome {
     let Recurrent { form, inputs, hidden, .. } = layer;
     let lengths = input(4)?;
     let stack = form_stack(form, inputs, hidden, 1, lengths.is_some());
-    let sizes = Sizes { rows, time };
+    let sizes = Sizes::of(rows, time);
     let mut executor = on.executor(&stack.plan, sizes, &[stack.forward]);
     Weights::from_tensors(layer.named(0).into_iter().collect()).load_into(&mut *executor)?;
     // In every case that has the batch first, time is 1: both orders are the same numbers.

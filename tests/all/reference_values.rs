@@ -4,8 +4,8 @@
 
 use gatefold::executor::Values;
 use gatefold::generate::{self, Generator, Options, Request};
+use gatefold::network::{Cell, Shape};
 use gatefold::plan::Sizes;
-use gatefold::plan::network::{Cell, Shape};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 
@@ -56,7 +56,7 @@ fn check_window(recorded: &Recorded<Case>, on: On) -> Outcome {
     let shape = recorded.case.shape()?;
     let model = generate::plan(shape, 0);
     let input = &recorded.case.input;
-    let sizes = Sizes { rows: input[0].len(), time: input.len() };
+    let sizes = Sizes::of(input[0].len(), input.len());
     let log_probs = log_softmax(recorded.tensor("out.logits")?, shape.vocab);
     for section in [model.logits, model.score] {
         let output = if section == model.logits { model.all_log_probs } else { model.layers[0].h };
@@ -76,7 +76,7 @@ fn check_window(recorded: &Recorded<Case>, on: On) -> Outcome {
 fn check_greedy(recorded: &Recorded<Case>, on: On) -> Outcome {
     let Case { prompts, greedy, .. } = &recorded.case;
     let model = generate::plan(recorded.case.shape()?, prompts.len());
-    let sizes = Sizes { rows: prompts.len(), time: PREFILL_WINDOW };
+    let sizes = Sizes::of(prompts.len(), PREFILL_WINDOW);
     let mut executor = on.executor(&model.plan, sizes, &generate::sections(&model));
     recorded.weights().load_into(&mut *executor)?;
     let mut generator = Generator::new(model, executor)?;

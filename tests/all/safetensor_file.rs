@@ -10,9 +10,8 @@ use std::sync::Arc;
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run};
 use gatefold::model::Weights;
-use gatefold::ops::Buffer;
-use gatefold::plan::network::{Kind, Layer};
-use gatefold::plan::{Plan, Role, SectionId, Sizes, TensorId};
+use gatefold::network::{Kind, Layer};
+use gatefold::plan::{Buffer, Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
@@ -49,8 +48,7 @@ impl<C> Recorded<C> {
         let of_plan = plan.ids().map(|id| plan.tensor(id)).filter(|tensor| tensor.role == Role::Weight);
         let weights = of_plan.map(|tensor| {
             let values = self.tensor(&format!("param.{}", tensor.name)).map(<[f32]>::to_vec);
-            let zeros =
-                vec![0.0; if tensor.name.contains("bias") { tensor.len(Sizes { rows: 1, time: 1 }) } else { 0 }];
+            let zeros = vec![0.0; if tensor.name.contains("bias") { tensor.len(Sizes::of(1, 1)) } else { 0 }];
             (tensor.name.clone(), values.unwrap_or(zeros))
         });
         Weights::from_tensors(weights.collect::<BTreeMap<_, _>>())

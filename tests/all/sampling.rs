@@ -4,10 +4,9 @@ use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::generate::Options;
 use gatefold::ops::filters::{BANNED, TOP_K, key};
-use gatefold::ops::noise::philox;
 use gatefold::ops::rows::{ROW_WORDS, Row, halves};
 use gatefold::ops::{filter, sample};
-use gatefold::plan::{Builder, Plan, Role, SectionId, Sizes, TensorId};
+use gatefold::plan::{Builder, Plan, Role, SectionId, Sizes, TensorId, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
@@ -33,7 +32,7 @@ type Kind = fn(Make<'_>) -> Outcome;
 
 type Make<'a> = &'a dyn Fn(&Bench, &[SectionId]) -> Box<dyn Executor>;
 
-const ONE: Sizes = Sizes { rows: 1, time: 1 };
+const ONE: Sizes = Sizes::of(1, 1);
 
 /// The sampler alone, on logits that a trial writes.
 struct Bench {
@@ -104,7 +103,7 @@ fn draws(make: Make<'_>) -> Outcome {
 fn drawn(make: Make<'_>, logits: &[f32], marks: &[u32], options: &Options) -> Result<Vec<u32>, String> {
     let bench = bench(ROWS, VOCAB, STEPS);
     let row = |m: usize| Row {
-        active: 1,
+        running: 1,
         seed: halves(41 + (m / (ROWS / 2)) as u64),
         sequence: halves(7_000_000_000 + (m % (ROWS / 2)) as u64),
         end_position: u32::MAX,
@@ -236,7 +235,7 @@ fn masses(make: Make<'_>) -> Outcome {
         for (j, top_p) in shares.iter().enumerate() {
             let top_k = if j % 3 == 1 { 20_000 } else { 0 };
             let options = Options { top_p: *top_p, top_k, ..Options::at(0.9) };
-            table.push(Row { active: 1, end_position: 9, ..options.row(VOCAB) });
+            table.push(Row { running: 1, end_position: 9, ..options.row(VOCAB) });
             logits.extend((0..VOCAB).map(|n| logit(n, unit(i as u32, n))));
         }
     }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use gatefold::executor::Values;
 use gatefold::model::Weights;
-use gatefold::ops::noise::philox;
-use gatefold::plan::network::{Cell, Stack, stack};
-use gatefold::plan::{Role, Sizes};
+use gatefold::network::{Cell, Stack, stack};
+use gatefold::plan::{Role, Sizes, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial, trials_per_adapter};
@@ -64,7 +63,7 @@ fn agrees(cell: Cell, size: Sized, on: On) -> Outcome {
 }
 
 fn run(stack: &Stack, size: Sized, on: On) -> gatefold::Result<(Vec<f32>, States)> {
-    let sizes = Sizes { rows: size.rows, time: size.time };
+    let sizes = Sizes::of(size.rows, size.time);
     let mut executor = on.executor(&stack.plan, sizes, &[stack.forward]);
     let scale = 1.0 / (size.hidden as f32).sqrt();
     let weights = stack.plan.ids().filter(|id| stack.plan.tensor(*id).role == Role::Weight);

@@ -1,9 +1,9 @@
 //! Chains of recurrent steps forwards and backwards, against finite differences: gradients of the input products and of
 //! the states before the first step.
 
+use gatefold::network::Cell;
 use gatefold::ops::{gru_step, gru_step_backward, lstm_step, lstm_step_backward};
-use gatefold::plan::network::Cell;
-use gatefold::plan::{Affine, Builder, Dim, Direction, Role, Sizes, TensorId};
+use gatefold::plan::{Affine, Builder, Dim, Direction, Loop, Role, Sizes, TensorId};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial};
@@ -19,9 +19,9 @@ pub fn trials() -> Vec<Trial> {
         .into()
 }
 
-/// Row block t + `later` of a tensor, t being the loop's index.
-fn block(later: usize) -> Affine {
-    Affine::REPEAT.plus(later).times(Dim::ROWS)
+/// Row block t + `later` of a tensor.
+fn block(t: Loop, later: usize) -> Affine {
+    Affine::from(t).plus(later).times(Dim::ROWS)
 }
 
 /// Row block `t` of a tensor.
@@ -44,7 +44,8 @@ fn steps(cell: Cell) -> Outcome {
     let b_hh = b.f32(Role::Weight, "b_hh", &[cell.gates().into(), hidden]);
     let [h, c, dy, dc, dh] = ["h", "c", "dy", "dc", "dh"].map(|name| over_time(&mut b, name));
     let forward = b.section("forward", |b| {
-        b.repeat(TIME.into(), Direction::Forward, |b| {
+        b.repeat("t", TIME.into(), Direction::Forward, |b, t| {
+            let block = |later| block(t, later);
             let (gx, h_read, h_write, keep_gates) = (block(0), block(0), block(1), true);
             if cell == Cell::Lstm {
                 let at = lstm_step::Offsets { gx, h_read, h_write, c_read: block(0), c_write: block(1), keep_gates };
@@ -68,7 +69,10 @@ fn steps(cell: Cell) -> Outcome {
         }
     };
     let backward = b.section("backward", |b| {
-        b.repeat(TIME.into(), Direction::Backward, |b| step(b, block(0), block(1), block(0), block(1)));
+        b.repeat("t", TIME.into(), Direction::Backward, |b, t| {
+            let [now, next] = [block(t, 0), block(t, 1)];
+            step(b, now, next, now, next);
+        });
         step(b, fixed(TIME + 1), fixed(0), fixed(0), fixed(0));
     });
     let state = ROWS * HIDDEN;
@@ -96,7 +100,7 @@ fn steps(cell: Cell) -> Outcome {
         gradients.push((c, dc));
     }
     let plan = b.finish();
-    let sizes = Sizes { rows: ROWS, time: TIME };
+    let sizes = Sizes::of(ROWS, TIME);
     Problem { plan, sizes, forward, backward, words: Vec::new(), inputs, outputs: vec![(h, dy)], gradients }.check()?;
     DONE
 }

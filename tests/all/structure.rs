@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use gatefold::gpu::ParamsBy;
-use gatefold::ops::{Adapters, OpRow, TABLE};
-use gatefold::plan::PARAM_WORDS;
+use gatefold::ops::TABLE;
+use gatefold::plan::{Adapters, OpRow, PARAM_WORDS, ParamKind, Words};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, trial};
@@ -17,15 +17,12 @@ pub fn trials() -> Vec<Trial> {
         trial("structure: every shader has a row, every row its shader", shaders_and_rows),
         trial("structure: every file of ops is in the table", ops_and_files),
         trial("structure: only src/gpu names wgpu", || names("src", &["wgpu::"], &["src/gpu"])),
-        trial("structure: an op does no input or output and knows no executor", || {
-            names("src/ops", &["std::fs", "std::io", "println!", "crate::gpu", "crate::executor"], &[])
-        }),
         trial("structure: messages go through the one writer that cannot fail", || {
             let panicking = ["println!", "eprint!", "print!(", "stderr().lock", "stderr().write", "dbg!"];
             names("src", &panicking, &["src/host/messages.rs"])
         }),
-        trial("structure: the plan knows no device, dispatch, part or padding", || {
-            names("src/plan", &["crate::gpu", "crate::cpu", "dispatch", "workgroup", "padded"], &[])
+        trial("structure: networks know no dispatch, workgroup or padding", || {
+            names("src/network", &["dispatch", "workgroup", "padded"], &[])
         }),
         trial("structure: the core uses no clock, thread or file", || {
             let core = ["std::time", "std::thread", "std::fs", "rayon", "pollster"];
@@ -41,11 +38,12 @@ fn row(op: &OpRow) -> Outcome {
     ensure!(!(op.cases)().is_empty(), "no case");
     ensure!(op.word_names().len() <= PARAM_WORDS, "{} parameter words", op.word_names().len());
     let default = op.variants.last().ok_or("no variant")?;
-    ensure!(
-        (default.suits)(&[1; PARAM_WORDS]) && default.adapters == Adapters::Any,
-        "the last variant suits everything"
-    );
+    let words = Words::new(op, [1; PARAM_WORDS]);
+    ensure!((default.suits)(&words) && default.adapters == Adapters::Any, "the last variant suits everything");
+    // A closure that asks for a parameter that the row lacks panics here.
+    (op.cost)(&words);
     for variant in op.variants {
+        let _ = ((variant.suits)(&words), (variant.groups)(&words));
         let carry = (op.carry_words > 0).then_some("carry");
         let operands: Vec<&str> = op.operands.iter().map(|o| o.name).chain(carry).collect();
         ensure!(operands.len() <= 8, "{} storage buffers; the floor has 8", operands.len());
@@ -65,7 +63,7 @@ fn row(op: &OpRow) -> Outcome {
 /// The struct `Params` has the row's words in order, and the bindings are its operands in order.
 fn kernel_agrees(
     op: &OpRow,
-    variant: &gatefold::ops::Variant,
+    variant: &gatefold::plan::Variant,
     module: &naga::Module,
     operands: &[&str],
 ) -> Result<(), String> {
@@ -77,6 +75,12 @@ fn kernel_agrees(
     let words: Vec<String> = members.iter().filter_map(|m| m.name.clone()).collect();
     if words != op.word_names() {
         return Err(format!("{}: parameters {words:?}, the row says {:?}", variant.name, op.word_names()));
+    }
+    for (member, param) in members.iter().zip(op.params) {
+        let is_float = module.types[member.ty].inner.scalar_kind() == Some(naga::ScalarKind::Float);
+        if is_float != (param.kind == ParamKind::Float) {
+            return Err(format!("{}: parameter {} is a {:?}", variant.name, param.name, param.kind));
+        }
     }
     let mut bound: Vec<(u32, &str)> =
         (module.global_variables.iter()).filter_map(|(_, g)| Some((g.binding?.binding, g.name.as_deref()?))).collect();
@@ -115,7 +119,7 @@ fn shaders_and_rows() -> Outcome {
 }
 
 fn ops_and_files() -> Outcome {
-    let shared = ["activation", "args", "case", "filters", "mod", "noise", "rows", "schedule", "variant"];
+    let shared = ["activation", "filters", "limits", "mod", "noise", "rows", "schedule", "typical"];
     let files: BTreeSet<String> = stems(&project("src/ops"), "rs");
     let files: BTreeSet<String> = files.into_iter().filter(|f| !shared.contains(&f.as_str())).collect();
     let rows: BTreeSet<String> = TABLE.iter().map(|op| op.name.to_string()).collect();
@@ -141,7 +145,7 @@ fn names(folder: &str, words: &[&str], except: &[&str]) -> Outcome {
     DONE
 }
 
-fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let path = entry.expect("listed").path();
@@ -160,6 +164,6 @@ fn stems(folder: &Path, extension: &str) -> BTreeSet<String> {
     here.map(|p| p.file_stem().expect("named").to_string_lossy().into_owned()).collect()
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

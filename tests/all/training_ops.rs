@@ -2,7 +2,6 @@
 //!
 //! `assets/reference/optimisers.py` made the steps, and says what its files hold.
 
-use gatefold::cpu::Interpreter;
 use gatefold::executor::{Executor, Run, Values};
 use gatefold::ops::adam::{self, Adam};
 use gatefold::ops::clip_scale::{self, ClipScale};
@@ -10,12 +9,12 @@ use gatefold::ops::cross_entropy::{self, CrossEntropy, IGNORED};
 use gatefold::ops::dropout::{self, Dropout};
 use gatefold::ops::embed::{self, Embed};
 use gatefold::ops::embed_gradient::{self, EmbedGradient};
+use gatefold::ops::logsumexp;
 use gatefold::ops::mean_loss::{self, MeanLoss};
 use gatefold::ops::schedule::{self, CLIP_COLUMNS, NORM, SCHEDULE_COLUMNS};
 use gatefold::ops::sgd::{self, Sgd};
 use gatefold::ops::square_sum::{self, SquareSum};
-use gatefold::ops::{Buffer, logsumexp};
-use gatefold::plan::{Affine, Builder, Plan, Role, SectionId, Sizes, TensorId};
+use gatefold::plan::{Affine, Buffer, Builder, Interpreter, Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 
@@ -23,7 +22,7 @@ use crate::context::{DONE, Outcome, project, trial};
 use crate::finite_differences::{Named, Problem, check, random};
 use crate::safetensor_file::{On, Recorded, check_close, trials_per_case};
 
-const SIZES: Sizes = Sizes { rows: 1, time: 1 };
+const SIZES: Sizes = Sizes::of(1, 1);
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![

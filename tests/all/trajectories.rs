@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gatefold::plan::network::{Cell, Optimizer, Recipe, Shape, training};
+use gatefold::network::{Cell, Optimizer, Recipe, Shape, training};
 use gatefold::train::{Engine, Snapshot, Window};
 use libtest_mimic::{Failed, Trial};
 use safetensors::SafeTensors;

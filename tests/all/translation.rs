@@ -4,9 +4,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use gatefold::gpu::{ParamsBy, assemble};
-use gatefold::ops::{OpRow, TABLE, Variant};
+use gatefold::ops::TABLE;
+use gatefold::plan::{OpRow, Variant};
 use libtest_mimic::{Completion, Trial};
-use naga::ShaderStage;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 use crate::context::{DONE, Outcome, export, trial};
@@ -31,10 +31,6 @@ fn translate(op: &OpRow, variant: &Variant) -> Outcome {
     let mut validated = true;
     for params_by in [ParamsBy::Immediates, ParamsBy::Uniform] {
         let (module, info) = parse(variant, params_by)?;
-        let constants = variant.overrides.iter().map(|(name, value)| (name.to_string(), *value)).collect();
-        let entry = Some((ShaderStage::Compute, "main"));
-        let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
-            .map_err(|e| e.to_string())?;
         validated &= to_spirv(&module, &info)?;
         to_msl(op, &module, &info)?;
         for checked in [false, true] {

@@ -9,8 +9,8 @@
 use std::path::PathBuf;
 
 use gatefold::executor::{Executor, Values};
+use gatefold::network::{Cell, Form, Kind, Layer, form_stack, stack};
 use gatefold::plan::Sizes;
-use gatefold::plan::network::{Cell, Form, Kind, Layer, form_stack, stack};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 
@@ -84,7 +84,7 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
     let Case { rows, time, n_in, hidden, layers, .. } = recorded.case;
     let form = recorded.case.form()?;
     let stack = form_stack(form, n_in, hidden, layers, recorded.case.lengths.is_some());
-    let mut executor = on.executor(&stack.plan, Sizes { rows, time }, &[stack.forward]);
+    let mut executor = on.executor(&stack.plan, Sizes::of(rows, time), &[stack.forward]);
     recorded.weights_or_zeros(&stack.plan).load_into(&mut *executor)?;
     let x = swap_axes(recorded.tensor("x")?, [rows, time, n_in]);
     executor.write(stack.x, 0, Values::F32(&x))?;
@@ -106,7 +106,7 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
 fn check_plain(recorded: &Recorded<Case>, cell: Cell, on: On) -> Result<(), libtest_mimic::Failed> {
     let Case { rows, time, n_in, hidden, layers, .. } = recorded.case;
     let stack = stack(cell, n_in, hidden, layers);
-    let mut executor = on.executor(&stack.plan, Sizes { rows, time }, &[stack.forward]);
+    let mut executor = on.executor(&stack.plan, Sizes::of(rows, time), &[stack.forward]);
     recorded.weights_or_zeros(&stack.plan).load_into(&mut *executor)?;
     let x = swap_axes(recorded.tensor("x")?, [rows, time, n_in]);
     executor.write(stack.x, 0, Values::F32(&x))?;

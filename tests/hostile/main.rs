@@ -150,7 +150,7 @@ fn use_model(files: &Files) -> Result<(), Error> {
         assert!(model.weights.get(&name).expect("checked").iter().all(|x| x.is_finite()));
     }
     let plan = gatefold::generate::plan(model.shape, 0);
-    plan.plan.memory(&gatefold::generate::sections(&plan), Sizes { rows: 256, time: 64 });
+    plan.plan.memory(&gatefold::generate::sections(&plan), Sizes::of(256, 64));
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::bench::report::Report;
 use crate::bench::{Workload, implementations, limits};
 use crate::error::{Error, Result};
 use crate::host::Device;
-use crate::plan::network::Shape;
+use crate::network::Shape;
 
 /// Arguments of `bench limits`.
 #[derive(Args)]

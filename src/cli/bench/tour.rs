@@ -11,7 +11,7 @@ use crate::bench::cases::{KernelCase, of_workload};
 use crate::bench::end_to_end::{Job, Settings};
 use crate::bench::{Workload, kernels, limits};
 use crate::error::Result;
-use crate::plan::network::{Cell, Shape};
+use crate::network::{Cell, Shape};
 
 /// Arguments of `bench`.
 #[derive(Args)]

@@ -9,12 +9,12 @@ use super::super::DeviceArgs;
 use super::super::model::Unknown;
 use crate::error::{Error, Result};
 use crate::model::Config;
-use crate::plan::network::{Cell, Shape};
+use crate::network::{Cell, Shape};
 use crate::train::{Cadence, CorpusOptions, End, Method, Options, Rate, Schedule};
 
 /// Arguments of `train`.
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = EXAMPLES, after_long_help = AFTER_HELP)]
 pub(in crate::cli) struct TrainArgs {
     /// Go on exactly where the run in this folder stopped; it may get other --steps, --epochs and --patience
     #[arg(long, value_name = "DIR")]
@@ -41,6 +41,12 @@ pub(in crate::cli) struct TrainArgs {
     #[command(flatten, next_help_heading = "Device")]
     pub device: DeviceArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples (--help has all options):
+  gatefold train --data corpus.txt --output my-model
+  gatefold train --data names.txt --lines --hidden 128 --output names
+  gatefold train --resume my-model --epochs 20";
 
 const AFTER_HELP: &str = "\
 The folder is a model from the start: `gatefold generate --model DIR` uses the

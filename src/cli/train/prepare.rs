@@ -5,15 +5,15 @@ use std::path::Path;
 
 use super::arguments::TrainArgs;
 use super::session::Session;
-use crate::cli::inspect::grouped;
 use crate::cli::model::Unknown as UnknownArg;
+use crate::cli::numbers::{count, grouped};
 use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
 use crate::model::{Config, Model, Weights};
+use crate::network::Cell;
 use crate::plan::bytes_in_words;
-use crate::plan::network::Cell;
-use crate::text::{OnUnknown, Tokenizer};
+use crate::text::{OnUnknown, Tokenizer, unmarked};
 use crate::train::{
     Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, VALIDATIONS, Windows,
     first_weights, generation_config, with_marks,
@@ -23,7 +23,7 @@ use crate::train::{
 const MOST_VALID_TOKENS: usize = 1_000_000;
 
 /// A run that begins.
-pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
+pub(super) fn new(args: &TrainArgs) -> Result<Session> {
     let (Some(data), Some(output)) = (&args.data.data, &args.data.output) else {
         return Err(Error::Usage("expected --data and --output, or --resume".into()));
     };
@@ -51,11 +51,12 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         unknown,
         valid_tokens: args.valid.valid_tokens.filter(|tokens| *tokens > 0),
     });
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     let engine = engine(&device, &options, &config)?;
     let mut folder = RunFolder::create(output, args.data.overwrite)?;
     let mut texts =
         Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
+    texts.say_lacking(unknown.into());
     if args.valid.valid_tokens.is_none() {
         options.corpus.valid_tokens = Some(texts.affordable_valid_tokens(&options));
     }
@@ -85,7 +86,7 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
 }
 
 /// A run that goes on.
-pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> {
+pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session> {
     let (mut folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
     let model = open_model(path)?;
     if let Unknown::Unk(id) = manifest.options.corpus.unknown
@@ -103,7 +104,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
         options.end = end;
     }
     options.patience = args.end.patience.or(options.patience);
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     let engine = engine(&device, &options, &model.config)?;
     let kernels = Kernels::of(&engine);
     if kernels.order != manifest.kernels.order || kernels.device != manifest.kernels.device {
@@ -121,7 +122,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
     let texts = Texts::read(&folder, &options, &reading, &manifest.corpus)?;
     let windows = texts.windows(&options)?;
     announce(&model, &device, &texts, &options, &windows.0);
-    say(&format!("goes on after step {}", grouped(manifest.progress.step.into())));
+    say(&format!("goes on after step {}", grouped(manifest.progress.step)));
     let trainer = Trainer::new(engine, options, windows, manifest.progress, &snapshot)
         .map_err(|e| e.within(&path.display().to_string()))?;
     folder.go_on(manifest.log_bytes)?;
@@ -168,7 +169,8 @@ fn tokenizer(args: &TrainArgs, data: &Path) -> Result<(Tokenizer, Option<Marks>)
                 Error::Io { context, source } => Error::Io { context: format!("--tokenizer {context}"), source },
                 other => other,
             })?;
-            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            let begins = unmarked(&bytes).map_err(|what| Error::Model(format!("{name}: {what}")))?;
+            match begins.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 Some(b'{') => Tokenizer::from_json(&bytes, &name)?,
                 _ => Tokenizer::from_vocabulary(&bytes, &name)?,
             }
@@ -222,7 +224,8 @@ impl Texts {
             End::Epochs(epochs) => (f64::INFINITY, epochs as f64 * tokens),
             End::Steps(steps) => (f64::from(steps), f64::INFINITY),
         };
-        let line = corpus.ends.as_ref().map_or(f64::INFINITY, |ends| corpus.ids.len() as f64 / ends.len().max(1) as f64);
+        let line =
+            corpus.ends.as_ref().map_or(f64::INFINITY, |ends| corpus.ids.len() as f64 / ends.len().max(1) as f64);
         let of_step = options.batch_size as f64 * line.min(options.sequence_length as f64);
         let of_run = of_run.min(steps * of_step);
         let times = options.valid_every.map_or(0.0, |every| of_run / of_step / f64::from(every)).max(VALIDATIONS);
@@ -233,6 +236,13 @@ impl Texts {
     fn keep(&mut self) -> Result<()> {
         self.train.keep()?;
         self.valid.as_mut().map_or(Ok(()), Tokenised::keep)
+    }
+
+    /// Says what the vocabulary lacks.
+    fn say_lacking(&self, unknown: OnUnknown) {
+        let mut lacking = self.train.lacking.clone();
+        self.valid.iter().for_each(|valid| lacking.extend(&valid.lacking));
+        crate::cli::say_lacking(&lacking, unknown);
     }
 
     fn checksums(&self) -> Vec<u32> {
@@ -296,23 +306,23 @@ fn announce(model: &Model, device: &Device, texts: &Texts, options: &Options, wi
         .filter(|(name, _)| !(c.tie_word_embeddings && name == "output.weight"))
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum();
-    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size as u128));
-    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters as u128));
+    let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size));
+    let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters));
     say(&format!("{name}: {cell} {layers} x {hidden}, {tokens} tokens, {parameters} parameters"));
     say(&format!("on {}", device.name()));
     let (train, _, held_out) = texts.parts();
     let what = if options.corpus.lines { "lines" } else { "tokens" };
-    let (learnt, held_out) = (grouped(train.len() as u128), grouped(held_out.len() as u128));
+    let (learnt, held_out) = (grouped(train.len()), grouped(held_out.len()));
     let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
     say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
     let end = match (options.end, windows) {
-        (End::Steps(steps), _) => format!("{} steps", grouped(steps.into())),
+        (End::Steps(steps), _) => count(steps.into(), "step"),
         (End::Epochs(epochs), Windows::Streams(streams)) => {
             let steps = epochs as u128 * streams.windows() as u128;
-            format!("{epochs} epochs, {} steps", grouped(steps))
+            format!("{}, {} steps", count(epochs, "epoch"), grouped(steps))
         }
-        (End::Epochs(epochs), _) => format!("{epochs} epochs"),
+        (End::Epochs(epochs), _) => count(epochs, "epoch"),
     };
     let (rows, time) = (options.batch_size, options.sequence_length);
-    say(&format!("{end} of {rows} rows of up to {time} tokens"));
+    say(&format!("{end} of {} of up to {}", count(rows as u64, "row"), count(time as u64, "token")));
 }

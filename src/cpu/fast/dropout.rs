@@ -14,8 +14,9 @@ pub fn dropout(args: &mut FastArgs<'_>) {
 
 pub(super) fn dropout_at(level: Level, args: &mut FastArgs<'_>) {
     let [rows, width, x_row, y_row] = args.sizes();
-    let [threshold, _, seed_low, seed_high, site, step] = std::array::from_fn(|i| args.words[4 + i]);
-    let [scale] = args.floats(5);
+    let [threshold, seed_low, seed_high, site, step] =
+        ["threshold", "seed_low", "seed_high", "site", "step"].map(|name| args.words[name]);
+    let scale = args.words.float("scale");
     let [x, y] = &mut args.operands[..] else { unreachable!("dropout has two operands") };
     let (x, y) = (&x.real()[x_row * width..][..rows * width], Shared::new(y.real_mut()));
     for_rows(args.pool, rows, width, |m| {

@@ -17,10 +17,7 @@ pub fn filter(args: &mut FastArgs<'_>) {
 }
 
 pub(super) fn filter_at(level: Level, args: &mut FastArgs<'_>) {
-    let [rows, vocab, round] = args.sizes();
-    if round > 0 {
-        return;
-    }
+    let [rows, vocab] = args.sizes();
     let [logits, table, marks] = &mut args.operands[..] else { unreachable!("filter has three operands") };
     let (logits, marks, table) = (logits.real(), marks.word(), Shared::new(table.word_mut()));
     for_rows(args.pool, rows, vocab, |m| {

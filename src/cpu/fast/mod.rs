@@ -8,7 +8,7 @@
 //!
 //! **Bits.** A result depends on its own row and on the op's shapes: not on the number of rows, on where a row
 //! stands, on how the work was cut into tasks, on the number of threads, nor on the instruction set. So every sum
-//! runs in the order of its [`crate::ops::OrderClass`], every multiply-add is fused, no estimate instruction is
+//! runs in the order of its [`crate::plan::OrderClass`], every multiply-add is fused, no estimate instruction is
 //! used, and the end of a row that does not fill a vector goes through the same vector code, padded.
 
 mod backward;

@@ -1,4 +1,4 @@
-//! [`crate::ops::noise::philox`] on sixteen counters at once.
+//! [`crate::plan::philox`] on sixteen counters at once.
 
 use super::simd::{WORDS, Words};
 
@@ -50,7 +50,7 @@ fn philox_side_by_side<W: Words>(first: u32, rest: [u32; 3], key: [u32; 2]) -> [
 mod tests {
     use super::*;
     use crate::cpu::fast::simd::{Kernel, Lanes, Level};
-    use crate::ops::noise::philox;
+    use crate::plan::philox;
 
     struct Noise(u32, [u32; 3], [u32; 2]);
 

@@ -11,8 +11,9 @@ pub fn adam(args: &mut FastArgs<'_>) {
 }
 
 pub(super) fn adam_at(level: Level, args: &mut FastArgs<'_>) {
-    let ([slot], decoupled) = (args.sizes(), args.words[7] == 1);
-    let [beta1, beta2, share1, share2, epsilon, decay] = args.floats(1);
+    let ([slot], decoupled) = (args.sizes(), args.words["decoupled"] == 1);
+    let [beta1, beta2, share1, share2, epsilon, decay] =
+        ["beta1", "beta2", "share1", "share2", "epsilon", "decay"].map(|name| args.words.float::<f32>(name));
     let [parameters, gradients, first, second, schedule, clips] = &mut args.operands[..] else {
         unreachable!("adam has six operands")
     };
@@ -93,7 +94,7 @@ pub fn sgd(args: &mut FastArgs<'_>) {
 
 pub(super) fn sgd_at(level: Level, args: &mut FastArgs<'_>) {
     let [slot] = args.sizes();
-    let [mu, decay] = args.floats(1);
+    let [mu, decay] = ["mu", "decay"].map(|name| args.words.float::<f32>(name));
     let [parameters, gradients, momentum, schedule, clips] = &mut args.operands[..] else {
         unreachable!("sgd has five operands")
     };

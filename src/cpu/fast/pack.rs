@@ -4,7 +4,6 @@
 use super::parts::{Shared, range};
 use super::simd::LANES;
 use crate::cpu::{Lines, Pool};
-use crate::ops::pack_weight::{pack, packed_len};
 use crate::plan::Layout;
 
 /// Elements that are worth waking threads up for.
@@ -23,13 +22,13 @@ pub fn pack_into(
         Layout::Panel16 => inputs * LANES,
         Layout::Panel16T => rows * LANES,
         other => {
-            let values = pack(other, w, [groups, outputs, inputs], 0.0);
+            let values = other.pack(w, [groups, outputs, inputs], 0.0);
             packed.resize(values.len());
             return packed.copy_from_slice(&values);
         }
     };
     // Padding is zero from the start, and is never written.
-    packed.resize(packed_len(layout, [groups, outputs, inputs]));
+    packed.resize(layout.len([groups, outputs, inputs]));
     let panels = packed.len() / panel_len.max(1);
     let parts = if w.len() < WORTH_THREADS { 1 } else { (4 * pool.threads()).min(panels) };
     let shared = Shared::new(packed);
@@ -76,7 +75,7 @@ mod tests {
                 packed.resize(3);
                 pack_into(layout, &w, shape, &mut packed, &Serial);
                 pack_into(layout, &w, shape, &mut packed, &Serial);
-                assert!(packed[..] == pack(layout, &w, shape, 0.0), "{layout:?} {shape:?}");
+                assert!(packed[..] == layout.pack(&w, shape, 0.0), "{layout:?} {shape:?}");
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
             (record, &mut tokens.part(m, 1)[0], &mut ids.part(out, 1)[0], &mut log_probs.part(out, 1)[0])
         };
         let mut row = Row::from_words(record);
-        if row.active == 0 {
+        if row.running == 0 {
             (*id, *log_prob) = (NO_TOKEN, 0.0);
             return;
         }

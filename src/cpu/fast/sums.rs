@@ -45,7 +45,7 @@ pub fn clip_scale(args: &mut FastArgs<'_>) {
 
 pub(super) fn clip_scale_at(level: Level, args: &mut FastArgs<'_>) {
     let [count, slot] = args.sizes();
-    let [max_norm] = args.floats(2);
+    let max_norm = args.words.float("max_norm");
     let [partials, clips] = &mut args.operands[..] else { unreachable!("clip_scale has two operands") };
     let sum = level.run(Sum(&partials.real()[..count]));
     clips.real_mut()[slot * CLIP_COLUMNS..][..CLIP_COLUMNS].copy_from_slice(&of_sum(sum, max_norm));

@@ -6,11 +6,9 @@ use super::{
     sum_rows, sums,
 };
 use crate::cpu::{FastArgs, Lines, Pool, Serial};
-use crate::ops::Buffer;
-use crate::ops::noise::philox;
-use crate::ops::pack_weight::pack;
+use crate::ops;
 use crate::ops::rows::{Row, halves};
-use crate::plan::{Layout, PARAM_WORDS};
+use crate::plan::{Buffer, Layout, OpRow, PARAM_WORDS, Words, philox};
 
 /// Claims threads, so that work is cut, and runs the tasks backwards.
 struct Backwards(usize);
@@ -30,6 +28,7 @@ type Function = fn(Level, &mut FastArgs<'_>);
 /// An op with its operands.
 #[derive(Clone)]
 struct Problem {
+    op: &'static OpRow,
     run: Function,
     operands: Vec<Buffer<f32>>,
     packed: Vec<Option<Vec<f32>>>,
@@ -39,8 +38,8 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(run: Function, words: &[usize], moving: &'static [usize]) -> Problem {
-        Problem { run, operands: Vec::new(), packed: Vec::new(), words: words.to_vec(), moving }
+    fn new(op: &'static OpRow, run: Function, words: &[usize], moving: &'static [usize]) -> Problem {
+        Problem { op, run, operands: Vec::new(), packed: Vec::new(), words: words.to_vec(), moving }
     }
 
     /// Numbers between -scale and scale.
@@ -70,7 +69,7 @@ impl Problem {
     fn weight_in(mut self, layout: Layout, shape: [usize; 3]) -> Problem {
         let values = self.random(shape.iter().product(), 0.3);
         self.operands.push(Buffer::Real(Vec::new()));
-        self.packed.push(Some(pack(layout, &values, shape, 0.0)));
+        self.packed.push(Some(layout.pack(&values, shape, 0.0)));
         self
     }
 
@@ -87,7 +86,7 @@ impl Problem {
                 words[i] = (word + if self.moving.contains(&i) { row } else { 0 }) as u32;
             }
             words[0] = rows as u32;
-            let operands = &mut operands;
+            let (operands, words) = (&mut operands, Words::new(self.op, words));
             (self.run)(level, &mut FastArgs { operands, packed: &packed, words, pool, scratch: &mut scratch });
         };
         let rows = self.words[0];
@@ -119,7 +118,7 @@ impl Problem {
 
 fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Problem {
     let columns = groups * outputs;
-    Problem::new(matmul::matmul_at, &[rows, inputs, groups, outputs, 1, 2], &[4, 5])
+    Problem::new(&ops::matmul::ROW, matmul::matmul_at, &[rows, inputs, groups, outputs, 1, 2], &[4, 5])
         .real((rows + 1) * inputs, 1.0)
         .weight([groups, outputs, inputs])
         .real(columns, 1.0)
@@ -129,7 +128,7 @@ fn matmul_of(rows: usize, inputs: usize, groups: usize, outputs: usize) -> Probl
 /// Gradients of groups 1 .. groups + 1 of one more.
 fn input_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
     let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
-    Problem::new(matmul_gradient::matmul_input_gradient_at, &words, &[4, 5])
+    Problem::new(&ops::matmul_input_gradient::ROW, matmul_gradient::matmul_input_gradient_at, &words, &[4, 5])
         .real((rows + 1) * (groups + 1) * outputs, 1.0)
         .real((groups + 1) * outputs * inputs, 0.3)
         .real((rows + 2) * inputs, 1.0)
@@ -137,29 +136,39 @@ fn input_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: us
 
 fn weight_gradient_of([rows, groups, outputs, inputs]: [usize; 4], accumulate: usize) -> Problem {
     let words = [rows, inputs, outputs, groups, 1, 2, groups + 1, 1, 1, accumulate];
-    Problem::new(matmul_gradient::matmul_weight_gradient_at, &words, &[])
+    Problem::new(&ops::matmul_weight_gradient::ROW, matmul_gradient::matmul_weight_gradient_at, &words, &[])
         .real((rows + 1) * (groups + 1) * outputs, 1.0)
         .real((rows + 2) * inputs, 1.0)
         .real((groups + 1) * outputs * inputs, 1.0)
 }
 
 fn sum_rows_of([rows, groups, outputs]: [usize; 3], accumulate: usize) -> Problem {
-    Problem::new(sum_rows::sum_rows_at, &[rows, outputs, groups, 1, groups + 1, 1, 1, accumulate], &[])
-        .real((rows + 1) * (groups + 1) * outputs, 1.0)
-        .real((groups + 1) * outputs, 1.0)
+    Problem::new(
+        &ops::sum_rows::ROW,
+        sum_rows::sum_rows_at,
+        &[rows, outputs, groups, 1, groups + 1, 1, 1, accumulate],
+        &[],
+    )
+    .real((rows + 1) * (groups + 1) * outputs, 1.0)
+    .real((groups + 1) * outputs, 1.0)
 }
 
 fn lstm_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
-    Problem::new(lstm::lstm_step_at, &[rows, hidden, 1, rows, 0, 0, 0, keep.into()], &[2, 3, 4, 5, 6])
-        .real((rows + 1) * 4 * hidden, 3.0)
-        .weight([4, hidden, hidden])
-        .real(4 * hidden, 1.0)
-        .real(2 * rows * hidden, 1.0)
-        .real(rows * hidden, 2.0)
+    Problem::new(
+        &ops::lstm_step::ROW,
+        lstm::lstm_step_at,
+        &[rows, hidden, 1, rows, 0, 0, 0, keep.into()],
+        &[2, 3, 4, 5, 6],
+    )
+    .real((rows + 1) * 4 * hidden, 3.0)
+    .weight([4, hidden, hidden])
+    .real(4 * hidden, 1.0)
+    .real(2 * rows * hidden, 1.0)
+    .real(rows * hidden, 2.0)
 }
 
 fn gru_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
-    Problem::new(gru::gru_step_at, &[rows, hidden, 1, 0, rows, keep.into()], &[2, 3, 4])
+    Problem::new(&ops::gru_step::ROW, gru::gru_step_at, &[rows, hidden, 1, 0, rows, keep.into()], &[2, 3, 4])
         .real((rows + 1) * 3 * hidden, 3.0)
         .weight([3, hidden, hidden])
         .real(3 * hidden, 1.0)
@@ -169,17 +178,22 @@ fn gru_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
 
 fn lstm_step_backward_of(rows: usize, hidden: usize) -> Problem {
     // dc and dh have no offset: their rows do not move.
-    Problem::new(backward::lstm_step_backward_at, &[rows, hidden, 1, rows + 1, 0, rows, 1], &[])
-        .real((2 * rows + 1) * 4 * hidden, 1.0)
-        .weight_in(Layout::Panel16T, [4, hidden, hidden])
-        .real(2 * rows * hidden, 2.0)
-        .real((rows + 1) * hidden, 1.0)
-        .real(rows * hidden, 1.0)
-        .real(rows * hidden, 1.0)
+    Problem::new(
+        &ops::lstm_step_backward::ROW,
+        backward::lstm_step_backward_at,
+        &[rows, hidden, 1, rows + 1, 0, rows, 1],
+        &[],
+    )
+    .real((2 * rows + 1) * 4 * hidden, 1.0)
+    .weight_in(Layout::Panel16T, [4, hidden, hidden])
+    .real(2 * rows * hidden, 2.0)
+    .real((rows + 1) * hidden, 1.0)
+    .real(rows * hidden, 1.0)
+    .real(rows * hidden, 1.0)
 }
 
 fn gru_step_backward_of(rows: usize, hidden: usize) -> Problem {
-    Problem::new(backward::gru_step_backward_at, &[rows, hidden, 1, rows + 1, 1, 1], &[])
+    Problem::new(&ops::gru_step_backward::ROW, backward::gru_step_backward_at, &[rows, hidden, 1, rows + 1, 1, 1], &[])
         .real((2 * rows + 1) * 3 * hidden, 1.0)
         .real((2 * rows + 1) * hidden, 1.0)
         .weight_in(Layout::Panel16T, [3, hidden, hidden])
@@ -195,8 +209,18 @@ fn decode_of(gates: usize, [rows, inputs, hidden]: [usize; 3], gather: bool) -> 
     let lstm: &'static [usize] = if gather { &[] } else { &[3, 5, 6, 7] };
     let gru: &'static [usize] = if gather { &[] } else { &[3, 5, 6] };
     let problem = match gates {
-        4 => Problem::new(lstm::lstm_decode_at, &[rows, inputs, hidden, 1, gather.into(), rows, 0, 0], lstm),
-        _ => Problem::new(gru::gru_decode_at, &[rows, inputs, hidden, 1, gather.into(), rows, 0], gru),
+        4 => Problem::new(
+            &ops::lstm_decode::ROW,
+            lstm::lstm_decode_at,
+            &[rows, inputs, hidden, 1, gather.into(), rows, 0, 0],
+            lstm,
+        ),
+        _ => Problem::new(
+            &ops::gru_decode::ROW,
+            gru::gru_decode_at,
+            &[rows, inputs, hidden, 1, gather.into(), rows, 0],
+            gru,
+        ),
     };
     let problem = problem
         .real((rows + 1) * inputs, 1.0)
@@ -211,7 +235,7 @@ fn decode_of(gates: usize, [rows, inputs, hidden]: [usize; 3], gather: bool) -> 
 
 fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
     let row = |m: u64| Row {
-        active: u32::from(m != 2),
+        running: u32::from(m != 2),
         position: 5,
         sequence: halves(m << 31),
         seed: [3, 4],
@@ -220,7 +244,7 @@ fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
         forced_end: u32::from(m == 1),
         ..Row::IDLE
     };
-    Problem::new(sample::sample_at, &[rows, vocab, 1, 0], &[])
+    Problem::new(&ops::sample::ROW, sample::sample_at, &[rows, vocab, 1, 0], &[])
         .real(rows * vocab, 6.0)
         .word((0..rows as u64).flat_map(|m| row(m).to_words()).collect())
         .word(vec![0; rows])
@@ -233,7 +257,7 @@ fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
 /// The same rows with filters, their limits found in advance or not.
 fn filtered_of(run: Function, rows: usize, vocab: usize) -> Problem {
     let row = |m: u32| Row {
-        active: 1,
+        running: 1,
         end_position: 9,
         inverse_temperature: 1.3,
         filters: m * 5 % 16,
@@ -248,7 +272,10 @@ fn filtered_of(run: Function, rows: usize, vocab: usize) -> Problem {
     let table = (0..rows as u32).flat_map(|m| row(m).to_words()).collect();
     let marks: Vec<u32> = (0..(rows * vocab) as u32).map(|i| i % 3).collect();
     if run as usize == filter::filter_at as *const () as usize {
-        return Problem::new(run, &[rows, vocab, 0], &[]).real(rows * vocab, 6.0).word(table).word(marks);
+        return Problem::new(&ops::filter::ROW, run, &[rows, vocab, 0], &[])
+            .real(rows * vocab, 6.0)
+            .word(table)
+            .word(marks);
     }
     let mut problem = sample_of(rows, vocab, 1.0);
     problem.words[3] = 1;
@@ -297,10 +324,10 @@ fn step_bits() {
 #[test]
 fn softmax_and_sample_bits() {
     for (rows, vocab) in [(1, 1), (3, 17), (5, 1000), (3, 20_001)] {
-        let x = |run, log| Problem::new(run, &[rows, vocab, log], &[]).real(rows * vocab, 9.0).real(rows, 1.0);
-        x(softmax::logsumexp_at, 0).check("logsumexp");
+        let x = |op, run, log| Problem::new(op, run, &[rows, vocab, log], &[]).real(rows * vocab, 9.0).real(rows, 1.0);
+        x(&ops::logsumexp::ROW, softmax::logsumexp_at, 0).check("logsumexp");
         for log in [0, 1] {
-            x(softmax::softmax_at, log).real(rows * vocab, 0.0).check("softmax");
+            x(&ops::softmax::ROW, softmax::softmax_at, log).real(rows * vocab, 0.0).check("softmax");
         }
         for temperature in [f32::INFINITY, 1.0, 0.1] {
             sample_of(rows, vocab, temperature).check("sample");
@@ -316,28 +343,43 @@ fn training_bits() {
     let float = |x: f32| x.to_bits() as usize;
     for (rows, vocab) in [(1, 1), (3, 17), (5, 1000), (3, 20_001)] {
         for gradient in [0, 1] {
-            Problem::new(cross_entropy::cross_entropy_at, &[rows, vocab, 1, 2, 0, gradient], &[])
-                .real(rows * vocab, 9.0)
-                .real(rows, 1.0)
-                .word((0..=rows as u32).map(|m| if m == 2 { u32::MAX } else { m % vocab as u32 }).collect())
-                .real(4, 1.0)
-                .real(rows + 2, 1.0)
-                .check("cross_entropy");
+            Problem::new(
+                &ops::cross_entropy::ROW,
+                cross_entropy::cross_entropy_at,
+                &[rows, vocab, 1, 2, 0, gradient],
+                &[],
+            )
+            .real(rows * vocab, 9.0)
+            .real(rows, 1.0)
+            .word((0..=rows as u32).map(|m| if m == 2 { u32::MAX } else { m % vocab as u32 }).collect())
+            .real(4, 1.0)
+            .real(rows + 2, 1.0)
+            .check("cross_entropy");
         }
         let words = [rows, vocab, 1, 2, 0x8000_0000, float(2.0), 5, 6, 7, 8];
-        Problem::new(dropout::dropout_at, &words, &[])
+        Problem::new(&ops::dropout::ROW, dropout::dropout_at, &words, &[])
             .real((rows + 1) * vocab, 1.0)
             .real((rows + 2) * vocab, 1.0)
             .check("dropout");
     }
     for n in [1, 31, 5000, 70_003] {
-        Problem::new(sums::mean_loss_at, &[n, 0], &[]).real(n, 1.0).real(4, 1.0).real(1, 0.0).check("mean_loss");
-        Problem::new(sums::square_sum_at, &[0, n], &[]).real(n, 1.0).real(n.div_ceil(1024), 0.0).check("square_sum");
+        Problem::new(&ops::mean_loss::ROW, sums::mean_loss_at, &[n, 0], &[])
+            .real(n, 1.0)
+            .real(4, 1.0)
+            .real(1, 0.0)
+            .check("mean_loss");
+        Problem::new(&ops::square_sum::ROW, sums::square_sum_at, &[0, n], &[])
+            .real(n, 1.0)
+            .real(n.div_ceil(1024), 0.0)
+            .check("square_sum");
         let words = [n, 0, float(0.5)];
-        Problem::new(sums::clip_scale_at, &words, &[]).real(n, 1.0).real(2, 0.0).check("clip_scale");
-        let flat = |run, words: &[usize], tensors: usize| {
+        Problem::new(&ops::clip_scale::ROW, sums::clip_scale_at, &words, &[])
+            .real(n, 1.0)
+            .real(2, 0.0)
+            .check("clip_scale");
+        let flat = |op, run, words: &[usize], tensors: usize| {
             (0..tensors)
-                .fold(Problem::new(run, words, &[]), |problem, _| problem.real(n, 1.0))
+                .fold(Problem::new(op, run, words, &[]), |problem, _| problem.real(n, 1.0))
                 .real(4, 0.1)
                 .real(2, 1.0)
         };
@@ -345,10 +387,10 @@ fn training_bits() {
         for decoupled in [0, 1] {
             let words = [0, beta, beta, share, share, float(1e-8), decay, decoupled];
             // The second moment is not negative.
-            let mut problem = flat(optimisers::adam_at, &words, 4);
+            let mut problem = flat(&ops::adam::ROW, optimisers::adam_at, &words, 4);
             problem.operands[3] = Buffer::Real(problem.operands[3].real().iter().map(|x| x.abs()).collect());
             problem.check("adam");
         }
-        flat(optimisers::sgd_at, &[0, beta, decay], 3).check("sgd");
+        flat(&ops::sgd::ROW, optimisers::sgd_at, &[0, beta, decay], 3).check("sgd");
     }
 }

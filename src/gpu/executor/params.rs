@@ -1,6 +1,7 @@
 //! How the dispatches of a submission get their parameters: as immediates, or from a uniform with a dynamic offset.
 
-use crate::gpu::device::{Gpu, PARAM_BYTES, ParamsBy};
+use crate::gpu::device::{Gpu, PARAM_BYTES};
+use crate::gpu::info::ParamsBy;
 use crate::plan::PARAM_WORDS;
 
 /// The uniform of a submission's parameters, one dispatch behind the other; none where they come as immediates.

@@ -45,7 +45,7 @@ fn use_source(bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Result<(), Err
         assert!(values.iter().all(|x| x.is_finite()));
     }
     let plan = gatefold::generate::plan(shape, 0);
-    plan.plan.memory(&gatefold::generate::sections(&plan), Sizes { rows: 256, time: 64 });
+    plan.plan.memory(&gatefold::generate::sections(&plan), Sizes::of(256, 64));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Cases: inputs for an op, made from a seed, and how far a result may be from the reference.
 
-use super::noise::philox;
-use crate::plan::{Builder, Plan, Role, Sizes, SplitGroup, TensorId};
+use super::philox::philox;
+use super::{Builder, Plan, Role, Sizes, SplitGroup, TensorId};
 
 /// How a tensor of a case is filled.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Case {
         Case {
             name: name.into(),
             plan: builder.finish(),
-            sizes: Sizes { rows: 1, time: 1 },
+            sizes: Sizes::of(1, 1),
             step: 0,
             fills,
             caps: Caps::F32,
@@ -121,7 +121,7 @@ impl Case {
 }
 
 /// A tensor `[n]` that is cut with a group.
-pub(crate) fn flat(
+pub(crate) fn flat_operand(
     b: &mut Builder,
     fills: &mut Vec<(TensorId, Fill)>,
     name: &str,

@@ -121,7 +121,6 @@ struct Parts {
 /// Logits of some time steps, and how many such chunks a window has.
 #[derive(Clone, Copy)]
 struct Chunk {
-    steps: usize,
     count: Dim,
     rows: Dim,
     /// `[R, 1, V]`.
@@ -174,7 +173,6 @@ impl Parts {
         let (count, chunk_rows) =
             if steps == time { (1.into(), window()) } else { ((time / steps).into(), Dim::ROWS * steps.into()) };
         let chunk = Chunk {
-            steps,
             count,
             rows: chunk_rows,
             logits: head.logits(b, Role::Scratch, "logits", chunk_rows),
@@ -244,24 +242,22 @@ impl Parts {
 
     /// Chunk after chunk: logits of the outputs `y`, then losses, and with `to` gradients of all that led there.
     fn losses(&self, b: &mut Builder, y: Rows, to: Option<&HeadBackward>) {
-        let Chunk { steps, count, rows, logits, lse, losses } = self.chunk;
+        let Chunk { count, rows, logits, lse, losses } = self.chunk;
         let io = self.io;
-        b.repeat(count, Direction::Forward, |b| {
-            let stride = Dim::ROWS * steps.into();
-            let (row, y) =
-                (Affine::constant(0).plus_repeats(stride), Rows { first: y.first.plus_repeats(stride), ..y });
+        b.repeat("chunk", count, Direction::Forward, |b, chunk| {
+            let y = Rows { first: y.first.plus_each(chunk, rows), ..y };
             self.head.record(b, y, logits, rows);
             logsumexp::record(b, logits, lse, rows);
             let op = cross_entropy::CrossEntropy { logits, lse, targets: io.targets, schedule: io.schedule, losses };
             let at = cross_entropy::Offsets {
-                target_row: self.window_row().plus_repeats(stride),
-                loss_row: row,
+                target_row: self.window_row().plus_each(chunk, rows),
+                loss_row: Affine::constant(0).plus_each(chunk, rows),
                 slot: slot(),
                 gradient: to.is_some(),
             };
             cross_entropy::record(b, op, rows, at);
             if let Some(to) = to {
-                head_backward(b, &self.head, to, logits, y, rows, row);
+                head_backward(b, &self.head, to, logits, y, rows, chunk);
             }
         });
         let op = mean_loss::MeanLoss { row_losses: losses, schedule: io.schedule, means: io.losses };

@@ -9,7 +9,7 @@ use crate::ops::{
     embed_gradient, gru_step_backward, lstm_step_backward, matmul_input_gradient, matmul_weight_gradient, reset_rows,
     sum_rows,
 };
-use crate::plan::{Affine, Builder, Dim, Direction, Role, TensorId};
+use crate::plan::{Affine, Builder, Dim, Direction, Loop, Role, TensorId};
 
 /// Gradients of one layer's weights, shaped as the weights, and what flows on the way back.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ pub(super) fn layer_backward(
         let at = reset_rows::Offsets { x: (Dim::TIME * block).into(), flags: 0.into() };
         reset_rows::record(b, tensor, always, block, at);
     }
-    b.repeat(Dim::TIME, Direction::Backward, |b| step_backward(b, layer, over_time, gradients));
+    b.repeat("t", Dim::TIME, Direction::Backward, |b, t| step_backward(b, layer, over_time, gradients, t.into()));
 
     weight_gradients(b, layer, over_time, gradients, x);
     if let Some((dx, adds)) = dx {
@@ -89,11 +89,11 @@ pub(super) fn layer_backward(
     }
 }
 
-/// Step t backward, t being the innermost loop's index.
-fn step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
+/// Step t backward.
+fn step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients, t: Affine) {
     let OverTime { gates, states, cells, candidate, .. } = *over_time;
     let LayerGradients { dy, dh, dc, .. } = *gradients;
-    let (now, next) = (Affine::REPEAT.times(Dim::ROWS), Affine::REPEAT.plus(1).times(Dim::ROWS));
+    let (now, next) = (t.times(Dim::ROWS), t.plus(1).times(Dim::ROWS));
     let w_hh = layer.w_hh;
     match layer.cell {
         Cell::Lstm => {
@@ -181,7 +181,7 @@ pub(super) struct HeadBackward {
 
 /// From a chunk's logit gradients `[R, 1, V]`: of its inputs, and added to those of the weights but in the first chunk.
 ///
-/// `y` are the chunk's inputs, `row` is its first row in the window; chunks are the innermost loop.
+/// `y` are the chunk's inputs; `chunk` counts chunks of `rows` rows each.
 pub(super) fn head_backward(
     b: &mut Builder,
     head: &Head,
@@ -189,8 +189,9 @@ pub(super) fn head_backward(
     dlogits: TensorId,
     y: Rows,
     rows: Dim,
-    row: Affine,
+    chunk: Loop,
 ) {
+    let row = Affine::constant(0).plus_each(chunk, rows);
     let at = |x_row, accumulate| matmul_input_gradient::Offsets {
         y_row: 0.into(),
         x_row,
@@ -202,8 +203,8 @@ pub(super) fn head_backward(
     let op = matmul_input_gradient::MatmulInputGradient { dy: dlogits, w: head.weight, dx: to.dy };
     matmul_input_gradient::record(b, op, rows, at(row, 0.into()));
     let op = matmul_weight_gradient::MatmulWeightGradient { dy: dlogits, x: y.tensor, dw: to.weight };
-    matmul_weight_gradient::record(b, op, rows, at(y.first, Affine::REPEAT));
-    let at = sum_rows::Offsets { y_row: 0.into(), dy_group: 0, b_group: 0, groups: 1, accumulate: Affine::REPEAT };
+    matmul_weight_gradient::record(b, op, rows, at(y.first, chunk.into()));
+    let at = sum_rows::Offsets { y_row: 0.into(), dy_group: 0, b_group: 0, groups: 1, accumulate: chunk.into() };
     sum_rows::record(b, sum_rows::SumRows { dy: dlogits, db: to.bias }, rows, at);
 }
 

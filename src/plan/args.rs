@@ -1,6 +1,6 @@
 //! What a reference sees: its operands and parameter words.
 
-use crate::plan::PARAM_WORDS;
+use super::params::Words;
 
 /// The arithmetic of a reference: f32 as the kernels have it, f64 for exact comparisons and finite differences.
 pub trait Real:
@@ -130,7 +130,7 @@ pub struct Args<'a, F> {
     /// Whole tensors.
     pub operands: &'a mut [Buffer<F>],
     /// As the plan resolved them; cuts cover the whole axis.
-    pub words: [u32; PARAM_WORDS],
+    pub words: Words,
 }
 
 impl<F> Args<'_, F> {
@@ -142,14 +142,6 @@ impl<F> Args<'_, F> {
 
     /// The leading parameter words as sizes and offsets.
     pub fn sizes<const N: usize>(&self) -> [usize; N] {
-        std::array::from_fn(|i| self.words[i] as usize)
-    }
-
-    /// The parameter words from `first` on that hold floats.
-    pub fn floats<const N: usize>(&self, first: usize) -> [F; N]
-    where
-        F: Real,
-    {
-        std::array::from_fn(|i| F::of(f32::from_bits(self.words[first + i])))
+        self.words.sizes()
     }
 }

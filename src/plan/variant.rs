@@ -1,6 +1,7 @@
 //! Variants: what a WGSL kernel needs, and how many workgroups a run of it takes.
 
-use crate::plan::{Layout, PARAM_WORDS};
+use super::layout::Layout;
+use super::params::Words;
 
 /// The order in which a kernel takes its sums; kernels of one class give equal bits on one device.
 ///
@@ -83,8 +84,6 @@ pub struct Variant {
     pub name: &'static str,
     /// The file's text.
     pub source: &'static str,
-    /// Values of `override` constants.
-    pub overrides: &'static [(&'static str, f64)],
     /// What it needs.
     pub requires: Requires,
     /// Layouts of operands that are not row major.
@@ -92,21 +91,20 @@ pub struct Variant {
     /// The order of its sums.
     pub class: OrderClass,
     /// Whether it is the better choice for these parameters, than those that follow in the row.
-    pub suits: fn(&[u32; PARAM_WORDS]) -> bool,
+    pub suits: fn(&Words) -> bool,
     /// Where it is the better choice.
     pub adapters: Adapters,
     /// Workgroups that cover the part that the words describe.
-    pub groups: fn(&[u32; PARAM_WORDS]) -> Dispatch,
+    pub groups: fn(&Words) -> Dispatch,
 }
 
 impl Variant {
-    /// The kernel `kernel!("NAME")` as most are: for all parameters and adapters, with row-major operands, without sums
-    /// and without `override` constants. One workgroup; a row says what is otherwise.
+    /// The kernel `kernel!("NAME")` as most are: for all parameters and adapters, with row-major operands and without
+    /// sums. One workgroup; a row says what is otherwise.
     pub const fn new(kernel: (&'static str, &'static str), requires: Requires) -> Variant {
         Variant {
             name: kernel.0,
             source: kernel.1,
-            overrides: &[],
             requires,
             layouts: &[],
             class: OrderClass::None,
@@ -127,12 +125,12 @@ impl Variant {
     }
 
     /// The better choice on some adapters alone, for parameters that suit it.
-    pub const fn better_on(self, adapters: Adapters, suits: fn(&[u32; PARAM_WORDS]) -> bool) -> Variant {
+    pub const fn better_on(self, adapters: Adapters, suits: fn(&Words) -> bool) -> Variant {
         Variant { adapters, suits, ..self }
     }
 
     /// With the workgroups that cover the part that the words describe.
-    pub const fn groups(self, groups: fn(&[u32; PARAM_WORDS]) -> Dispatch) -> Variant {
+    pub const fn groups(self, groups: fn(&Words) -> Dispatch) -> Variant {
         Variant { groups, ..self }
     }
 

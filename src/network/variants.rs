@@ -6,7 +6,7 @@ use super::stack::{OverTime, SLOTS, copy_rows, read_slot, write_slot};
 use super::{Cell, Layer, Rows, StackScratch, layer, stack_scratch};
 use crate::ops::select_rows::{self, Behind, Place, SelectRows};
 use crate::ops::{embed, gru_gates, gru_reset, lstm_gates, matmul, rnn_gates};
-use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
+use crate::plan::{Affine, Builder, Dim, Direction, Loop, Plan, Role, SectionId, TensorId};
 
 /// What a layer has besides the weights and states of [`Layer`]. One direction of a layer of two is a [`Layer`] too.
 #[derive(Clone, Copy, Debug)]
@@ -157,12 +157,12 @@ pub(super) fn over_time(
             };
             copy_rows(b, scratch.order, layer.h, states, [read_slot(), begin]);
             let direction = if parts.reverse { Direction::Backward } else { Direction::Forward };
-            b.repeat(Dim::TIME, direction, |b| {
-                let rows = [Affine::REPEAT, Affine::REPEAT.plus(1)].map(|slot| slot.times(Dim::ROWS));
+            b.repeat("t", Dim::TIME, direction, |b, t| {
+                let rows = [Affine::from(t), Affine::from(t).plus(1)].map(|slot| slot.times(Dim::ROWS));
                 let [now, next] = if parts.reverse { [rows[1], rows[0]] } else { rows };
                 let at = Step { gx, gx_row: rows[0], h: states, now, next };
                 match ragged {
-                    true => step_of_some(b, layer, &parts, at, joined.lengths),
+                    true => step_of_some(b, layer, &parts, at, (t, joined.lengths)),
                     false => step(b, layer, &parts, at, layer.c),
                 }
             });
@@ -225,10 +225,10 @@ fn step(b: &mut Builder, layer: &Layer, parts: &Parts, at: Step, c: Option<Tenso
     }
 }
 
-/// One step of the rows that have not ended at the repeat's index; the states of the others stand still.
-fn step_of_some(b: &mut Builder, layer: &Layer, parts: &Parts, at: Step, lengths: TensorId) {
+/// Step t of the rows that have not ended; the states of the others stand still.
+fn step_of_some(b: &mut Builder, layer: &Layer, parts: &Parts, at: Step, (t, lengths): (Loop, TensorId)) {
     let select = |b: &mut Builder, from, to, rows: [Affine; 2], behind| {
-        let place = Place { from: rows[0], to: rows[1], column: 0, time: Affine::REPEAT };
+        let place = Place { from: rows[0], to: rows[1], column: 0, time: t.into() };
         select_rows::record(b, SelectRows { from, lengths, to }, Dim::ROWS, Dim::ROWS, place, behind);
     };
     let zero = Affine::from(0);

@@ -271,3 +271,24 @@ fn permute_section(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, so
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Cell;
+    use crate::plan::Sizes;
+
+    #[test]
+    fn a_step_needs_its_weights_and_states() {
+        let shape = Shape { cell: Cell::Lstm, vocab: 10, embedding: 3, hidden: 5, layers: 1 };
+        let lm = language_model(shape, Room { ring: 4, queue: 1, forced: 1, filters: false });
+        let need = lm.plan.memory(&[lm.step], Sizes::of(2, 1));
+        assert_eq!(need.weights, 4 * (10 * 3 + 20 * 3 + 20 * 5 + 40 + 10 * 5 + 10));
+        // h in two slots, c, the row table, the token of each row, the stand-in for marks.
+        assert_eq!(need.states, 4 * (2 * 2 * 5 + 2 * 5 + 2 * ROW_WORDS as u64 + 2 + 1));
+        assert_eq!((need.scratch, need.saved), (4 * 2 * 10, 0));
+        // Drawn ids and their log-probabilities, a forced token for each row and for one sequence that waits.
+        assert_eq!(need.io, 4 * (2 * 4 * 2 + 2 + 1));
+        assert_eq!(need.total(), need.weights + need.states + need.scratch + need.io);
+    }
+}

@@ -182,7 +182,7 @@ pub(super) fn layer_over_time(
             reset_rows::record(b, state, flags, Dim::ROWS, reset_rows::Offsets { x: 0.into(), flags: first });
         }
     }
-    b.repeat(Dim::TIME, Direction::Forward, |b| step(b, layer, over_time));
+    b.repeat("t", Dim::TIME, Direction::Forward, |b, t| step(b, layer, over_time, t.into()));
     copy_rows(b, order, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
     if let Some((c, cells)) = cells {
         copy_rows(b, order, cells, c, [(Dim::TIME * Dim::ROWS).into(), 0.into()]);
@@ -196,25 +196,27 @@ pub(super) fn copy_rows(b: &mut Builder, order: TensorId, from: TensorId, to: Te
     gather_rows::record(b, gather_rows::GatherRows { from, index: order, to }, Dim::ROWS, at);
 }
 
-/// Step t of a layer over time, t being the innermost loop's index: from row block t of the input products and
+/// Step t of a layer over time: from row block t of the input products and
 /// states to block t + 1 of the states.
-fn step(b: &mut Builder, layer: &Layer, over_time: &OverTime) {
+fn step(b: &mut Builder, layer: &Layer, over_time: &OverTime, t: Affine) {
     let Layer { w_hh, b_hh, .. } = *layer;
     let OverTime { gates, states: h, cells, candidate, keep_gates } = *over_time;
-    let (now, next) = (Affine::REPEAT.times(Dim::ROWS), Affine::REPEAT.plus(1).times(Dim::ROWS));
+    let (now, next) = (t.times(Dim::ROWS), t.plus(1).times(Dim::ROWS));
     let (gx, h_read, h_write) = (now, now, next);
-    match layer.c {
-        Some(c) => {
+    match layer.cell {
+        Cell::Lstm => {
+            let c = layer.c.expect("an LSTM has c");
             let [c_read, c_write] = if cells.is_some() { [now, next] } else { [0.into(), 0.into()] };
             let op = lstm_step::LstmStep { gates, w_hh, b_hh, h, c: cells.unwrap_or(c) };
             let at = lstm_step::Offsets { gx, h_read, h_write, c_read, c_write, keep_gates };
             lstm_step::record(b, op, Dim::ROWS, at);
         }
-        None => {
+        Cell::Gru => {
             let candidate = candidate.expect("a GRU has one, or a stand-in");
             let op = gru_step::GruStep { gates, w_hh, b_hh, h, candidate };
             gru_step::record(b, op, Dim::ROWS, gru_step::Offsets { gx, h_read, h_write, keep_gates });
         }
+        Cell::Other(_) => unreachable!("a stack of forms takes its own steps"),
     }
 }
 
@@ -227,15 +229,17 @@ pub fn decode_stack(b: &mut Builder, layers: &[Layer], table: TensorId, ids: Ten
     for layer in layers {
         let Layer { w_ih, w_hh, b_ih, b_hh, h, .. } = *layer;
         let (h_read, h_write) = (read_slot(), write_slot());
-        match layer.c {
-            Some(c) => {
+        match layer.cell {
+            Cell::Lstm => {
+                let c = layer.c.expect("an LSTM has c");
                 let op = lstm_decode::LstmDecode { source, ids, w_ih, w_hh, b_ih, b_hh, h, c };
                 lstm_decode::record(b, op, Dim::ROWS, lstm_decode::Offsets { x, h_read, h_write, c: 0.into() });
             }
-            None => {
+            Cell::Gru => {
                 let op = gru_decode::GruDecode { source, ids, w_ih, w_hh, b_ih, b_hh, h };
                 gru_decode::record(b, op, Dim::ROWS, gru_decode::Offsets { x, h_read, h_write });
             }
+            Cell::Other(_) => unreachable!("a stack of forms takes its own steps"),
         }
         (source, x) = (h, Input::Rows(write_slot()));
     }

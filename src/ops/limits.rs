@@ -3,39 +3,35 @@
 //! They are ops like others, with a reference that they are checked with, but stand in no network and not in
 //! [`crate::ops::TABLE`]. Their kernels are in `shaders/limits`.
 
-use crate::cpu::{Fast, fast};
-use crate::ops::{Args, Cost, OpRow, Operand, OrderClass, Real, Requires, Variant, folded};
+use crate::plan::{Args, Cost, OpRow, Operand, Param, Real, Requires, Variant, folded};
 
 /// `y = x`; x and y `[4 N]`, N = quads.
 pub static COPY: OpRow = OpRow {
-    params: &["quads"],
+    params: &[Param::size("quads")],
     operands: &[Operand::read("x"), Operand::write("y")],
     reference_f32: copy::<f32>,
     reference_f64: copy::<f64>,
-    fast: Some(Fast { run: fast::copy, layouts: &[], class: OrderClass::None }),
-    variants: &[
-        Variant::new(crate::kernel!("limits/copy"), Requires::invocations(256)).groups(|w| folded(w[0].div_ceil(256)))
-    ],
-    cost: |w| Cost { flops: 0.0, bytes: 32.0 * f64::from(w[0]) },
+    variants: &[Variant::new(crate::kernel!("limits/copy"), Requires::invocations(256))
+        .groups(|w| folded(w["quads"].div_ceil(256)))],
+    cost: |w| Cost { flops: 0.0, bytes: 32.0 * w.f64("quads") },
     ..ROW
 };
 
 /// `y[i] = sum_j s_j(R)`, `s_j(0) = x[i] + j`, `s_j(r + 1) = s_j(r) a + b`, j < 16, R = rounds; x and y `[N]`.
 pub static MULTIPLY_ADD: OpRow = OpRow {
-    params: &["count", "rounds"],
+    params: &[Param::size("count"), Param::size("rounds")],
     operands: &[Operand::read("x"), Operand::write("y")],
     reference_f32: multiply_add::<f32>,
     reference_f64: multiply_add::<f64>,
-    fast: Some(Fast { run: fast::multiply_add, layouts: &[], class: OrderClass::None }),
     variants: &[Variant::new(crate::kernel!("limits/multiply_add"), Requires::invocations(64))
-        .groups(|w| folded(w[0].div_ceil(64)))],
-    cost: |w| Cost { flops: 32.0 * f64::from(w[0]) * f64::from(w[1]), bytes: 8.0 * f64::from(w[0]) },
+        .groups(|w| folded(w["count"].div_ceil(64)))],
+    cost: |w| Cost { flops: 32.0 * w.f64("count") * w.f64("rounds"), bytes: 8.0 * w.f64("count") },
     ..ROW
 };
 
 /// `y[0] += 1`; y `[4]`.
 pub static TOUCH: OpRow = OpRow {
-    params: &["unused"],
+    params: &[Param::size("unused")],
     operands: &[Operand::write("y")],
     reference_f32: touch::<f32>,
     reference_f64: touch::<f64>,
@@ -51,9 +47,9 @@ const ROW: OpRow = OpRow {
     params: &[],
     cuts: &[],
     carry_words: 0,
+    passes: |_| 1,
     reference_f32: touch::<f32>,
     reference_f64: touch::<f64>,
-    fast: None,
     variants: &[],
     cases: Vec::new,
     cost: |_| Cost { flops: 0.0, bytes: 0.0 },

@@ -1,0 +1,64 @@
+//! Which ops have a fast function, and in which layouts it wants their weights.
+
+use super::FastArgs;
+use super::fast::*;
+use crate::ops::*;
+use crate::plan::{Layout, OpRow, OrderClass};
+
+/// A fast CPU function of an op: SIMD and threads, the same numbers as the reference up to rounding, and the same
+/// bits for any number of rows and threads.
+pub struct Fast {
+    /// The function.
+    pub run: fn(&mut FastArgs<'_>),
+    /// Operands that it wants in another layout; they arrive in [`FastArgs::packed`].
+    pub layouts: &'static [(usize, Layout)],
+    /// The order of its sums.
+    pub class: OrderClass,
+}
+
+/// A function that sums nothing and takes its operands row major.
+const fn fast(run: fn(&mut FastArgs<'_>)) -> Fast {
+    Fast { run, layouts: &[], class: OrderClass::None }
+}
+
+/// One that sums in 16 lanes.
+const fn in_lanes(run: fn(&mut FastArgs<'_>)) -> Fast {
+    Fast { class: OrderClass::Lanes16, ..fast(run) }
+}
+
+/// One that sums in blocks of 64.
+const fn in_blocks(run: fn(&mut FastArgs<'_>), layouts: &'static [(usize, Layout)]) -> Fast {
+    Fast { layouts, class: OrderClass::Blocks64, ..fast(run) }
+}
+
+/// The ops that have one.
+static TABLE: [(&OpRow, Fast); 23] = [
+    (&matmul::ROW, in_blocks(matmul, &[(1, Layout::Panel16)])),
+    (&matmul_input_gradient::ROW, in_blocks(matmul_input_gradient, &[])),
+    (&matmul_weight_gradient::ROW, in_blocks(matmul_weight_gradient, &[])),
+    (&sum_rows::ROW, in_blocks(sum_rows, &[])),
+    (&lstm_step::ROW, in_blocks(lstm_step, &[(1, Layout::Panel16)])),
+    (&lstm_step_backward::ROW, in_blocks(lstm_step_backward, &[(1, Layout::Panel16T)])),
+    (&lstm_decode::ROW, in_blocks(lstm_decode, &[(2, Layout::Panel16), (3, Layout::Panel16)])),
+    (&gru_step::ROW, in_blocks(gru_step, &[(1, Layout::Panel16)])),
+    (&gru_step_backward::ROW, in_blocks(gru_step_backward, &[(2, Layout::Panel16T)])),
+    (&gru_decode::ROW, in_blocks(gru_decode, &[(2, Layout::Panel16), (3, Layout::Panel16)])),
+    (&logsumexp::ROW, in_lanes(logsumexp)),
+    (&softmax::ROW, fast(softmax)),
+    (&filter::ROW, fast(filter)),
+    (&sample::ROW, in_lanes(sample)),
+    (&cross_entropy::ROW, fast(cross_entropy)),
+    (&mean_loss::ROW, in_lanes(mean_loss)),
+    (&dropout::ROW, fast(dropout)),
+    (&square_sum::ROW, in_lanes(square_sum)),
+    (&clip_scale::ROW, in_lanes(clip_scale)),
+    (&adam::ROW, fast(adam)),
+    (&sgd::ROW, fast(sgd)),
+    (&limits::COPY, fast(copy)),
+    (&limits::MULTIPLY_ADD, fast(multiply_add)),
+];
+
+/// The fast function of an op, if it has one.
+pub fn fast_function(op: &OpRow) -> Option<&'static Fast> {
+    TABLE.iter().find(|(row, _)| std::ptr::eq(*row, op)).map(|(_, fast)| fast)
+}
