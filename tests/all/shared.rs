@@ -12,7 +12,7 @@ use naga::{Expression, Literal, Module, TypeInner};
 use crate::context::{DONE, Outcome, project, trial};
 use crate::ensure;
 use crate::structure::{read, sources};
-use crate::translation::parse;
+use crate::wgsl::parse;
 
 /// Numbers that both sides name.
 const CONSTANTS: [(&str, u32); 14] = [

@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, trial};
 use crate::ensure;
-use crate::translation::parse;
+use crate::wgsl::parse;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![

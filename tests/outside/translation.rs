@@ -3,28 +3,18 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use gatefold::gpu::{ParamsBy, assemble};
+use gatefold::gpu::ParamsBy;
 use gatefold::ops::TABLE;
-use gatefold::plan::{OpRow, Variant};
+use gatefold::plan::{Adapters, OpRow, Variant};
 use libtest_mimic::{Completion, Trial};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
 
-use crate::context::{DONE, Outcome, export, trial};
+use crate::report::{DONE, Outcome, export, trial};
+use crate::wgsl::parse;
 
 pub fn trials() -> Vec<Trial> {
     let variants = TABLE.iter().flat_map(|op| op.variants.iter().map(move |v| (*op, v)));
     variants.map(|(op, v)| trial(format!("translation: {}", v.name), move || translate(op, v))).collect()
-}
-
-/// A kernel as naga understands it.
-pub fn parse(variant: &Variant, params_by: ParamsBy) -> Result<(naga::Module, ModuleInfo), String> {
-    let source = assemble(variant.source, params_by);
-    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
-    // WebGPU's own capabilities, and immediates: nothing that a default kernel may not use.
-    let capabilities = Capabilities::IMMEDIATES;
-    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-    let info = info.map_err(|e| e.emit_to_string(&source))?;
-    Ok((module, info))
 }
 
 fn translate(op: &OpRow, variant: &Variant) -> Outcome {
@@ -32,6 +22,9 @@ fn translate(op: &OpRow, variant: &Variant) -> Outcome {
     for params_by in [ParamsBy::Immediates, ParamsBy::Uniform] {
         let (module, info) = parse(variant, params_by)?;
         validated &= to_spirv(&module, &info)?;
+        if params_by == ParamsBy::Immediates && variant.adapters != Adapters::Software {
+            export(&format!("{}.spv", variant.name), &release_spirv(&module, &info)?)?;
+        }
         to_msl(op, &module, &info)?;
         for checked in [false, true] {
             let text = to_hlsl(&module, &info, checked)?;
@@ -40,6 +33,27 @@ fn translate(op: &OpRow, variant: &Variant) -> Outcome {
         }
     }
     if validated { DONE } else { Ok(Completion::ignored_with("spirv-val is not installed (package spirv-tools)")) }
+}
+
+/// As wgpu hands it to a Vulkan driver in release: without checks.
+fn release_spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Vec<u8>, String> {
+    use naga::back::spv::{Options, PipelineOptions, ZeroInitializeWorkgroupMemoryMode};
+    let unchecked = naga::proc::BoundsCheckPolicy::Unchecked;
+    let options = Options {
+        lang_version: (1, 6),
+        bounds_check_policies: naga::proc::BoundsCheckPolicies {
+            index: unchecked,
+            buffer: unchecked,
+            image_load: unchecked,
+            binding_array: unchecked,
+        },
+        zero_initialize_workgroup_memory: ZeroInitializeWorkgroupMemoryMode::None,
+        force_loop_bounding: false,
+        ..Default::default()
+    };
+    let entry = PipelineOptions { entry_point: "main".into(), shader_stage: naga::ShaderStage::Compute };
+    let words = naga::back::spv::write_vec(module, info, &options, Some(&entry)).map_err(|e| e.to_string())?;
+    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
 }
 
 /// Whether spirv-val was there to accept the result.
