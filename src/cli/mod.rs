@@ -8,6 +8,7 @@ mod devices;
 mod generate;
 mod input;
 mod inspect;
+mod man;
 mod model;
 mod numbers;
 mod progress;
@@ -60,6 +61,9 @@ enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Print a script that completes commands and options in a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// Where to run.
@@ -140,6 +144,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

@@ -50,6 +50,9 @@ pub struct Config {
     /// What a text without a prompt begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_text: Option<String>,
+    /// What people call the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl Config {
@@ -68,6 +71,7 @@ impl Config {
             pad_token_id: None,
             unk_token_id: None,
             start_text: None,
+            name: None,
         }
     }
 
@@ -97,6 +101,7 @@ impl Config {
             pad_token_id: fields.id("pad_token_id", vocab_size)?,
             unk_token_id: fields.id("unk_token_id", vocab_size)?,
             start_text: fields.text("start_text")?,
+            name: fields.text("name")?,
         };
         config.check(file)?;
         Ok(config)
@@ -273,6 +278,8 @@ mod tests {
             Form { projection: Some(3), ..plain(Kind::Lstm) },
             Form { peepholes: true, output: Activation::Relu, gate: Activation::HardSigmoid6, ..plain(Kind::Lstm) },
             plain(Kind::Rnn),
+            Form { cell: Activation::Relu, ..plain(Kind::Rnn) },
+            Form { cell: Activation::Sigmoid, ..plain(Kind::Rnn) },
             Form { cell: Activation::Relu, bidirectional: true, ..plain(Kind::Rnn) },
         ] {
             let cell = form.into_cell();
@@ -280,7 +287,8 @@ mod tests {
             let config = Config::new(shape);
             let json = config.to_json().unwrap();
             assert_eq!(Config::from_json("config.json", json.as_bytes()).unwrap(), config, "{json}");
-            assert!(matches!(cell, Cell::Other(_)));
+            let is_fused = form.kind == Kind::Rnn && !form.bidirectional && form.cell != Activation::Sigmoid;
+            assert_eq!(cell.fused().is_some(), is_fused, "{form:?}");
         }
         assert_eq!(plain(Kind::Lstm).into_cell(), Cell::Lstm);
         let shape = Shape { cell: Cell::Gru, vocab: 10, embedding: 4, hidden: 6, layers: 2 };

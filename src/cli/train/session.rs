@@ -4,13 +4,14 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use super::chart::chart;
 use super::display::Display;
 use crate::cli::numbers::count;
 use crate::cli::{print, say};
 use crate::error::Result;
 use crate::host::{INTERRUPTED, RunFolder, interrupt_flag};
 use crate::model::{Model, Precision, Weights, weight_shapes};
-use crate::train::{Cadence, Checkpoint, Kernels, Learner, Manifest, Snapshot, Trainer};
+use crate::train::{Cadence, Checkpoint, Kernels, Manifest, Snapshot, Trainer};
 
 /// How long steps are queued before the host waits for them: often enough to show that they go on.
 const WAIT_EVERY: Duration = Duration::from_millis(400);
@@ -18,8 +19,8 @@ const WAIT_EVERY: Duration = Duration::from_millis(400);
 const MOST_QUEUED: u32 = 32;
 
 /// A run that can go on.
-pub(super) struct Session<L> {
-    trainer: Trainer<L>,
+pub(super) struct Session {
+    trainer: Trainer,
     folder: RunFolder,
     /// Its weights are the best ones when it is written.
     model: Model,
@@ -34,15 +35,15 @@ pub(super) struct Session<L> {
     queued: u32,
 }
 
-impl<L: Learner> Session<L> {
+impl Session {
     pub fn new(
-        trainer: Trainer<L>,
+        trainer: Trainer,
         folder: RunFolder,
         model: Model,
         corpus: Vec<u32>,
         kernels: Kernels,
         display: Display,
-    ) -> Session<L> {
+    ) -> Session {
         let checkpoint = (trainer.progress().step, Instant::now());
         Session {
             trainer,
@@ -142,7 +143,10 @@ impl<L: Learner> Session<L> {
                 format!(": best validation {:.4} after {}", best.loss, count(best.step.into(), "step"))
             });
             let (cell, layers, hidden) = (c.cell.name(), c.num_layers, c.hidden_size);
-            self.folder.draw(&format!("{} ({cell} {layers} x {hidden}){best}", self.model.name))?;
+            let title = format!("{} ({cell} {layers} x {hidden}){best}", self.model.name);
+            if let Some(svg) = chart(&title, self.folder.curves())? {
+                self.folder.save_chart(&svg)?;
+            }
         }
         self.display.line(&line, self.trainer.progress().best.is_some_and(|best| best.step == line.step));
         Ok(())

@@ -5,7 +5,7 @@ mod npz;
 mod onnx;
 mod pt;
 mod tensorflow;
-mod zip;
+pub mod zip;
 
 use std::collections::BTreeMap;
 
