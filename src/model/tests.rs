@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::network::Cell;
+use crate::network::{Cell, Nonlinearity};
 
 const TOKENIZER: &str = r#"{"model": {"type": "characters", "vocab": ["a", "b", "c"]}}"#;
 
@@ -61,7 +61,7 @@ fn with_config(files: &Files, from: &str, to: &str) -> Files {
 
 #[test]
 fn what_is_written_is_read() {
-    for cell in [Cell::Lstm, Cell::Gru] {
+    for cell in [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Relu)] {
         for hidden in [1, 3, 65] {
             for (tied, precision) in [(false, Precision::F32), (true, Precision::F32), (true, Precision::F16)] {
                 let config = config(cell, hidden, tied);

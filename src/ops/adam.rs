@@ -100,9 +100,8 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[
-        Variant::new(crate::kernel!("adam"), Requires::invocations(64)).groups(|w| folded(w["n_len"].div_ceil(256)))
-    ],
+    variants: &[Variant::new(crate::kernel!("adam", "base"), Requires::invocations(64))
+        .groups(|w| folded(w["n_len"].div_ceil(256)))],
     cases,
     cost: |w| Cost { flops: 15.0 * w.f64("n_len"), bytes: 28.0 * w.f64("n_len") },
 };

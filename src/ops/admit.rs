@@ -67,7 +67,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("admit"), Requires::invocations(256).with_memory(1024))],
+    variants: &[Variant::new(crate::kernel!("admit", "row"), Requires::invocations(256).with_memory(1024))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("rows") },
 };

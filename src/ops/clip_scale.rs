@@ -43,8 +43,11 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("clip_scale"), Requires::invocations(256).with_memory(1024))
-        .class(OrderClass::Lanes256)],
+    variants: &[Variant::new(
+        crate::kernel!("clip_scale", "base", "tree_sum"),
+        Requires::invocations(256).with_memory(1024),
+    )
+    .class(OrderClass::Lanes256)],
     cases,
     cost: |w| Cost { flops: w.f64("count"), bytes: 4.0 * w.f64("count") },
 };

@@ -38,7 +38,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("count_token"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("count_token", "base", "row"), Requires::invocations(64))
         .groups(|w| folded(w["rows"].div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 12.0 * w.f64("rows") },

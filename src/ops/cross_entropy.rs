@@ -80,7 +80,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64)).groups(|w| {
+    variants: &[Variant::new(crate::kernel!("cross_entropy", "base"), Requires::invocations(64)).groups(|w| {
         folded(if w["gradient"] == 1 { w["rows"] * w["n_len"].div_ceil(256) } else { w["rows"].div_ceil(64) })
     })],
     cases,

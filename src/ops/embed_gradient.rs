@@ -76,7 +76,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("embed_gradient"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("embed_gradient", "base"), Requires::invocations(64))
         .groups(|w| folded((w["v_len"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {

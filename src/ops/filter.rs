@@ -54,8 +54,11 @@ pub static ROW: OpRow = OpRow {
     passes: |w| rounds(w["vocab"]),
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260))
-        .groups(|w| folded(w["rows"]))],
+    variants: &[Variant::new(
+        crate::kernel!("filter", "base", "row", "wide", "filters", "bins", "digits"),
+        Requires::invocations(256).with_memory(4260),
+    )
+    .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
         let (m, v) = (w.f64("rows"), w.f64("vocab"));

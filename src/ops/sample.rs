@@ -85,9 +85,12 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("sample"), Requires::invocations(256).with_memory(6144))
-        .class(OrderClass::Lanes256)
-        .groups(|w| folded(w["rows"]))],
+    variants: &[Variant::new(
+        crate::kernel!("sample", "base", "row", "advance", "softmax", "wide", "noise", "filters"),
+        Requires::invocations(256).with_memory(6144),
+    )
+    .class(OrderClass::Lanes256)
+    .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
         let (m, v) = (w.f64("rows"), w.f64("vocab"));

@@ -68,9 +68,8 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[
-        Variant::new(crate::kernel!("sgd"), Requires::invocations(64)).groups(|w| folded(w["n_len"].div_ceil(256)))
-    ],
+    variants: &[Variant::new(crate::kernel!("sgd", "base"), Requires::invocations(64))
+        .groups(|w| folded(w["n_len"].div_ceil(256)))],
     cases,
     cost: |w| Cost { flops: 7.0 * w.f64("n_len"), bytes: 20.0 * w.f64("n_len") },
 };

@@ -54,7 +54,8 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w["rows"]))],
+    variants: &[Variant::new(crate::kernel!("start_marks", "base", "row"), Requires::invocations(256))
+        .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * w.f64("rows") * w.f64("vocab") },
 };

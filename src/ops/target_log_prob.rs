@@ -44,7 +44,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("target_log_prob"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("target_log_prob", "base"), Requires::invocations(64))
         .groups(|w| folded(w["rows"].div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: w.f64("rows"), bytes: 16.0 * w.f64("rows") },

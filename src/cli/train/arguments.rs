@@ -9,7 +9,7 @@ use super::super::DeviceArgs;
 use super::super::model::Unknown;
 use crate::error::{Error, Result};
 use crate::model::Config;
-use crate::network::{Cell, Shape};
+use crate::network::{Cell, Nonlinearity, Shape};
 use crate::train::{Cadence, Choice, CorpusOptions, End, Method, Options, Rate, Schedule};
 
 /// Arguments of `train`.
@@ -102,10 +102,17 @@ pub(in crate::cli) struct DataArgs {
     pub on_unknown: Unknown,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum CellName {
     Lstm,
     Gru,
+    Rnn,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum NonlinearityName {
+    Tanh,
+    Relu,
 }
 
 /// The sizes of the model.
@@ -116,6 +123,10 @@ pub(in crate::cli) struct ShapeArgs {
     /// The recurrent cell
     #[arg(long, value_enum, default_value_t = CellName::Lstm)]
     cell: CellName,
+
+    /// The function of an rnn's units [default: tanh]
+    #[arg(long, value_name = "NAME", value_enum)]
+    nonlinearity: Option<NonlinearityName>,
 
     /// Length of each layer's state [default: by the size of the data]
     #[arg(long, value_name = "H", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -293,9 +304,16 @@ impl ShapeArgs {
         let cell = match self.cell {
             CellName::Lstm => Cell::Lstm,
             CellName::Gru => Cell::Gru,
+            CellName::Rnn => Cell::Rnn(match self.nonlinearity {
+                Some(NonlinearityName::Relu) => Nonlinearity::Relu,
+                _ => Nonlinearity::Tanh,
+            }),
         };
-        if self.forget_bias.is_some() && cell == Cell::Gru {
-            return Err(Error::Usage("--forget-bias: a GRU has no forget gate".into()));
+        if self.forget_bias.is_some() && cell != Cell::Lstm {
+            return Err(Error::Usage(format!("--forget-bias: a cell `{}` has no forget gate", cell.name())));
+        }
+        if self.nonlinearity.is_some() && self.cell != CellName::Rnn {
+            return Err(Error::Usage(format!("--nonlinearity: a cell `{}` has functions of its own", cell.name())));
         }
         let shape = Shape { cell, vocab, embedding, hidden, layers: self.layers.unwrap_or(choice.layers) as usize };
         let dropout = self.dropout.unwrap_or(choice.dropout);

@@ -147,7 +147,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session> {
 fn engine(device: &Device, options: &Options, config: &Config) -> Result<Engine> {
     if let Cell::Other(form) = config.cell {
         return Err(Error::Model(format!(
-            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm and gru cells are trained",
+            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm, gru and rnn cells are trained",
             form.kind.name()
         )));
     }
