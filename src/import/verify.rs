@@ -160,7 +160,7 @@ mod tests {
         };
         let probabilities: Vec<f32> = logits.chunks(3).flat_map(softmax).collect();
         let logs: Vec<f32> = probabilities.iter().map(|x| x.ln()).collect();
-        let sizes = Sizes { rows: 1, time: 2 };
+        let sizes = Sizes::of(1, 2);
         for (recorded, of) in [
             (&logits[..], Recorded::Logits),
             (&probabilities, Recorded::Probabilities),
