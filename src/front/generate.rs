@@ -48,7 +48,7 @@ impl Stream {
     /// # Errors
     /// A device that failed.
     pub fn finish(mut self) -> Result<Completion> {
-        while let Some(piece) = self.next() {
+        for piece in self.by_ref() {
             piece?;
         }
         let Sequence { text, tokens, log_probs, finish, .. } = self.sequence;

@@ -18,8 +18,13 @@ use crate::text::OnUnknown;
 pub struct Model {
     pub(super) model: Arc<model::Model>,
     pub(super) device: Device,
-    /// The generator of the last call, and its rows.
-    engine: Arc<Mutex<Option<(usize, Arc<Service>)>>>,
+    engine: Arc<Mutex<Option<Engine>>>,
+}
+
+/// The generator of the last call.
+struct Engine {
+    rows: usize,
+    service: Arc<Service>,
 }
 
 impl Model {
@@ -134,17 +139,15 @@ impl Model {
         self.model.tokenizer.decode(ids)
     }
 
-    /// A generator of at least so many rows.
+    /// A generator of so many rows: the last call's, if it has as many.
     fn engine(&self, rows: usize) -> Result<Arc<Service>> {
         let mut engine = lock(&self.engine);
-        match &*engine {
-            Some((there, service)) if *there == rows => Ok(service.clone()),
-            _ => {
-                let service = Arc::new(self.start(rows)?);
-                *engine = Some((rows, service.clone()));
-                Ok(service)
-            }
+        if let Some(engine) = engine.as_ref().filter(|engine| engine.rows == rows) {
+            return Ok(engine.service.clone());
         }
+        let service = Arc::new(self.start(rows)?);
+        *engine = Some(Engine { rows, service: service.clone() });
+        Ok(service)
     }
 
     fn start(&self, rows: usize) -> Result<Service> {
