@@ -29,7 +29,7 @@ const MOST_GROWTH: f64 = 1024.0;
 #[derive(Debug)]
 pub(super) enum Normalizer {
     Plain(NormalizerWrapper),
-    Replace(Expression, String),
+    Replace(Box<Expression>, String),
     Sequence(Vec<Normalizer>),
 }
 
@@ -37,7 +37,7 @@ impl tokenizers::Normalizer for Normalizer {
     fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         match self {
             Normalizer::Plain(plain) => plain.normalize(text),
-            Normalizer::Replace(expression, content) => text.replace(expression, content),
+            Normalizer::Replace(expression, content) => text.replace(&**expression, content),
             Normalizer::Sequence(parts) => parts.iter().try_for_each(|part| part.normalize(text)),
         }
     }
@@ -242,7 +242,7 @@ impl NormalizerFile {
             }
             NormalizerFile::Replace { pattern, content } => {
                 grow(growth, content.len() as f64 / pattern.shortest() as f64)?;
-                return Ok(Normalizer::Replace(pattern.expression()?, content.clone()));
+                return Ok(Normalizer::Replace(pattern.expression()?.into(), content.clone()));
             }
             NormalizerFile::Precompiled { precompiled_charsmap } => {
                 let map = charsmap::decode(precompiled_charsmap)?;
