@@ -47,7 +47,7 @@ impl tokenizers::Normalizer for Normalizer {
 #[derive(Debug)]
 pub(super) enum PreTokenizer {
     Plain(PreTokenizerWrapper),
-    Split { expression: Expression, behavior: SplitDelimiterBehavior, invert: bool },
+    Split { expression: Box<Expression>, behavior: SplitDelimiterBehavior, invert: bool },
     Sequence(Vec<PreTokenizer>),
 }
 
@@ -56,10 +56,10 @@ impl tokenizers::PreTokenizer for PreTokenizer {
         match self {
             PreTokenizer::Plain(plain) => plain.pre_tokenize(text),
             PreTokenizer::Split { expression, behavior, invert: true } => {
-                text.split(|_, word| word.split(Invert(expression), *behavior))
+                text.split(|_, word| word.split(Invert(&**expression), *behavior))
             }
             PreTokenizer::Split { expression, behavior, invert: false } => {
-                text.split(|_, word| word.split(expression, *behavior))
+                text.split(|_, word| word.split(&**expression, *behavior))
             }
             PreTokenizer::Sequence(parts) => parts.iter().try_for_each(|part| part.pre_tokenize(text)),
         }
@@ -310,7 +310,7 @@ impl PreTokenizerFile {
                 (1.0, Punctuation::new(behavior.unwrap_or(SplitDelimiterBehavior::Isolated)).into())
             }
             PreTokenizerFile::Split { pattern, behavior, invert } => {
-                let (expression, behavior, invert) = (pattern.expression()?, *behavior, *invert);
+                let (expression, behavior, invert) = (pattern.expression()?.into(), *behavior, *invert);
                 *in_words |= self.splits_lines();
                 return Ok(PreTokenizer::Split { expression, behavior, invert });
             }
