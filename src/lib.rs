@@ -82,7 +82,7 @@ pub mod score;
 pub mod text;
 pub mod train;
 
-pub use error::{Error, OutputFault, Result};
+pub use error::{DeviceFault, Error, Fault, OutputFault, Result};
 #[cfg(not(target_arch = "wasm32"))]
 pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream};
 pub use generate::FinishReason;

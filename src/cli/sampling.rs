@@ -124,7 +124,7 @@ impl SamplingArgs {
             frequency_penalty: self.frequency_penalty.or(model.frequency_penalty).unwrap_or(plain.frequency_penalty),
             banned: banned.collect::<Result<Vec<u32>>>()?.into(),
         };
-        options.check(of.config.vocab_size).map_err(|e| Error::Usage(format!("--{e}")))?;
+        options.check(of.config.vocab_size)?;
         Ok(options)
     }
 }

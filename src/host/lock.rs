@@ -75,8 +75,7 @@ impl Lock {
                 continue;
             }
             if said(&mut file).is_none() {
-                let what = format!("{} is there, and is no lock of gatefold's; move it away", path.display());
-                return Err(Error::Usage(what));
+                return Err(Error::InTheWay { path: path.into(), expected: "a lock of gatefold's, or none" });
             }
             let owner = format!("{MARK}{}{}\n", std::process::id(), on_host());
             // Whoever comes next only wants to know; that nothing could be written ends nothing.

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 
 use super::sampling::SamplingArgs;
 use super::{DeviceArgs, ModelArgs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::generate::Options;
 use crate::model::Model;
 use crate::text::{OnUnknown, StopTexts};
@@ -209,7 +209,7 @@ impl Defaults {
         Ok(Defaults {
             options: args.sampling.options(&generation, model)?,
             max_tokens: args.max_tokens.or(generation.max_new_tokens).unwrap_or(MAX_TOKENS) as usize,
-            stops: StopTexts::new(stops).map_err(|e| Error::Usage(format!("--stop: {e}")))?,
+            stops: StopTexts::new(stops)?,
             eos: model.eos_ids(),
             unknown: args.model.on_unknown(model)?,
             seed,

@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
 use crate::model::{Config, Model, Weights};
 use crate::network::Cell;
-use crate::plan::bytes_in_words;
 use crate::text::{OnUnknown, Tokenizer, unmarked};
 use crate::train::{
     Checkpoint, Choice, CorpusOptions, End, Ends, Engine, Extent, Kernels, Marks, Options, Progress, Trainer, Unknown,
@@ -129,7 +128,9 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session> {
     }
     let marks = match (options.corpus.lines, model.config.bos_token_id, model.config.eos_token_id.first()) {
         (true, Some(bos), Some(eos)) => Some(Marks { bos, eos: *eos }),
-        (true, ..) => return Err(Error::Model(format!("{}/config.json lost its bos or eos token", path.display()))),
+        (true, ..) => {
+            return Err(Error::model(&path.join("config.json").display().to_string(), "it lost its bos or eos token"));
+        }
         (false, ..) => None,
     };
     let reading = Reading { tokenizer: model.tokenizer.clone(), unknown: options.corpus.unknown.into(), marks };
@@ -146,23 +147,18 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session> {
 /// The engine, if its memory is there.
 fn engine(device: &Device, options: &Options, config: &Config) -> Result<Engine> {
     if let Cell::Other(form) = config.cell {
-        return Err(Error::Model(format!(
-            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm, gru and rnn cells are trained",
-            form.kind.name()
-        )));
+        let what = "with fields of another cell than PyTorch's; only plain lstm, gru and rnn cells are trained";
+        return Err(Error::model("config.json", format!("an {} {what}", form.kind.name())));
     }
     let recipe = options.recipe(config);
     let need = Engine::memory_need(&recipe);
     let advice = "A smaller --batch-size, --sequence-length or --hidden needs less";
     match device.available_memory() {
-        Some(available) if need.total() > available => Err(Error::Limit(format!(
-            "training needs {need}, but this machine has {} of memory available. {advice}",
-            bytes_in_words(available)
-        ))),
+        Some(available) if need.total() > available => Err(Error::Memory { rows: None, need, available }),
         _ => {
             say(&format!("memory: {need}"));
             device.engine(&recipe).map_err(|e| match e {
-                Error::Limit(what) => Error::Limit(format!("{what}. Training needs {need}. {advice}")),
+                Error::Binding { .. } => Error::Limit(format!("{e}. Training needs {need}. {advice}")),
                 other => other,
             })
         }
@@ -183,7 +179,7 @@ fn tokenizer(args: &TrainArgs, data: &Path) -> Result<(Tokenizer, Option<Marks>)
                 Error::Io { context, source } => Error::Io { context: format!("--tokenizer {context}"), source },
                 other => other,
             })?;
-            let begins = unmarked(&bytes).map_err(|what| Error::Model(format!("{name}: {what}")))?;
+            let begins = unmarked(&bytes).map_err(|what| Error::model(&name, what))?;
             match begins.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 Some(b'{') => Tokenizer::from_json(&bytes, &name)?,
                 _ => Tokenizer::from_vocabulary(&bytes, &name)?,
@@ -296,14 +292,11 @@ impl Texts {
     fn windows(&self, options: &Options) -> Result<(Windows, Windows)> {
         let (train, valid, held_out) = self.parts();
         let (rows, time) = (options.batch_size, options.sequence_length);
-        let what = if options.corpus.lines { "lines" } else { "tokens" };
+        let unit = if options.corpus.lines { "lines" } else { "tokens" };
         let most = Windows::rows_at_most(&self.train.corpus, &train);
         if most < rows && !(options.corpus.lines && most > 0) {
-            return Err(Error::Text(format!(
-                "{}: {} {what} to learn from are too few for {rows} rows; a smaller --batch-size needs fewer",
-                options.corpus.data,
-                train.len()
-            )));
+            let file = options.corpus.data.clone();
+            return Err(Error::TooShort { file, found: train.len(), unit, rows, validation: false });
         }
         let held_out = match options.corpus.valid_tokens {
             Some(most) => valid.corpus.first(held_out, most.max(rows + 1)),
@@ -311,12 +304,8 @@ impl Texts {
         };
         let valid_rows = Windows::rows_at_most(&valid.corpus, &held_out);
         if valid_rows < rows && !(options.corpus.lines && valid_rows > 0) {
-            return Err(Error::Text(format!(
-                "{}: {} {what} to validate on are too few for {rows} rows; a smaller --batch-size needs fewer, --valid \
-                 names another text",
-                options.corpus.valid.as_ref().unwrap_or(&options.corpus.data),
-                held_out.len()
-            )));
+            let file = options.corpus.valid.as_ref().unwrap_or(&options.corpus.data).clone();
+            return Err(Error::TooShort { file, found: held_out.len(), unit, rows, validation: true });
         }
         let seed = Some(options.seed);
         let train = Windows::new(&self.train.corpus, train, rows, time, seed);
