@@ -77,6 +77,12 @@ impl Vocabulary {
     /// None of these; ids with holes; what [`Tokenizer`] says.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Vocabulary> {
         let begins = bytes.iter().find(|b| !b.is_ascii_whitespace());
+        if begins == Some(&b'[')
+            && let Ok(tokens) = serde_json::from_slice::<Vec<String>>(bytes)
+            && !tokens.is_empty()
+        {
+            return Vocabulary::of_tokens(tokens, file);
+        }
         if begins != Some(&b'{') {
             return Vocabulary::of_tokens(Tokenizer::from_vocabulary(bytes, file)?.texts(), file);
         }
