@@ -1,5 +1,4 @@
 // A step of Adam or AdamW; an invocation takes four elements.
-// import: index
 
 struct Params {
     slot: u32,

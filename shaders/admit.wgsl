@@ -1,6 +1,5 @@
 // Idle rows take records of the queue; src/ops/admit.rs has the rules. One workgroup: a lane takes neighbouring rows,
 // counts those that are idle, and a scan over the lanes says which records are its rows'.
-// import: row
 
 struct Params {
     rows: u32,

@@ -1,6 +1,5 @@
 // clips[slot] = [norm, scale]: the root of the sum of partial sums, and what limits the norm to max_norm. One workgroup;
 // lane i takes the vec4s i, i + 256, ...
-// import: index, tree_sum
 
 struct Params {
     count: u32,

@@ -1,5 +1,4 @@
 // marks[m, tokens[m]] += 1 for rows that run: an invocation a row. Each part of the marks takes the tokens it holds.
-// import: index, row
 
 struct Params {
     rows: u32,

@@ -1,6 +1,5 @@
 // losses[loss_row + m] = lse[m] - logits[m, t], and in place the gradient (softmax - [n = t]) * token_weight. With the
 // gradient an invocation takes four logits of a row, a workgroup 256; without it an invocation takes a row.
-// import: index, flags
 
 struct Params {
     rows: u32,
@@ -27,7 +26,7 @@ fn write_loss(row: u32, wanted: u32, i: u32, four: vec4<f32>) {
     let n = wanted - params.n_first;
     if n < params.n_len && n / 4u == i {
         losses[params.loss_row + row] = lse[row] - component(four, n % 4u);
-    } else if wanted == IGNORED && i == 0u && has(FIRST_PART) {
+    } else if wanted == IGNORED && i == 0u && ((params.flags & FIRST_PART) != 0u) {
         losses[params.loss_row + row] = 0.0;
     }
 }

@@ -1,6 +1,5 @@
 // y = x * scale where the element's random word reaches the threshold, else 0; an invocation takes four elements, which
 // one block of Philox serves.
-// import: index, noise
 
 struct Params {
     rows: u32,

@@ -1,5 +1,4 @@
 // y[y_row + m, :] = table[ids[ids_row + m], :]; an invocation copies four elements. Rows of other parts are left alone.
-// import: index
 
 struct Params {
     rows: u32,

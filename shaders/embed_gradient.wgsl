@@ -1,6 +1,5 @@
 // dtable[v] = the sum of the rows of d_x whose id is v. An invocation takes four columns of one v, and finds the run of
 // v in the order of positions by bisection. Rows of other parts have their own dispatches.
-// import: index
 
 struct Params {
     rows: u32,

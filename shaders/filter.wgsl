@@ -1,7 +1,6 @@
 // The limits of rows, by a search for their digits; src/ops/filter.rs has the equations and the rounds. A workgroup
 // takes a row. Sums are whole numbers, so no order of them matters. One dispatch runs all rounds where the logits are
 // in one part; else each round comes part by part, and what is known goes along in `carry`.
-// import: index, row, filters, digits, flags
 
 struct Params {
     rows: u32,
@@ -32,7 +31,7 @@ fn has_work(wanted: u32, round: u32) -> bool {
 
 /// Empties the bins, or takes them from the part before.
 fn begin(wanted: u32, m: u32, lane: u32, round: u32) {
-    let is_first = has(FIRST_PART);
+    let is_first = ((params.flags & FIRST_PART) != 0u);
     if is_first {
         atomicStore(&bins_low[lane], 0u);
         atomicStore(&bins_high[lane], 0u);
@@ -96,8 +95,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let row = table[m];
     let wanted = select(0u, row.filters & LIMITS, row.running != 0u && !row_is_forced(row));
-    let is_first = has(FIRST_PART);
-    let is_last = has(LAST_PART);
+    let is_first = ((params.flags & FIRST_PART) != 0u);
+    let is_last = ((params.flags & LAST_PART) != 0u);
     let is_whole = is_first && is_last;
     let rounds = 2u * levels();
     let end = select(params.round + 1u, rounds, is_whole);

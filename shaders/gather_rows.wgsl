@@ -1,5 +1,4 @@
 // to[to_row + m, :] = from[from_row + (gather ? index[m] : m), :]; an invocation copies four elements.
-// import: index
 
 struct Params {
     rows: u32,

@@ -1,5 +1,4 @@
 // The reset gate on the state, for the product that comes behind it; an invocation computes one unit of one row.
-// import: index, math, activation
 
 struct Params {
     rows: u32,

@@ -1,6 +1,5 @@
 // lse[m] = logsumexp of row m. A workgroup reads a row; lane i takes the vec4s i, i + 256, ... of the whole row, also
 // where this part begins elsewhere, and carries its sum from part to part. At the end the lanes meet in a tree.
-// import: index, softmax, flags
 
 struct Params {
     rows: u32,
@@ -23,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     var s = sum_of_nothing();
-    if !has(FIRST_PART) {
+    if (params.flags & FIRST_PART) == 0u {
         s = carry[row * 256u + lane];
     }
     let first = params.n_first / 4u;
@@ -36,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if left > 2u { s = add_term(s, four.z); }
         if left > 3u { s = add_term(s, four.w); }
     }
-    if !has(LAST_PART) {
+    if (params.flags & LAST_PART) == 0u {
         carry[row * 256u + lane] = s;
         return;
     }

@@ -1,5 +1,4 @@
 // y = x w^T + bias in registers alone: an invocation computes two quads of columns of one row.
-// import: index, matmul, product, matmul_quads
 
 fn store_quad(q: u32, row: u32, sums: vec4<f32>) {
     store(q, row, sums.x);

@@ -1,6 +1,5 @@
 // y = x w^T + bias, in registers only: an invocation computes four rows of four columns, sixteen apart.
 // A workgroup covers 16 rows and 64 columns. Columns q count through all gates of the part: q = g n_len + n.
-// import: index, matmul, product
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -29,10 +28,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = block; k < end; k++) {
             let xs = by_k(x[x_at.x + k], x[x_at.y + k], x[x_at.z + k], x[x_at.w + k]);
             let at = k * columns;
-            s0 = fma4_rows(w[at + w_at.x], xs, s0);
-            s1 = fma4_rows(w[at + w_at.y], xs, s1);
-            s2 = fma4_rows(w[at + w_at.z], xs, s2);
-            s3 = fma4_rows(w[at + w_at.w], xs, s3);
+            s0 = fma4_rows(load_weight(w[at + w_at.x]), xs, s0);
+            s1 = fma4_rows(load_weight(w[at + w_at.y]), xs, s1);
+            s2 = fma4_rows(load_weight(w[at + w_at.z]), xs, s2);
+            s3 = fma4_rows(load_weight(w[at + w_at.w]), xs, s3);
         }
         y0 += s0;
         y1 += s1;

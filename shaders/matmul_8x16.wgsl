@@ -1,5 +1,9 @@
 // y = x w^T + bias in registers alone: an invocation computes eight rows of sixteen columns, four tiles.
-// import: index, matmul, product, tile, matmul_quads
+
+/// (base + rows) * stride
+fn places(rows: Places, base: u32, stride: u32) -> Places {
+    return Places((base + rows.low) * stride, (base + rows.high) * stride);
+}
 
 /// Four k of eight rows of x.
 fn inputs(at: Places, k: u32) -> Tile {

@@ -1,6 +1,5 @@
 // y = x w^T + bias through workgroup memory: a workgroup of 64 computes 64 rows of 64 columns, an invocation eight
 // rows of eight columns, eight apart. Sixteen k at a time lie in workgroup memory.
-// import: index, matmul, product
 
 /// vec4s of k that lie in workgroup memory.
 const DEPTH: u32 = 4u;
@@ -48,7 +47,7 @@ fn load(first_row: u32, first_column: u32, k4: u32, depth: u32, lane: u32) {
         let w_k = k4 + i / 64u;
         var w4 = vec4(0.0);
         if w_k < depth {
-            w4 = w[w_k * columns + min(first_column + i % 64u, columns - 1u)];
+            w4 = load_weight(w[w_k * columns + min(first_column + i % 64u, columns - 1u)]);
         }
         w_tile[i] = w4;
     }

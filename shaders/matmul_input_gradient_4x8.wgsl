@@ -1,6 +1,5 @@
 // d_x (+)= dy w, in registers only: an invocation computes four rows of two vec4s of k, eight vec4s apart.
 // A workgroup covers 32 rows and 64 k.
-// import: index, product, input_gradient
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

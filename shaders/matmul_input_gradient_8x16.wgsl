@@ -1,5 +1,4 @@
 // d_x (+)= dy w in registers alone: an invocation computes eight rows of four vec4s of k. Column r of a tile is a row here.
-// import: index, product, input_gradient, tile
 
 /// Four n of eight rows of dy.
 fn gradients(at: Places, n4: u32) -> Tile {

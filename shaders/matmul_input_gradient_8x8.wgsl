@@ -1,6 +1,5 @@
 // d_x (+)= dy w through workgroup memory: a workgroup of 64 computes 64 rows of 64 k, an invocation eight rows of two
 // vec4s of k, eight vec4s apart. Sixteen n at a time lie in workgroup memory.
-// import: index, product, input_gradient
 
 /// vec4s of n that lie in workgroup memory.
 const DEPTH: u32 = 4u;

@@ -1,5 +1,4 @@
 // y = x w^T + bias for few rows: a workgroup computes 16 columns of one row, its 16 slices take a block of k each.
-// import: index, matmul, product
 
 /// Block sums [slice][column].
 var<workgroup> block_sums: array<f32, 256>;
@@ -19,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let first = (round + slice) * BLOCK;
         var sum = 0.0;
         for (var k = first; k < min(first + BLOCK, depth); k++) {
-            sum = fma4(w[k * columns + w_at], x[x_at + k], sum);
+            sum = fma4(load_weight(w[k * columns + w_at]), x[x_at + k], sum);
         }
         block_sums[lane] = sum;
         workgroupBarrier();

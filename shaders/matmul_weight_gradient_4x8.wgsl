@@ -1,6 +1,5 @@
 // dw (+)= dy^T x, in registers only: an invocation computes four outputs n of two vec4s of k, eight vec4s apart.
 // A workgroup covers 32 n and 64 k of a group.
-// import: index, product, weight_gradient
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -1,5 +1,4 @@
 // dw (+)= dy^T x in registers alone: an invocation computes eight outputs n of four vec4s of k.
-// import: index, product, weight_gradient
 
 /// Eight outputs n of four vec4s of k: `low` has the first four n.
 struct Sums {

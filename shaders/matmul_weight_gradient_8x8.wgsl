@@ -1,6 +1,5 @@
 // dw (+)= dy^T x through workgroup memory: a workgroup of 64 computes 64 outputs n of 64 k of a group, an invocation two
 // quads of n of two vec4s of k, each eight apart. Sixteen rows m at a time lie in workgroup memory.
-// import: index, product, weight_gradient
 
 /// Rows that lie in workgroup memory.
 const DEPTH: u32 = 16u;

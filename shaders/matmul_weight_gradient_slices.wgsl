@@ -1,6 +1,5 @@
 // dw (+)= dy^T x for few weights and many rows: a workgroup of 256 computes 16 outputs n of 16 k of a group. Each of its
 // 16 slices sums block s of each round of 16 blocks of rows; the first slice adds the block sums, block after block.
-// import: index, product, weight_gradient
 
 /// [slice][n4][k4]
 var<workgroup> block_sums: array<mat4x4<f32>, 256>;

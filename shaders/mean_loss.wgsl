@@ -1,5 +1,4 @@
 // means[slot] = token_weight * the sum of a window's losses. One workgroup; lane i takes the vec4s i, i + 256, ...
-// import: index, tree_sum
 
 struct Params {
     rows: u32,

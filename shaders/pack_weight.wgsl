@@ -1,6 +1,5 @@
 // packed[k4, q] = w[q, 4 k4 .. 4 k4 + 3] for q = g N + n; 64 neighbouring q of one k4 in a workgroup. With panels
 // packed[n / 32, k4, g, n % 32]; the last panel is as wide as what is left of N.
-// import: index
 
 struct Params {
     groups: u32,

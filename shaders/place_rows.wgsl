@@ -1,5 +1,4 @@
 // Rows that are put where an index says; src/ops/place_rows.rs has the meanings. An invocation copies four elements.
-// import: index
 
 struct Params {
     rows: u32,

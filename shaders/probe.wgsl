@@ -1,5 +1,4 @@
 // What came of the parameters, of fma, and of the shared tanh and sigmoid at arguments that drivers get wrong.
-// import: math
 
 struct Params {
     w0: u32,

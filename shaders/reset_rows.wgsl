@@ -1,5 +1,4 @@
 // x[x_row + m, :] = 0 where reset[flags_row + m] != 0; an invocation writes four elements.
-// import: index
 
 struct Params {
     rows: u32,

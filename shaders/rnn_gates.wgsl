@@ -1,5 +1,4 @@
 // One step of a plain recurrent layer from its two products; an invocation computes one unit of one row.
-// import: index, math, activation
 
 struct Params {
     rows: u32,

@@ -1,6 +1,5 @@
 // The next token of every row; src/ops/sample.rs has the equations, src/ops/rows.rs the row table. A workgroup takes a
 // row; lane i looks at the vec4s of logits i, i + 256, ... of the whole row and carries what it found from part to part.
-// import: advance, index, softmax, noise, row, filters, flags
 
 struct Params {
     rows: u32,
@@ -101,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         search.forced_token = forced[row.forced_next];
     }
     var f = Found(sum_of_nothing(), minus_infinity(m & 0u), NO_TOKEN, 0.0, 0.0);
-    if !has(FIRST_PART) {
+    if (params.flags & FIRST_PART) == 0u {
         f = carry[m * 256u + lane];
     }
     let first = params.n_first / 4u;
@@ -117,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if left > 2u { f = consider(f, search, token + 2u, four.z, mark.z, bits.z); }
         if left > 3u { f = consider(f, search, token + 3u, four.w, mark.w, bits.w); }
     }
-    if !has(LAST_PART) {
+    if (params.flags & LAST_PART) == 0u {
         carry[m * 256u + lane] = f;
         return;
     }

@@ -1,5 +1,4 @@
 // Rows within their sequences are copied; behind them stands zero or what is kept. An invocation writes one element.
-// import: index
 
 struct Params {
     rows: u32,

@@ -1,5 +1,4 @@
 // A step of gradient descent with momentum; an invocation takes four elements.
-// import: index
 
 struct Params {
     slot: u32,

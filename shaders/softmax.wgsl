@@ -1,5 +1,4 @@
 // y = x - lse, or its exponential. A workgroup writes 256 elements of a row, an invocation four.
-// import: index
 
 struct Params {
     rows: u32,

@@ -1,5 +1,4 @@
 // partials[b] = the sum of squares of 1024 elements. A workgroup takes a block, an invocation a vec4.
-// import: index, tree_sum
 
 struct Params {
     n_first: u32,

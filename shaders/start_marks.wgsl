@@ -1,5 +1,4 @@
 // Marks of rows that start; src/ops/start_marks.rs has the rules. A workgroup takes a row, of this part of the marks.
-// import: index, row
 
 struct Params {
     rows: u32,

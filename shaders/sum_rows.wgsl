@@ -1,6 +1,5 @@
 // db (+)= sum of rows of dy: a workgroup of 256 computes 64 outputs of a group. Each of its 16 slices sums block s of
 // each round of 16 blocks of 64 rows.
-// import: index, product, slices, output_gradient
 
 struct Params {
     rows: u32,
@@ -18,6 +17,23 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> db: array<vec4<f32>>;
+
+/// Sums of blocks [slice][quad of outputs].
+var<workgroup> block_sums: array<vec4<f32>, 256>;
+
+/// Adds the sums of `blocks` blocks, one a slice, to the total; only the first slice's total means anything.
+fn add_blocks(total: vec4<f32>, sum: vec4<f32>, blocks: u32, lane: u32) -> vec4<f32> {
+    block_sums[lane] = sum;
+    workgroupBarrier();
+    var result = total;
+    if lane < 16u {
+        for (var s = 0u; s < blocks; s++) {
+            result += block_sums[s * 16u + lane];
+        }
+    }
+    workgroupBarrier();
+    return result;
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -1,5 +1,4 @@
 // y[m] = x[m, targets[m]] - lse[m]; an invocation takes a row. Targets in other parts are left alone.
-// import: index
 
 struct Params {
     rows: u32,

@@ -20,6 +20,33 @@ pub enum Error {
     /// A text that the tokenizer cannot read.
     #[error("{0}")]
     Text(String),
+    /// Text that the vocabulary lacks.
+    #[error("{place}{text} at line {line}, column {column} is not in the model's vocabulary of {vocabulary}")]
+    Lacking {
+        /// The file and a colon, where the text is of one.
+        place: String,
+        /// The character or piece.
+        text: String,
+        /// From 1.
+        line: u64,
+        /// In characters, from 1.
+        column: u64,
+        /// How many tokens the vocabulary has.
+        vocabulary: String,
+        /// The token that the vocabulary itself has for such text.
+        unknown_token: Option<String>,
+    },
+    /// A text for which the tokenizer's regular expressions take more steps than any useful one does.
+    #[error(
+        "{place}the tokenizer's regular expressions take too many steps for the text from line {line} on; \
+         expected expressions without repetitions inside repetitions"
+    )]
+    Steps {
+        /// The file and a colon, where the text is of one.
+        place: String,
+        /// From 1.
+        line: u64,
+    },
     /// Training that cannot go on: at which step, and what to do.
     #[error("{0}")]
     Training(String),
@@ -137,6 +164,11 @@ impl Error {
             Error::Limit(text) => Error::Limit(at(text)),
             Error::Model(text) => Error::Model(at(text)),
             Error::Text(text) => Error::Text(at(text)),
+            Error::Lacking { place, text, line, column, vocabulary, unknown_token } => {
+                let place = at(place);
+                Error::Lacking { place, text, line, column, vocabulary, unknown_token }
+            }
+            Error::Steps { place, line } => Error::Steps { place: at(place), line },
             Error::Training(text) => Error::Training(at(text)),
             Error::Io { context, source } => Error::Io { context: at(context), source },
             Error::Record { file, field, found, expected } => Error::Record { file: at(file), field, found, expected },

@@ -3,6 +3,7 @@
 mod cache;
 mod corpus;
 mod files;
+#[cfg(feature = "cli")]
 mod interrupt;
 mod lock;
 mod manifest;
@@ -10,6 +11,9 @@ mod messages;
 mod output;
 mod run_folder;
 mod service;
+mod text_file;
+#[cfg(target_os = "linux")]
+mod wayland;
 
 use std::sync::Arc;
 
@@ -19,20 +23,23 @@ use crate::executor::Executor;
 use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
-use crate::network::{Recipe, training};
+use crate::network::{LanguageModel, Recipe, Shape, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+use crate::score::{self, LineScorer, Scorer};
 use crate::train::Engine;
 
-pub use cache::{cache_folder, choices, save_choices};
-pub use corpus::{Reading, TextFile, Tokenised, characters, tokenised};
+pub use cache::{cache_folder, choices, is_news, save_choices};
+pub use corpus::{Reading, Tokenised, characters, tokenised};
 pub use files::{Staged, available_memory, cpu_name, map, open_model, random, replace_file, save_model};
+#[cfg(feature = "cli")]
 pub use interrupt::{INTERRUPTED, interrupt_flag};
 pub use lock::Lock;
 pub use manifest::{Manifest, Progress};
-pub use messages::{message, readable, status};
+pub use messages::{message, readable, shown, status};
 pub use output::{Output, is_kept};
 pub use run_folder::{RunFolder, replace_model};
 pub use service::{Service, Tokens};
+pub use text_file::TextFile;
 
 /// Threads for the CPU executor.
 pub struct Threads {
@@ -86,6 +93,8 @@ impl Pool for Threads {
 
 /// The adapters of this machine.
 pub fn adapters() -> Vec<Adapter> {
+    #[cfg(target_os = "linux")]
+    wayland::silence();
     pollster::block_on(gpu::adapters())
 }
 
@@ -197,6 +206,32 @@ pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> 
     Generator::new(plan, executor)
 }
 
+/// A scorer of one text of any length with a model's weights.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn scorer(model: &Model, device: &Device) -> Result<Scorer> {
+    let (plan, executor) = scoring(model, device, score::sizes)?;
+    Scorer::new(plan, executor, model.config.bos_token_id)
+}
+
+/// A scorer of many texts side by side with a model's weights.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn line_scorer(model: &Model, device: &Device) -> Result<LineScorer> {
+    let (plan, executor) = scoring(model, device, score::line_sizes)?;
+    Ok(LineScorer::new(plan, executor))
+}
+
+/// The plan of scoring, and an executor of these sizes that has the model's weights.
+fn scoring(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(LanguageModel, Box<dyn Executor>)> {
+    let plan = score::plan(model.shape);
+    let mut executor = device.executor(&plan.plan, sizes(model.shape), &score::sections(&plan))?;
+    model.weights.load_into(&mut *executor)?;
+    Ok((plan, executor))
+}
+
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise
 /// grant it all, and end the process when it is used, and software adapters take what the system grants. GPUs answer for themselves when
 /// buffers are made.
@@ -204,8 +239,8 @@ fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available:
     let need = plan.memory(sections, capacity);
     match available {
         Some(available) if need.total() > available => Err(Error::Limit(format!(
-            "{} rows need {need}, but this machine has {} of memory available; fewer rows need less",
-            capacity.rows,
+            "{} {need}, but this machine has {} of memory available; fewer rows need less",
+            if capacity.rows == 1 { "1 row needs".into() } else { format!("{} rows need", capacity.rows) },
             bytes_in_words(available)
         ))),
         _ => Ok(()),
@@ -223,7 +258,7 @@ mod tests {
         let lm = crate::generate::plan(shape, 0);
         let (sizes, sections) = (crate::generate::sizes(1), crate::generate::sections(&lm));
         let message = check_memory(&lm.plan, sizes, &sections, Some(5 << 30)).unwrap_err().to_string();
-        assert!(message.contains("1 rows need 8.0 GiB (weights 8.0 GiB, states"), "{message}");
+        assert!(message.contains("1 row needs 8.0 GiB (weights 8.0 GiB, states"), "{message}");
         assert!(message.contains("this machine has 5.0 GiB of memory available"), "{message}");
         assert!(check_memory(&lm.plan, sizes, &sections, Some(9 << 30)).is_ok());
         assert!(check_memory(&lm.plan, sizes, &sections, None).is_ok());

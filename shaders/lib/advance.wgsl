@@ -1,5 +1,4 @@
 // Moves a row of the table on. Kernels bind `table`.
-// import: row
 
 /// Moves a row on by a token: the twin of `Row::advance`. Only the lane that calls it reads all of the record.
 fn advance(m: u32, token: u32, is_forced: bool) {

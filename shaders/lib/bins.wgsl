@@ -1,6 +1,5 @@
 // 256 bins that hold whole numbers of 64 bits. All lanes of a workgroup of 256 add to them; then they are summed up,
 // from the highest one down.
-// import: wide
 
 var<workgroup> bins_low: array<atomic<u32>, 256>;
 var<workgroup> bins_high: array<atomic<u32>, 256>;
@@ -10,7 +9,7 @@ var<workgroup> bins: array<vec2<u32>, 256>;
 var<workgroup> blocks: array<vec2<u32>, 16>;
 
 const BLOCKS: u32 = 16u;
-const BLOCK: u32 = 16u;
+const BLOCK_BINS: u32 = 16u;
 
 /// What a lane has for one bin and has not given up yet: neighbours often fall into one, and atomics take turns.
 var<private> pending_bin: u32;
@@ -44,8 +43,8 @@ fn sum_up_bins(works: bool, lane: u32) {
     workgroupBarrier();
     if works && lane < BLOCKS {
         var sum = vec2(0u);
-        for (var i = 0u; i < BLOCK; i++) {
-            sum = wide_add(sum, bins[lane * BLOCK + i]);
+        for (var i = 0u; i < BLOCK_BINS; i++) {
+            sum = wide_add(sum, bins[lane * BLOCK_BINS + i]);
         }
         blocks[lane] = sum;
     }
@@ -54,10 +53,10 @@ fn sum_up_bins(works: bool, lane: u32) {
 
 /// What lies in all bins above one.
 fn sum_above(own: u32) -> vec2<u32> {
-    let block = own / BLOCK;
+    let block = own / BLOCK_BINS;
     var higher = sum_of_blocks(block + 1u);
-    for (var i = 0u; i < BLOCK; i++) {
-        let bin = block * BLOCK + i;
+    for (var i = 0u; i < BLOCK_BINS; i++) {
+        let bin = block * BLOCK_BINS + i;
         higher = wide_add(higher, select(vec2(0u), bins[bin], bin > own));
     }
     return higher;

@@ -1,6 +1,5 @@
 // The search for a key digit by digit: in each round the tokens that agree with the digits found so far go into 256
 // bins, by their next digit, and the bin in which the wanted count or mass is reached is the digit.
-// import: wide, bins
 
 /// What is known of a row between rounds.
 struct Search {

@@ -1,6 +1,5 @@
 // What filters do to a logit, and the order in which they keep tokens: the twin of src/ops/filters.rs. Kernels bind
 // `marks`.
-// import: row, wide
 
 const TOP_K: u32 = 1u;
 const TOP_P: u32 = 2u;

@@ -1,5 +1,4 @@
 // What the kernels of matmul_input_gradient bind and share; the op's file has the equation.
-// import: product_gradient, flags
 
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> d_x: array<vec4<f32>>;
@@ -17,7 +16,7 @@ fn w_rows(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {
 
 /// What the sums of a vec4 of k start from.
 fn start(row: u32, k: u32) -> vec4<f32> {
-    let adds = params.accumulate != 0u || !has(FIRST_PART);
+    let adds = params.accumulate != 0u || (params.flags & FIRST_PART) == 0u;
     if adds && row < params.rows && k < quads(params.inputs) {
         return d_x[(params.x_row + row) * quads(params.inputs) + k];
     }

@@ -1,6 +1,5 @@
 // What a matrix product binds, where its sums start and where they go; src/ops/matmul.rs has the equation. Columns q
 // count through all gates of the part: q = g n_len + n.
-// import: flags
 
 struct Params {
     rows: u32,
@@ -15,7 +14,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> w: array<Stored>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
@@ -28,7 +27,7 @@ fn bias_of(q: u32) -> f32 {
 /// Where column q of row 0 of this op lies in y, and the step from row to row.
 fn y_at(q: u32) -> vec2<u32> {
     // Where y is cut, the part's columns are the buffer's.
-    let is_cut = has(OUTPUT_CUT);
+    let is_cut = (params.flags & OUTPUT_CUT) != 0u;
     let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
     let step = params.groups * stride;
     let n = q % params.n_len + select(params.n_first, 0u, is_cut);

@@ -1,9 +1,8 @@
 // What a quad of columns of a matrix product reads.
-// import: matmul, quad
 
 /// Four k of a quad's columns.
 fn weights(at: vec4<u32>) -> mat4x4<f32> {
-    return mat4x4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]);
+    return mat4x4<f32>(load_weight(w[at.x]), load_weight(w[at.y]), load_weight(w[at.z]), load_weight(w[at.w]));
 }
 
 /// What a quad's sums start from.

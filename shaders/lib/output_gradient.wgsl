@@ -1,10 +1,9 @@
 // Where gradients of a product's outputs lie. The kernel declares dy: array<vec4<f32>> [*, y_groups, outputs] as its
 // first operand, and parameters outputs, y_row, y_groups, y_group, n_first, n_len, flags.
-// import: flags
 
 /// Whether an operand is cut, so that it is indexed from the part's first output.
 fn is_cut(operand: u32) -> bool {
-    return has(OPERAND_CUT << operand);
+    return (params.flags & (OPERAND_CUT << operand)) != 0u;
 }
 
 /// vec4s from row to row of dy.

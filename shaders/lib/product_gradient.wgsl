@@ -1,5 +1,4 @@
 // What both gradients of a matrix product bind; src/ops/matmul_input_gradient.rs has the parameters.
-// import: output_gradient
 
 struct Params {
     rows: u32,

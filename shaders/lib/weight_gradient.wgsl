@@ -1,6 +1,5 @@
 // What the kernels of matmul_weight_gradient bind and share; the op's file has the equation. Sums of four outputs n of
 // one vec4 of k are a matrix: a column for each n.
-// import: product_gradient
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;

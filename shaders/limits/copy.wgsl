@@ -1,5 +1,4 @@
 // y = x, a vec4 an invocation: how fast bytes move.
-// import: index
 
 struct Params {
     quads: u32,

@@ -1,5 +1,4 @@
 // y[i] = the sum of 16 chains of multiply-adds that start from x[i]: how fast a device computes in registers.
-// import: index
 
 struct Params {
     count: u32,

@@ -8,12 +8,9 @@ use std::collections::BTreeMap;
 use super::{Workload, end_to_end};
 use crate::generate;
 use crate::network::{Optimizer, Recipe, training};
-use crate::ops::embed_gradient::order;
-use crate::ops::rows::Row;
-use crate::ops::schedule;
 use crate::plan::{
-    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, Plan, Role, SectionId,
-    Sizes, SplitGroup, Tensor, TensorId, Words,
+    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, Operand, Plan, Role,
+    SectionId, Setting, Sizes, SplitGroup, Tensor, TensorId, Words,
 };
 
 /// One op at one set of sizes.
@@ -122,7 +119,7 @@ impl Origin {
                         }
                         let tensor = self.plan.tensor(*id);
                         let new = declared.like(tensor, sizes, copy);
-                        fills.extend(self.fill(tensor, sizes).map(|fill| (new, fill)));
+                        fills.extend(self.fill(tensor, operand, sizes).map(|fill| (new, fill)));
                         if operand.access == Access::Write {
                             written.insert(*id, new);
                         }
@@ -144,31 +141,13 @@ impl Origin {
     }
 
     /// Inputs that the op may meet in the network.
-    fn fill(&self, tensor: &Tensor, sizes: Sizes) -> Option<Fill> {
-        let (rows, len) = (sizes.rows as u32, tensor.len(sizes));
-        let window = sizes.rows * sizes.time;
-        let repeated = |row: &[f32]| Some(Fill::Floats(row.iter().copied().cycle().take(len).collect()));
-        match (tensor.element, tensor.role, &tensor.name[..]) {
-            (Element::U32, _, "table") => Some(Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())),
-            (Element::U32, _, "input" | "targets" | "tokens") => Some(Fill::Words(end_to_end::ids(len, self.vocab))),
-            // The first slot's window alone is read, by the order of its ids.
-            (Element::U32, _, "order") => {
-                let mut words = order(&end_to_end::ids(window, self.vocab));
-                words.resize(len, 0);
-                Some(Fill::Words(words))
-            }
-            (Element::U32, _, "row_source") => Some(Fill::Words((0..rows).rev().collect())),
-            (Element::U32, _, "row_order") => Some(Fill::Words((0..rows).collect())),
-            (Element::U32, _, "reset_flags" | "starts") => Some(Fill::Ids(2)),
-            (Element::U32, _, "always") => Some(Fill::Words(vec![1; len])),
-            (Element::U32, ..) => None,
-            (Element::F32, _, "schedule") => repeated(&schedule::row(1e-3, [0.9, 0.999], 100, window)),
-            (Element::F32, _, "clips") => repeated(&[2.0, 0.5]),
-            // Sums of squares, and squares of gradients of about a tenth: none is negative.
-            (Element::F32, _, "partials") => repeated(&[0.5, 1.0, 2.0]),
-            (Element::F32, _, "second_moments") => repeated(&[0.01]),
-            (Element::F32, Role::Weight, _) => Some(Fill::Normal(1.0 / (tensor.width(sizes) as f32).sqrt())),
-            (Element::F32, ..) => Some(Fill::Normal(0.5)),
+    fn fill(&self, tensor: &Tensor, operand: &Operand, sizes: Sizes) -> Option<Fill> {
+        let (vocab, len) = (self.vocab, tensor.len(sizes));
+        match (operand.typical, tensor.element, tensor.role) {
+            (Some(typical), ..) => Some(typical(Setting { sizes, vocab, len })),
+            (None, Element::U32, _) => None,
+            (None, Element::F32, Role::Weight) => Some(Fill::Normal(1.0 / (tensor.width(sizes) as f32).sqrt())),
+            (None, Element::F32, _) => Some(Fill::Normal(0.5)),
         }
     }
 
@@ -219,21 +198,6 @@ impl Declared<'_> {
             b.layout(id, tensor.layout);
         }
         id
-    }
-}
-
-/// A row in the middle of a sequence that never ends; its filters keep 40 tokens, where the op has filters.
-fn row(m: u32) -> Row {
-    use crate::ops::filters;
-    Row {
-        running: 1,
-        position: 1,
-        sequence: [m, 0],
-        inverse_temperature: 1.0,
-        end_position: u32::MAX,
-        filters: filters::TOP_K,
-        top_k: 40,
-        ..Row::IDLE
     }
 }
 

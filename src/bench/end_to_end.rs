@@ -12,7 +12,8 @@ use crate::host::Device;
 use crate::model::initial_weights;
 use crate::network::{Optimizer, Recipe, training};
 use crate::ops::rows::Row;
-use crate::plan::{Plan, SectionId, Sizes, TensorId, philox};
+use crate::ops::typical::ids;
+use crate::plan::{Plan, SectionId, Sizes, TensorId};
 use crate::score;
 use crate::train::{Engine, Window};
 
@@ -241,11 +242,6 @@ fn requests(workload: &Workload) -> Vec<Request> {
         stop: Vec::new(),
     };
     ids(workload.batch, workload.shape.vocab).into_iter().enumerate().map(request).collect()
-}
-
-/// Random token ids.
-pub(super) fn ids(count: usize, vocab: usize) -> Vec<u32> {
-    (0..count as u32).map(|i| philox([i, 0, 0, 0], [5, 6])[0] % vocab as u32).collect()
 }
 
 fn right(holds: bool, what: impl FnOnce() -> String) -> Result<()> {

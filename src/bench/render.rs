@@ -66,17 +66,48 @@ fn text(report: &Report) -> String {
         text += "calls: dispatches of a token of all sequences (generate) or of a window; host us\n\
                  is the host's time for one token, waiting and computing not counted\n";
     }
-    for warning in report.warnings.iter().take(MOST_WARNINGS) {
-        text += &wrapped(&format!("warning: {warning}"));
-    }
-    if let Some(more @ 1..) = report.warnings.len().checked_sub(MOST_WARNINGS) {
-        text += &format!("and {more} more warnings; --format markdown and --json have all\n");
-    }
+    kinds(&report.warnings).iter().for_each(|warning| text += &wrapped(&format!("warning: {warning}")));
     text
 }
 
-/// Warnings on a terminal; the other forms have all.
-const MOST_WARNINGS: usize = 12;
+/// Warnings that say the same of several figures as one, with the least and the largest of its number; the other forms
+/// have each.
+fn kinds(warnings: &[String]) -> Vec<String> {
+    let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
+    for warning in warnings {
+        let why = warning.split_once(": ").map_or(warning.as_str(), |(_, why)| why);
+        let kind: String = why.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+        match kinds.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, all)) => all.push(warning),
+            None => kinds.push((kind, vec![warning])),
+        }
+    }
+    kinds.into_iter().map(|(_, all)| of_kind(&all)).collect()
+}
+
+fn of_kind(all: &[&str]) -> String {
+    let [first, _, ..] = all else { return all.concat() };
+    let why = |warning: &&str| warning.split_once(": ").map_or(warning.to_string(), |(_, why)| why.to_string());
+    let number = |text: &str| -> Option<u64> {
+        let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+        digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().ok()
+    };
+    let numbers: Vec<u64> = all.iter().filter_map(|warning| number(&why(warning))).collect();
+    let text = why(first);
+    let text = match (numbers.iter().min(), numbers.iter().max(), number(&text)) {
+        (Some(least), Some(most), Some(own)) if least < most => {
+            text.replacen(&own.to_string(), &format!("{least} to {most}"), 1)
+        }
+        _ => text,
+    };
+    match all.len() {
+        few @ ..=3 => {
+            let names: Vec<&str> = all.iter().filter_map(|warning| Some(warning.split_once(": ")?.0)).collect();
+            if names.len() == few { format!("{}: {text}", names.join(", ")) } else { text }
+        }
+        many => format!("{many} figures: {text}"),
+    }
+}
 
 /// A text in lines of 80 columns, broken between words; those behind the first are indented.
 fn wrapped(text: &str) -> String {
@@ -349,4 +380,21 @@ fn csv(report: &Report) -> String {
 /// A cell, in quotes where a comma, a quote or a line end is part of it.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_of_a_kind_are_one() {
+        let spread =
+            |what: &str, percent: u32| format!("{what}: half of its runs spread over {percent} % of the median");
+        let warnings =
+            [spread("matmul rows=8", 23), "it is alone".into(), spread("b", 11), spread("c", 40), spread("d", 12)];
+        let said = kinds(&warnings);
+        assert_eq!(said, ["4 figures: half of its runs spread over 11 to 40 % of the median", "it is alone"]);
+        let few = kinds(&[spread("a rows=2", 7), spread("b", 7)]);
+        assert_eq!(few, ["a rows=2, b: half of its runs spread over 7 % of the median"]);
+    }
 }

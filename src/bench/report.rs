@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::json_fault;
+use crate::text::unmarked;
 
 pub use super::sample::Figure;
 
@@ -227,7 +228,7 @@ impl Report {
     /// Something else, in words.
     pub fn from_json(json: &[u8]) -> Result<Report, String> {
         let expected = |e| format!("{}; expected a report of `gatefold bench --json`", json_fault(&e));
-        let report: Report = serde_json::from_slice(json).map_err(expected)?;
+        let report: Report = serde_json::from_slice(unmarked(json)?).map_err(expected)?;
         if report.gatefold.is_empty() {
             return Err("it has no field `gatefold`, so it is no report of `gatefold bench --json`".into());
         }

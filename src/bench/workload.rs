@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::model::{Weights, initial_weights};
-use crate::network::{Cell, Shape};
+use crate::network::{Cell, Nonlinearity, Shape};
+use crate::text::unmarked;
 
 /// A model's sizes, and how many sequences of how many steps it works on.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,13 +50,15 @@ impl Workload {
     /// No such file: names the workload and what is wrong with it.
     pub fn read(file: &str, json: &[u8]) -> Result<Vec<Workload>> {
         let wrong = |what: String| Error::Model(format!("{file}: {what}"));
-        let entries: BTreeMap<String, Entry> = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
+        let entries: BTreeMap<String, Entry> =
+            serde_json::from_slice(unmarked(json).map_err(wrong)?).map_err(|e| wrong(e.to_string()))?;
         let workload = |(name, entry): (String, Entry)| {
             let Entry { vocab, embed, hidden, layers, batch, steps, .. } = entry;
             let cell = match entry.cell.as_str() {
                 "lstm" => Cell::Lstm,
                 "gru" => Cell::Gru,
-                other => return Err(wrong(format!("{name}: cell {other:?}; expected \"lstm\" or \"gru\""))),
+                "rnn" => Cell::Rnn(Nonlinearity::Tanh),
+                other => return Err(wrong(format!("{name}: cell {other:?}; expected \"lstm\", \"gru\" or \"rnn\""))),
             };
             if let Some(size) = [vocab, embed, hidden, layers, batch, steps].iter().find(|n| !(1..=MOST).contains(*n)) {
                 return Err(wrong(format!("{name}: a size of {size}; expected 1 to {MOST}")));
@@ -94,7 +97,7 @@ mod tests {
             )
         };
         let error = |json: String| Workload::read("w.json", json.as_bytes()).unwrap_err().to_string();
-        assert!(error(with("rnn", 1)).contains("w.json: a: cell \"rnn\""));
+        assert!(error(with("mgu", 1)).contains("w.json: a: cell \"mgu\""));
         assert!(error(with("gru", 0)).contains("w.json: a: a size of 0"));
         assert!(error("{\"a\": 5}".into()).contains("w.json"));
     }

@@ -67,7 +67,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     if let Some(k) = args.split {
         return split(&device, k);
     }

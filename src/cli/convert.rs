@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::DeviceArgs;
 use crate::error::{Error, Result};
-use crate::host::{self, Device};
+use crate::host;
 use crate::import::{self, Imported, Options, Source, Vocabulary};
 use crate::model::{Bytes, Model, Precision, short};
 use crate::ops::activation::Activation;
@@ -281,7 +281,7 @@ fn table(imported: &Imported, vocabulary: &Vocabulary, from: &str) -> String {
 }
 
 fn verify(args: &ConvertArgs, model: &Model, reference: &Path) -> Result<()> {
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     let name = reference.display().to_string();
     let open =
         |plan: &crate::network::LanguageModel, sizes, sections: &[_]| device.executor(&plan.plan, sizes, sections);

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::numbers::count;
 use crate::error::Result;
 use crate::gpu::{Choice, Kind, choose};
 use crate::host;
@@ -41,7 +42,7 @@ pub(super) fn run(_: &DevicesArgs) -> Result<ExitCode> {
         text += "\n";
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    text += &format!("cpu  the CPU, {threads} threads{}\n", mark(auto.is_none()));
+    text += &format!("cpu  the CPU, {}{}\n", count(threads as u64, "thread"), mark(auto.is_none()));
     text += "\n* is what --device auto takes.\n";
     super::print(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::text::unmarked;
 
 /// Bytes of a line at most.
 const LONGEST_LINE: usize = 64 << 20;
@@ -21,6 +22,10 @@ pub(super) struct Input {
     pub text: Box<dyn BufRead>,
     /// The number of the line that was read last.
     pub line: u64,
+    /// Bytes that were read.
+    pub read: u64,
+    /// Bytes of all, where a file says it.
+    size: Option<u64>,
 }
 
 /// A line of a text.
@@ -42,11 +47,15 @@ impl Input {
                 name: "standard input".into(),
                 text: Box::new(BufReader::new(std::io::stdin())),
                 line: 0,
+                read: 0,
+                size: None,
             });
         }
         let name = path.display().to_string();
         let file = File::open(path).map_err(|source| Error::Io { context: name.clone(), source })?;
-        Ok(Input { name, text: Box::new(BufReader::with_capacity(1 << 16, file)), line: 0 })
+        let size = file.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
+        let text = Box::new(BufReader::with_capacity(1 << 16, file));
+        Ok(Input { name, text, line: 0, read: 0, size })
     }
 
     /// The next line; `None` at the end.
@@ -61,13 +70,23 @@ impl Input {
         }
         self.line += 1;
         let all = bytes.len();
+        self.read += all as u64;
         if bytes.pop_if(|byte| *byte == b'\n').is_some() {
             bytes.pop_if(|byte| *byte == b'\r');
         } else if all == LONGEST_LINE {
             self.text.skip_until(b'\n').map_err(|source| self.failed(source))?;
             return Err(self.wrong(&format!("a line of more than {LONGEST_LINE} bytes")));
         }
-        Ok(Some(Line { end: (all - bytes.len()) as u64, bytes }))
+        let end = (all - bytes.len()) as u64;
+        if self.line == 1 {
+            bytes = unmarked(&bytes).map_err(|what| self.wrong(&what))?.to_vec();
+        }
+        Ok(Some(Line { end, bytes }))
+    }
+
+    /// The share that was read, if it is known.
+    pub fn share(&self) -> Option<f64> {
+        self.size.map(|size| self.read as f64 / size.max(1) as f64)
     }
 
     /// Passes over a line; `false` at the end.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::bench::grouped;
+use super::input::is_stdin;
+use super::numbers::{count, grouped};
 use crate::error::Result;
 use crate::generate;
 use crate::host;
@@ -79,7 +80,7 @@ struct TensorLine {
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let path = Path::new(&args.model);
-    let (text, json) = if path.is_file() {
+    let (text, json) = if path.is_file() || is_stdin(path) {
         let bytes = host::map(path)?;
         let report = match read_header(&args.model, &bytes) {
             Ok(tensors) => FileReport::new(&args.model, bytes.len(), tensors),
@@ -135,7 +136,7 @@ impl ModelReport {
             ("dropout", c.dropout.to_string()),
             ("parameters", grouped(self.parameters)),
             ("weights", format!("{}, {} on disk", self.dtypes.join(" and "), bytes_in_words(self.file_bytes as u64))),
-            ("tokenizer", format!("{}, {} tokens", self.tokenizer, grouped(self.tokens))),
+            ("tokenizer", format!("{}, {}", self.tokenizer, count(self.tokens as u64, "token"))),
             ("", short(&self.first_tokens.join(" "))),
             ("name", c.name.as_deref().map_or("none".into(), short)),
             ("special ids", special_ids(c)),
@@ -247,8 +248,8 @@ impl FileReport {
             let gap = if fits { " ".repeat(width + 2 - name.chars().count()) } else { format!("\n{:9}", "") };
             text += &format!("  {:<5}  {name}{gap}{shape}\n", tensor.dtype.chars().take(5).collect::<String>());
         }
-        let (count, parameters) = (grouped(self.tensors.len()), grouped(self.parameters));
-        text + &format!("\n  {count} tensors, {parameters} parameters, {size}\n")
+        let (tensors, parameters) = (count(self.tensors.len() as u64, "tensor"), grouped(self.parameters));
+        text + &format!("\n  {tensors}, {parameters} parameters, {size}\n")
     }
 }
 

@@ -10,13 +10,15 @@ use crate::text::OnUnknown;
 /// Which model.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ModelArgs {
-    /// A model's folder, `builtin:shakespeare` or `builtin:molecules`
+    /// A model's folder, or `builtin:molecules`
     #[arg(long, short, value_name = "DIR", default_value = "builtin:shakespeare")]
     model: String,
 
-    /// What to do with text that the vocabulary lacks: an error that says where it is, leave it out, or put the
-    /// model's unknown token there
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Unknown::Error)]
+    /// What to do with text that the vocabulary lacks
+    ///
+    /// An error that says where it is, leave it out, or put the model's unknown token there. How much was left out is
+    /// said at the end.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Unknown::Error, hide_short_help = true)]
     on_unknown: Unknown,
 }
 

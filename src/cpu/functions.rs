@@ -31,18 +31,34 @@ const fn in_blocks(run: fn(&mut FastArgs<'_>), layouts: &'static [(usize, Layout
     Fast { layouts, class: OrderClass::Blocks64, ..fast(run) }
 }
 
+/// The ops of a cell.
+const fn step_of<C: FastCell>() -> Fast {
+    in_blocks(step::<C>, &[(1, Layout::Panel16)])
+}
+
+const fn decode_of<C: FastCell>() -> Fast {
+    in_blocks(decode::<C>, &[(2, Layout::Panel16), (3, Layout::Panel16)])
+}
+
+const fn step_backward_of<C: FastCell>() -> Fast {
+    in_blocks(step_backward::<C>, &[(1, Layout::Panel16T)])
+}
+
 /// The ops that have one.
-static TABLE: [(&OpRow, Fast); 23] = [
+static TABLE: [(&OpRow, Fast); 26] = [
     (&matmul::ROW, in_blocks(matmul, &[(1, Layout::Panel16)])),
     (&matmul_input_gradient::ROW, in_blocks(matmul_input_gradient, &[])),
     (&matmul_weight_gradient::ROW, in_blocks(matmul_weight_gradient, &[])),
     (&sum_rows::ROW, in_blocks(sum_rows, &[])),
-    (&lstm_step::ROW, in_blocks(lstm_step, &[(1, Layout::Panel16)])),
-    (&lstm_step_backward::ROW, in_blocks(lstm_step_backward, &[(1, Layout::Panel16T)])),
-    (&lstm_decode::ROW, in_blocks(lstm_decode, &[(2, Layout::Panel16), (3, Layout::Panel16)])),
-    (&gru_step::ROW, in_blocks(gru_step, &[(1, Layout::Panel16)])),
-    (&gru_step_backward::ROW, in_blocks(gru_step_backward, &[(2, Layout::Panel16T)])),
-    (&gru_decode::ROW, in_blocks(gru_decode, &[(2, Layout::Panel16), (3, Layout::Panel16)])),
+    (&lstm::STEP, step_of::<lstm::Lstm>()),
+    (&lstm::DECODE, decode_of::<lstm::Lstm>()),
+    (&lstm::STEP_BACKWARD, step_backward_of::<lstm::Lstm>()),
+    (&gru::STEP, step_of::<gru::Gru>()),
+    (&gru::DECODE, decode_of::<gru::Gru>()),
+    (&gru::STEP_BACKWARD, step_backward_of::<gru::Gru>()),
+    (&rnn::STEP, step_of::<rnn::Rnn>()),
+    (&rnn::DECODE, decode_of::<rnn::Rnn>()),
+    (&rnn::STEP_BACKWARD, step_backward_of::<rnn::Rnn>()),
     (&logsumexp::ROW, in_lanes(logsumexp)),
     (&softmax::ROW, fast(softmax)),
     (&filter::ROW, fast(filter)),

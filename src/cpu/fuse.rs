@@ -4,7 +4,8 @@
 //! rows that reads w_ih once instead of once a step. With many rows the products are what costs: a hundred megabytes a
 //! layer that are written and read again. There each step computes its own with the decode op, which has the same bits.
 
-use crate::ops::{gru_decode, gru_step, lstm_decode, lstm_step, matmul};
+use crate::ops::recurrent::Extra;
+use crate::ops::{CELLS, matmul};
 use crate::plan::{Affine, Dim, Element, Loop, Node, OpNode, OpRow, Plan, Role, SectionId, TensorId};
 
 /// What becomes of a node where steps take their products along.
@@ -64,12 +65,10 @@ fn is(node: &OpNode, row: &'static OpRow) -> bool {
     std::ptr::eq(node.op, row)
 }
 
-/// Steps with the decode ops that do the same after the product of their inputs.
-static DECODES: [(&OpRow, &OpRow); 2] = [(&lstm_step::ROW, &lstm_decode::ROW), (&gru_step::ROW, &gru_decode::ROW)];
-
 /// The decode op that does what a step does after a product, with the rows of the product that it reads.
 fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, t: Loop, ids: TensorId) -> Option<OpNode> {
-    let op = DECODES.iter().find(|(row, _)| is(step, row)).map(|(_, decode)| *decode)?;
+    let cell = CELLS.iter().find(|cell| is(step, cell.step))?;
+    let op = cell.decode;
     let [x, w_ih, b_ih, y] = product.operands[..].try_into().ok()?;
     let (x_row, zero) = (product.param("x_row")?, Affine::constant(0));
     // What the product has, else what the step calls so.
@@ -84,12 +83,13 @@ fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, t: Loop, ids: Tens
         "inputs" => product.param(name),
         "x_row" => Some(x_row.plus_each(t, Dim::ROWS)),
         "gather" => Some(zero),
-        "c_row" => step.param("c_read_row"),
+        "extra_row" => step.param("extra_read_row"),
         name => step.param(name),
     };
     let operands: Vec<TensorId> = op.operands.iter().map(|o| operand(o.name)).collect::<Option<_>>()?;
     let params: Vec<Affine> = op.params.iter().map(|p| param(p.name)).collect::<Option<_>>()?;
-    let in_place = step.param("c_read_row") == step.param("c_write_row") && step.param("keep_gates") == Some(zero);
+    let one_place = cell.extra != Extra::State || step.param("extra_read_row") == step.param("extra_write_row");
+    let in_place = one_place && step.param("keep_gates") == Some(zero);
     // What the rows of x are must not depend on a loop, and those of the products must follow it.
     let follows = step.param("gx_row") == Some(Affine::from(t).times(Dim::ROWS));
     let same_rows = product.param("y_row") == Some(zero) && follows && x_row.loops().next().is_none();
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::executor::{Executor, Run, Values};
-    use crate::network::{Cell, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+    use crate::network::{Cell, Nonlinearity, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
     use crate::plan::{Sizes, philox};
 
     const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn windows_are_fused_where_nothing_else_reads_the_products() {
-        for cell in [Cell::Lstm, Cell::Gru] {
+        for cell in [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh)] {
             let shape = Shape { cell, ..SHAPE };
             let lm = language_model(shape, Room { ring: 2, queue: 2, forced: 1, filters: false });
             assert_eq!([lm.score, lm.logits, lm.arrivals.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_bits_are_those_of_products_and_steps() {
-        for cell in [Cell::Lstm, Cell::Gru] {
+        for cell in [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh)] {
             let whole = bits(cell, false);
             assert!(whole.iter().any(|x| *x != 0));
             assert!(whole == bits(cell, true), "{cell:?}");

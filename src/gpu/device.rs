@@ -200,7 +200,7 @@ impl Gpu {
     }
 
     fn compile(&self, op: &OpRow, variant: &Variant, checked: bool) -> Pipeline {
-        let source = assemble(variant.source, self.params_by);
+        let source = assemble(variant.files, self.params_by);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(variant.name), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = if checked {

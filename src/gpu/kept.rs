@@ -4,7 +4,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::info::AdapterInfo;
-use super::shader;
 use crate::hash;
 use crate::ops::TABLE;
 
@@ -64,8 +63,9 @@ impl Key {
     }
 }
 
-/// A checksum of all kernels and what they share.
+/// A checksum of the files of all kernels.
 fn checksum() -> u64 {
-    let kernels = TABLE.iter().flat_map(|op| op.variants).map(|v| v.source);
-    kernels.chain(shader::library_texts()).fold(hash::START, |sum, text| hash::bytes(sum, text.as_bytes()))
+    let files = TABLE.iter().flat_map(|op| op.variants).flat_map(|v| v.files).map(|file| (file.path, file.text));
+    let files: std::collections::BTreeMap<_, _> = files.collect();
+    files.into_values().fold(hash::START, |sum, text| hash::bytes(sum, text.as_bytes()))
 }

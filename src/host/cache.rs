@@ -83,6 +83,21 @@ pub fn save_choices(device: &AdapterInfo, choices: &Choices) -> Result<PathBuf> 
     Ok(path)
 }
 
+/// Whether something was not said yet on this machine by this version; it counts as said from now on. Where there is no
+/// folder to note it, it is news each time.
+pub fn is_news(what: &str) -> bool {
+    let Some(path) = cache_folder().map(|folder| folder.join(format!("said-{what}.json"))) else { return true };
+    let of = serde_json::json!({"machine": super::cpu_name(), "version": env!("CARGO_PKG_VERSION")}).to_string();
+    let parse = |json: &[u8]| Ok(json == of.as_bytes());
+    if matches!(read(&path, parse), Ok(Some(true))) {
+        return false;
+    }
+    if let Err(e) = write(&path, &of) {
+        log::debug!("{e}");
+    }
+    true
+}
+
 /// The self-tests that a device passed in other processes. A file of no use is not the user's concern: they run again,
 /// and it is written anew.
 pub(super) fn passed(device: &AdapterInfo) -> Passed {

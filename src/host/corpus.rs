@@ -1,67 +1,15 @@
 //! Texts to files of ids: read in pieces, written under another name and renamed, then mapped. Nothing grows with the
 //! text but the disk.
 
-use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::files::{Staged, context, map};
+use super::text_file::TextFile;
 use crate::error::{Error, Result};
-use crate::text::{Encoder, OnUnknown, Tokenizer, Utf8Pieces};
+use crate::text::{Encoder, Lacking, OnUnknown, Tokenizer, Utf8Pieces};
 use crate::train::{Corpus, Ends, Ids, Marks, Width};
-
-/// Bytes that are read at a time.
-const PIECE: usize = 256 << 10;
-/// What a file in gzip's format begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// A text file, unpacked where it is gzip's.
-pub struct TextFile {
-    name: String,
-    reader: Box<dyn Read>,
-}
-
-impl TextFile {
-    /// Opens a file.
-    ///
-    /// # Errors
-    /// None that is there, or none that can be read.
-    pub fn open(path: &Path) -> Result<TextFile> {
-        let name = path.display().to_string();
-        let found = fs::metadata(path).map_err(context(path))?;
-        if found.is_dir() {
-            return Err(Error::Text(format!("{name} is a folder; expected a text file")));
-        }
-        if !found.is_file() {
-            let what = "is a pipe or device; a text is read several times, so write it to a file first";
-            return Err(Error::Text(format!("{name} {what}")));
-        }
-        let mut file = File::open(path).map_err(context(path))?;
-        let mut magic = Vec::with_capacity(GZIP.len());
-        (&mut file).take(GZIP.len() as u64).read_to_end(&mut magic).map_err(context(path))?;
-        let packed = magic == GZIP;
-        let whole = std::io::Cursor::new(magic).chain(file);
-        let reader: Box<dyn Read> =
-            if packed { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) };
-        Ok(TextFile { name, reader })
-    }
-
-    /// Gives each piece to `take`.
-    fn pieces(&mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = match self.reader.read(&mut piece) {
-                Ok(read) => read,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(Error::Io { context: self.name.clone(), source }),
-            };
-            if read == 0 {
-                return Ok(());
-            }
-            take(&piece[..read]).map_err(|e| e.within(&self.name))?;
-        }
-    }
-}
 
 /// The characters of some files in the order of their code points. With `lines`, line ends are none.
 ///
@@ -81,7 +29,7 @@ pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
             utf8.push(piece, &mut text).map_err(hint)?;
             for c in text.chars() {
                 // A carriage return is a character unless it belongs to a line end.
-                if before == Some('\r') && !(lines && c == '\n') {
+                if before == Some('\r') && c != '\n' {
                     seen['\r' as usize] = true;
                 }
                 if c != '\r' {
@@ -125,6 +73,8 @@ pub struct Tokenised {
     pub corpus: Corpus,
     /// CRC-32 of the files.
     pub checksum: u32,
+    /// What the vocabulary lacked, where the ids were made now and that was no error.
+    pub lacking: Lacking,
     /// Its files, where they have not got their names yet.
     staged: Vec<Staged>,
 }
@@ -163,15 +113,17 @@ pub fn tokenised(
         }
     }
     fs::create_dir_all(folder).map_err(context(folder))?;
-    let mut staged_ends = None;
+    let (mut staged_ends, mut lacking) = (None, Lacking::default());
     let staged_ids = Staged::write(&ids, |out| match reading.marks {
-        None => encode_text(text, reading, out),
+        None => encode_text(text, reading, out, &mut lacking),
         Some(marks) => {
-            staged_ends = Some(Staged::write(&ends, |ends| encode_lines(text, reading, marks, out, ends))?);
+            let encode = |ends: &mut dyn Write| encode_lines(text, reading, marks, out, ends, &mut lacking);
+            staged_ends = Some(Staged::write(&ends, encode)?);
             Ok(())
         }
     })?;
     let mut made = open(staged_ids.path(), staged_ends.as_ref().map(Staged::path), width)?;
+    made.lacking = lacking;
     // The ids appear last: where they are, the ends are whole.
     made.staged = staged_ends.into_iter().chain([staged_ids]).collect();
     match expected {
@@ -198,7 +150,7 @@ fn open(ids: &Path, ends: Option<&Path>, width: Width) -> Result<Tokenised> {
         }
     };
     let corpus = Corpus::new(Ids::new(bytes, width), ends);
-    Ok(Tokenised { corpus, checksum: checksum.finalize(), staged: Vec::new() })
+    Ok(Tokenised { corpus, checksum: checksum.finalize(), lacking: Lacking::default(), staged: Vec::new() })
 }
 
 /// Writes ids as they stand in their file.
@@ -217,7 +169,7 @@ impl Sink<'_> {
     }
 }
 
-fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write) -> Result<()> {
+fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write, lacking: &mut Lacking) -> Result<()> {
     let mut sink = Sink { out, width: Width::of(reading.tokenizer.len()), bytes: Vec::new(), place: path.into() };
     let mut encoder = Encoder::new(&reading.tokenizer, reading.unknown)?;
     let mut ids = Vec::new();
@@ -228,11 +180,19 @@ fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write) -> Result<()
         Ok(())
     })?;
     encoder.finish(&mut ids).map_err(|e| e.within(&path.display().to_string()))?;
+    *lacking = encoder.take_tally().lacking;
     sink.write(&ids)
 }
 
 /// Lines, each between bos and eos; those without a token are left out.
-fn encode_lines(path: &Path, reading: &Reading, marks: Marks, out: &mut dyn Write, ends: &mut dyn Write) -> Result<()> {
+fn encode_lines(
+    path: &Path,
+    reading: &Reading,
+    marks: Marks,
+    out: &mut dyn Write,
+    ends: &mut dyn Write,
+    lacking: &mut Lacking,
+) -> Result<()> {
     let mut lines = LineEncoder {
         sink: Sink { out, width: Width::of(reading.tokenizer.len()), bytes: Vec::new(), place: path.into() },
         ends,
@@ -250,7 +210,9 @@ fn encode_lines(path: &Path, reading: &Reading, marks: Marks, out: &mut dyn Writ
             lines.push(part)
         })
     })?;
-    lines.finish_line().map_err(|e| e.within(&path.display().to_string()))
+    lines.finish_line().map_err(|e| e.within(&path.display().to_string()))?;
+    *lacking = lines.encoder.take_tally().lacking;
+    Ok(())
 }
 
 /// Turns the bytes of lines into sequences.
@@ -297,6 +259,7 @@ impl LineEncoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::files::tests::Folder;
+    use super::super::text_file::PIECE;
     use super::*;
     use crate::train::with_marks;
 
@@ -311,7 +274,7 @@ mod tests {
         let (plain, packed) = (folder.0.join("a.txt"), folder.0.join("a.gz"));
         let text = "añb\r\n".repeat(100_000);
         fs::write(&plain, &text).unwrap();
-        let mut gzip = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
+        let mut gzip = flate2::write::GzEncoder::new(fs::File::create(&packed).unwrap(), flate2::Compression::fast());
         gzip.write_all(text.as_bytes()).unwrap();
         gzip.finish().unwrap();
         let tokenizer = characters(&[&plain, &packed], false).unwrap();
@@ -319,7 +282,7 @@ mod tests {
         let of = |path, name| tokenised(path, &folder.0.join("data"), name, &reading, None).unwrap();
         let (a, b) = (of(&plain, "plain"), of(&packed, "packed"));
         let ids: Vec<u32> = (0..a.corpus.len()).map(|i| a.corpus.ids.get(i)).collect();
-        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text.replace("\r\n", "\n"));
         assert_eq!(a.checksum, b.checksum);
     }
 

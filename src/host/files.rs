@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::model::{BUILTIN, BUILTIN_PREFIX, Bytes, Files, Model, Precision};
 
+/// What stands for standard input where a file is read.
+pub const STANDARD_INPUT: &str = "-";
 /// The sizes.
 pub(super) const CONFIG: &str = "config.json";
 /// The weights.
@@ -68,6 +70,12 @@ fn read(path: &Path) -> Result<Bytes> {
 /// # Errors
 /// A file that cannot be opened, or that is none.
 pub fn map(path: &Path) -> Result<Bytes> {
+    if path.as_os_str() == STANDARD_INPUT {
+        let mut bytes = Vec::new();
+        let failed = |source| Error::Io { context: "standard input".into(), source };
+        io::stdin().lock().read_to_end(&mut bytes).map_err(failed)?;
+        return Ok(Bytes::new(bytes));
+    }
     let (file, size) = open(path)?;
     if size == 0 {
         return Ok(Bytes::new([]));

@@ -1,13 +1,14 @@
 //! Where lines go: a stream, or a file that grows with a manifest beside it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::files::context;
 use super::lock::{Lock, stands_at};
 use super::manifest::{Manifest, Progress};
+use super::messages::shown;
 use crate::error::{Error, OutputFault, Result};
 
 /// Time between two notes of how far an output has come: at most that much is made again after a crash.
@@ -23,7 +24,8 @@ pub struct Output {
 }
 
 enum Sink {
-    Stream(Box<dyn Write>),
+    /// Whether it is a terminal.
+    Stream(Box<dyn Write>, bool),
     File(Box<Kept>),
 }
 
@@ -44,7 +46,7 @@ pub fn is_kept(path: &Path) -> bool {
 impl Output {
     /// Standard output.
     pub fn standard() -> Output {
-        Output::stream("standard output".into(), Box::new(io::stdout()))
+        Output::stream("standard output".into(), io::stdout())
     }
 
     /// A device or pipe.
@@ -53,11 +55,12 @@ impl Output {
     /// What the system says.
     pub fn device(path: &Path) -> Result<Output> {
         let file = OpenOptions::new().write(true).open(path).map_err(context(path))?;
-        Ok(Output::stream(path.display().to_string(), Box::new(file)))
+        Ok(Output::stream(path.display().to_string(), file))
     }
 
-    fn stream(name: String, stream: Box<dyn Write>) -> Output {
-        let sink = Sink::Stream(Box::new(BufWriter::with_capacity(1 << 16, stream)));
+    fn stream(name: String, stream: impl Write + IsTerminal + 'static) -> Output {
+        let terminal = stream.is_terminal();
+        let sink = Sink::Stream(Box::new(BufWriter::with_capacity(1 << 16, stream)), terminal);
         Output { name, sink, sum: crc32fast::Hasher::new(), progress: Progress::default() }
     }
 
@@ -119,7 +122,7 @@ impl Output {
     /// What the system says.
     pub fn write(&mut self, text: &str) -> Result<bool> {
         let written = match &mut self.sink {
-            Sink::Stream(stream) => stream.write_all(text.as_bytes()),
+            Sink::Stream(stream, terminal) => stream.write_all(shown(text, *terminal).as_bytes()),
             Sink::File(kept) => kept.file.write_all(text.as_bytes()),
         };
         self.progress.bytes += text.len() as u64;
@@ -130,8 +133,8 @@ impl Output {
     fn outcome(&self, written: io::Result<()>) -> Result<bool> {
         match (written, &self.sink) {
             (Ok(()), _) => Ok(true),
-            (Err(e), Sink::Stream(_)) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
-            (Err(source), Sink::Stream(_)) => Err(Error::Io { context: self.name.clone(), source }),
+            (Err(e), Sink::Stream(..)) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+            (Err(source), Sink::Stream(..)) => Err(Error::Io { context: self.name.clone(), source }),
             (Err(source), Sink::File { .. }) => {
                 let context = format!("{}: writing stopped, and the run can go on from there", self.name);
                 Err(Error::Io { context, source })
@@ -150,7 +153,7 @@ impl Output {
     /// As [`Output::note`].
     pub fn pause(&mut self) -> Result<bool> {
         match &mut self.sink {
-            Sink::Stream(stream) => {
+            Sink::Stream(stream, _) => {
                 let flushed = stream.flush();
                 self.outcome(flushed)
             }
@@ -165,7 +168,7 @@ impl Output {
     /// An output that was deleted, replaced or cut since it was opened; what the system says.
     pub fn note(&mut self) -> Result<bool> {
         let written = match &mut self.sink {
-            Sink::Stream(stream) => stream.flush(),
+            Sink::Stream(stream, _) => stream.flush(),
             Sink::File(kept) => kept.file.flush().and_then(|()| kept.file.get_ref().sync_data()),
         };
         let open = self.outcome(written)?;

@@ -21,7 +21,7 @@ pub fn read_json(manifest: &Bytes, open: Beside) -> Result<Tensors, String> {
     if manifest.len() > MAX_MANIFEST {
         return Err(format!("{} bytes; expected at most {MAX_MANIFEST}", manifest.len()));
     }
-    let manifest: Value = serde_json::from_slice(manifest).map_err(|e| e.to_string())?;
+    let manifest: Value = serde_json::from_slice(crate::text::unmarked(manifest)?).map_err(|e| e.to_string())?;
     let entries = manifest.as_object().ok_or("not a manifest: expected an object of tensors")?;
     if entries.contains_key("weightsManifest") {
         return tensorflow_js::read(&manifest, open);

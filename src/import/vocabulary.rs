@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::model::short;
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, unmarked};
 
 /// Bytes of a file that is not a tokenizer.json or a plain list at most: JSON takes many times its text in memory.
 const MAX_BYTES: usize = 1 << 20;
@@ -76,6 +76,7 @@ impl Vocabulary {
     /// # Errors
     /// None of these; ids with holes; what [`Tokenizer`] says.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Vocabulary> {
+        let bytes = unmarked(bytes).map_err(|what| Error::Text(format!("{file}: {what}")))?;
         let begins = bytes.iter().find(|b| !b.is_ascii_whitespace());
         if begins == Some(&b'[')
             && let Ok(tokens) = serde_json::from_slice::<Vec<String>>(bytes)

@@ -278,6 +278,8 @@ mod tests {
             Form { projection: Some(3), ..plain(Kind::Lstm) },
             Form { peepholes: true, output: Activation::Relu, gate: Activation::HardSigmoid6, ..plain(Kind::Lstm) },
             plain(Kind::Rnn),
+            Form { cell: Activation::Relu, ..plain(Kind::Rnn) },
+            Form { cell: Activation::Sigmoid, ..plain(Kind::Rnn) },
             Form { cell: Activation::Relu, bidirectional: true, ..plain(Kind::Rnn) },
         ] {
             let cell = form.into_cell();
@@ -285,7 +287,8 @@ mod tests {
             let config = Config::new(shape);
             let json = config.to_json().unwrap();
             assert_eq!(Config::from_json("config.json", json.as_bytes()).unwrap(), config, "{json}");
-            assert!(matches!(cell, Cell::Other(_)));
+            let is_fused = form.kind == Kind::Rnn && !form.bidirectional && form.cell != Activation::Sigmoid;
+            assert_eq!(cell.fused().is_some(), is_fused, "{form:?}");
         }
         assert_eq!(plain(Kind::Lstm).into_cell(), Cell::Lstm);
         let shape = Shape { cell: Cell::Gru, vocab: 10, embedding: 4, hidden: 6, layers: 2 };

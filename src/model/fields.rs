@@ -92,6 +92,7 @@ impl<'a> Fields<'a> {
         if json.len() > MAX_BYTES {
             return Err(Error::Model(format!("{file}: {} bytes; expected at most {MAX_BYTES}", json.len())));
         }
+        let json = crate::text::unmarked(json).map_err(|what| Error::Model(format!("{file}: {what}")))?;
         let wrong = |e| Error::Model(format!("{file}: {}", json_fault(&e)));
         let Entries(values) = serde_json::from_slice(json).map_err(wrong)?;
         Ok(Fields { file, values })

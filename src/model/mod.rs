@@ -2,6 +2,7 @@
 //!
 //! All of it is read from bytes; [`crate::host`] knows folders.
 
+mod builtin;
 mod config;
 mod fields;
 mod generation_config;
@@ -17,8 +18,9 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::network::Shape;
-use crate::text::{OnUnknown, Tokenizer};
+use crate::text::{Lacking, OnUnknown, Tokenizer};
 
+pub use builtin::BUILTIN;
 pub use config::{Config, FORMAT_VERSION};
 pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
@@ -26,9 +28,6 @@ pub use init::initial_weights;
 pub use numbers::Numbers;
 pub use safetensors::{Bytes, Dtype, Precision, Stored, metadata_entry, read_header};
 pub use weights::Weights;
-
-/// The models in the program, under the names that stand for their folders.
-pub const BUILTIN: [&str; 2] = ["builtin:shakespeare", "builtin:molecules"];
 
 /// What begins the name of a model in the program.
 pub const BUILTIN_PREFIX: &str = "builtin:";
@@ -64,48 +63,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// The default model: characters of Shakespeare's plays, embedded in the program.
-    ///
-    /// # Errors
-    /// None that a test would not have found.
-    pub fn shakespeare() -> Result<Model> {
-        let files = Files {
-            config: Bytes::new(include_bytes!("../../assets/shakespeare/config.json")),
-            weights: Bytes::new(include_bytes!("../../assets/shakespeare/model.safetensors")),
-            tokenizer: Bytes::new(include_bytes!("../../assets/shakespeare/tokenizer.json")),
-            generation_config: None,
-        };
-        Model::from_files(BUILTIN[0], &files)
-    }
-
-    /// Molecules as SMILES, one a sequence from bos to eos, embedded in the program.
-    ///
-    /// # Errors
-    /// None that a test would not have found.
-    pub fn molecules() -> Result<Model> {
-        let files = Files {
-            config: Bytes::new(include_bytes!("../../assets/molecules/config.json")),
-            weights: Bytes::new(include_bytes!("../../assets/molecules/model.safetensors")),
-            tokenizer: Bytes::new(include_bytes!("../../assets/molecules/tokenizer.json")),
-            generation_config: Some(Bytes::new(include_bytes!("../../assets/molecules/generation_config.json"))),
-        };
-        Model::from_files(BUILTIN[1], &files)
-    }
-
-    /// The model in the program that is called `name`, one of [`BUILTIN`].
-    ///
-    /// # Errors
-    /// No such model: with the names that there are.
-    pub fn builtin(name: &str) -> Result<Model> {
-        if name == BUILTIN[0] {
-            return Model::shakespeare();
-        }
-        if name == BUILTIN[1] {
-            return Model::molecules();
-        }
-        Err(Error::Model(format!("no model in the program is called {name:?}; there are {}", BUILTIN.join(", "))))
-    }
-
     /// A model from the bytes of its files; `name` stands for the folder in messages.
     ///
     /// # Errors
@@ -147,16 +104,29 @@ impl Model {
     /// # Errors
     /// Text that the vocabulary lacks; nothing to begin with.
     pub fn prompt_ids(&self, prompt: &str, unknown: OnUnknown) -> Result<Vec<u32>> {
+        self.prompt_ids_and_note(prompt, unknown, &mut Lacking::default())
+    }
+
+    /// As [`Model::prompt_ids`]; adds what the vocabulary lacks to `lacking`.
+    ///
+    /// # Errors
+    /// As [`Model::prompt_ids`].
+    pub fn prompt_ids_and_note(&self, prompt: &str, unknown: OnUnknown, lacking: &mut Lacking) -> Result<Vec<u32>> {
         let bos = self.config.bos_token_id;
         let start = self.config.start_text.as_deref().filter(|_| prompt.is_empty() && bos.is_none());
         let mut ids = Vec::from_iter(bos);
         ids.extend(match start {
             Some(text) => {
                 let place = format!("{}/config.json: start_text", self.name);
-                self.tokenizer.encode(text, unknown).map_err(|e| e.within(&place))?
+                self.tokenizer.encode_and_note(text, unknown, lacking).map_err(|e| e.within(&place))?
             }
-            None => self.tokenizer.encode(prompt, unknown)?,
+            None => self.tokenizer.encode_and_note(prompt, unknown, lacking)?,
         });
+        if ids.is_empty() && !prompt.is_empty() {
+            return Err(Error::Text(
+                "the vocabulary has nothing of the prompt, so there is nothing to begin with".into(),
+            ));
+        }
         if ids.is_empty() {
             return Err(Error::Usage(format!(
                 "{}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt (--prompt)",

@@ -4,11 +4,9 @@
 //! step by step.
 
 use super::stack::OverTime;
-use super::{Cell, Head, Layer, Rows};
-use crate::ops::{
-    embed_gradient, gru_step_backward, lstm_step_backward, matmul_input_gradient, matmul_weight_gradient, reset_rows,
-    sum_rows,
-};
+use super::{Head, Layer, Rows};
+use crate::ops::recurrent::Extra;
+use crate::ops::{embed_gradient, matmul_input_gradient, matmul_weight_gradient, reset_rows, step_backward, sum_rows};
 use crate::plan::{Affine, Builder, Dim, Direction, Loop, Role, TensorId};
 
 /// Gradients of one layer's weights, shaped as the weights, and what flows on the way back.
@@ -63,16 +61,18 @@ pub(super) fn layer_backward(
     x: Rows,
     dx: Option<(TensorId, bool)>,
 ) {
-    let OverTime { gates, candidate, .. } = *over_time;
+    let OverTime { gates, .. } = *over_time;
     let gate_count = layer.cell.gates();
     // Behind the last step there is none: its gradients are zero.
-    for (tensor, rows) in [(Some(gates), gate_count), (candidate, 1)] {
-        let Some(tensor) = tensor else { continue };
+    let split = recurrent_sources(layer, over_time).into_iter().skip(1).map(|(tensor, gates, _)| (tensor, gates));
+    for (tensor, rows) in std::iter::once((gates, gate_count)).chain(split) {
         let block = Dim::ROWS * rows.into();
         let at = reset_rows::Offsets { x: (Dim::TIME * block).into(), flags: 0.into() };
         reset_rows::record(b, tensor, always, block, at);
     }
-    b.repeat("t", Dim::TIME, Direction::Backward, |b, t| step_backward(b, layer, over_time, gradients, t.into()));
+    b.repeat("t", Dim::TIME, Direction::Backward, |b, t| {
+        record_step_backward(b, layer, over_time, gradients, t.into())
+    });
 
     weight_gradients(b, layer, over_time, gradients, x);
     if let Some((dx, adds)) = dx {
@@ -90,34 +90,25 @@ pub(super) fn layer_backward(
 }
 
 /// Step t backward.
-fn step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients, t: Affine) {
-    let OverTime { gates, states, cells, candidate, .. } = *over_time;
+fn record_step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients, t: Affine) {
+    let cell = layer.fused();
+    let OverTime { gates, states, extra: kept, .. } = *over_time;
     let LayerGradients { dy, dh, dc, .. } = *gradients;
     let (now, next) = (t.times(Dim::ROWS), t.plus(1).times(Dim::ROWS));
-    let w_hh = layer.w_hh;
-    match layer.cell {
-        Cell::Lstm => {
-            let (c, dc) = cells.zip(dc).expect("an LSTM has cell states");
-            let op = lstm_step_backward::LstmStepBackward { gates, w_hh, c, dy, dc, dh };
-            let at = lstm_step_backward::Offsets { gates: now, next, c_before: now, c_after: next, dy: now };
-            lstm_step_backward::record(b, op, Dim::ROWS, at);
-        }
-        Cell::Gru => {
-            let candidate = candidate.expect("a GRU keeps its candidate's product");
-            let op = gru_step_backward::GruStepBackward { gates, candidate, w_hh, h: states, dy, dh };
-            let at = gru_step_backward::Offsets { gates: now, next, h_before: now, dy: now };
-            gru_step_backward::record(b, op, Dim::ROWS, at);
-        }
-        Cell::Other(_) => unreachable!("stack_scratch_kept has refused it"),
-    }
+    let of_state = kept.zip(dc).filter(|_| cell.extra == Extra::State);
+    let (states, extra) = of_state.unwrap_or((states, kept.unwrap_or(layer.extra())));
+    let op = step_backward::StepBackward { gates, w_hh: layer.w_hh, states, dy, extra, dh };
+    let at = step_backward::Offsets { gates: now, next, before: now, after: next, dy: now };
+    step_backward::record(b, cell, op, Dim::ROWS, at);
 }
 
 /// Which gates of a layer have their recurrent gradient in which tensor: (tensor, its gates, the weights' first gate).
 fn recurrent_sources(layer: &Layer, over_time: &OverTime) -> Vec<(TensorId, usize, usize)> {
-    match over_time.candidate {
-        // A GRU's candidate gate is reset after its product, so the product's gradient is not the gate's.
-        Some(candidate) => vec![(over_time.gates, 2, 0), (candidate, 1, 2)],
-        None => vec![(over_time.gates, layer.cell.gates(), 0)],
+    let cell = layer.fused();
+    match cell.split_gate.zip(over_time.extra) {
+        // The gradient of a split gate's recurrent sum is not the gate's. It is the last gate.
+        Some((split, extra)) => vec![(over_time.gates, split, 0), (extra, 1, split)],
+        None => vec![(over_time.gates, cell.gates, 0)],
     }
 }
 
@@ -154,8 +145,8 @@ fn weight_gradients(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradie
 pub(super) fn initial_state_gradient(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
     for (i, (dy, groups, w_group)) in recurrent_sources(layer, over_time).into_iter().enumerate() {
         let op = matmul_input_gradient::MatmulInputGradient { dy, w: layer.w_hh, dx: gradients.dh };
-        // A GRU's dh holds what passes by the gates.
-        let adds = layer.cell == Cell::Gru || i > 0;
+        // dh may hold what passes by the gates.
+        let adds = layer.fused().bypasses_gates || i > 0;
         let at = matmul_input_gradient::Offsets {
             y_row: 0.into(),
             x_row: 0.into(),

@@ -1,6 +1,6 @@
 //! What sets a layer apart from PyTorch's plain LSTM and GRU.
 
-use super::Cell;
+use super::{Cell, Nonlinearity};
 use crate::ops::activation::Activation;
 
 /// The kind of a cell.
@@ -75,11 +75,8 @@ impl Form {
 
     /// The cell of this form: the plain one where nothing is special.
     pub fn into_cell(self) -> Cell {
-        match self.kind {
-            Kind::Lstm if self == Form::plain(Kind::Lstm) => Cell::Lstm,
-            Kind::Gru if self == Form::plain(Kind::Gru) => Cell::Gru,
-            _ => Cell::Other(self),
-        }
+        let plain = [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh), Cell::Rnn(Nonlinearity::Relu)];
+        plain.into_iter().find(|cell| cell.form() == self).unwrap_or(Cell::Other(self))
     }
 
     /// Directions of a layer.

@@ -23,6 +23,10 @@ pub use trained_stack::{TrainedStack, trained_stack};
 pub use training::{Io, RING, Recipe, Training, training};
 pub use variants::{FormStack, Parts, form_stack, layers};
 
+use crate::ops::activation::Activation;
+use crate::ops::recurrent::Recurrent;
+use crate::ops::{gru, lstm, rnn};
+
 /// The recurrent cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
@@ -30,8 +34,28 @@ pub enum Cell {
     Lstm,
     /// Gated recurrent unit: gates r z n, state h.
     Gru,
-    /// A layer that differs from both; it runs, and is not trained.
+    /// A plain layer without gates, state h.
+    Rnn(Nonlinearity),
+    /// A layer of another form than these; it runs, and is not trained.
     Other(Form),
+}
+
+/// The function of a plain RNN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nonlinearity {
+    /// Hyperbolic tangent.
+    Tanh,
+    /// max(x, 0).
+    Relu,
+}
+
+impl Nonlinearity {
+    fn activation(self) -> Activation {
+        match self {
+            Nonlinearity::Tanh => Activation::Tanh,
+            Nonlinearity::Relu => Activation::Relu,
+        }
+    }
 }
 
 impl Cell {
@@ -40,7 +64,19 @@ impl Cell {
         match self {
             Cell::Lstm => Form::plain(Kind::Lstm),
             Cell::Gru => Form::plain(Kind::Gru),
+            Cell::Rnn(f) => Form { cell: f.activation(), ..Form::plain(Kind::Rnn) },
             Cell::Other(form) => form,
+        }
+    }
+
+    /// The ops of its steps, if it is one of those that have a fused op.
+    pub fn fused(self) -> Option<&'static Recurrent> {
+        match self {
+            Cell::Lstm => Some(&lstm::LSTM),
+            Cell::Gru => Some(&gru::GRU),
+            Cell::Rnn(Nonlinearity::Tanh) => Some(&rnn::TANH),
+            Cell::Rnn(Nonlinearity::Relu) => Some(&rnn::RELU),
+            Cell::Other(_) => None,
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::variants::{self, Joined, Parts};
 use super::{Cell, layers as declare_layers};
-use crate::ops::lstm_decode::Input;
-use crate::ops::{gather_rows, gru_decode, gru_step, lstm_decode, lstm_step, matmul, reset_rows};
+use crate::ops::decode::{self, Input};
+use crate::ops::recurrent::{Extra, Recurrent};
+use crate::ops::{gather_rows, matmul, reset_rows, step};
 use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
 
 /// Weights and states of one recurrent layer.
@@ -25,8 +26,22 @@ pub struct Layer {
     pub h: TensorId,
     /// `[1, B, H]`: the cell state, an LSTM's.
     pub c: Option<TensorId>,
+    /// `[1, 1]`: stands for c in the ops of a fused cell that has none.
+    pub(super) stand_in: Option<TensorId>,
     /// What a layer of [`Cell::Other`] has besides.
     pub parts: Option<Parts>,
+}
+
+impl Layer {
+    /// The ops of its cell; only for layers that have them.
+    pub(super) fn fused(&self) -> &'static Recurrent {
+        self.cell.fused().expect("a layer of another form has no fused step")
+    }
+
+    /// The operand `extra` of a step that keeps nothing: c, or what stands for it.
+    pub(super) fn extra(&self) -> TensorId {
+        self.c.or(self.stand_in).expect("a fused layer has one of them")
+    }
 }
 
 /// Slots of a layer's `h`: the step of the section reads one and writes the other.
@@ -57,9 +72,10 @@ pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: us
     b.split(w_ih, 1, units);
     b.split(w_hh, 1, units);
     let h = b.f32(Role::State, format!("h_l{index}"), &[SLOTS.into(), Dim::ROWS, hidden.into()]);
-    let c =
-        (cell == Cell::Lstm).then(|| b.f32(Role::State, format!("c_l{index}"), &[1.into(), Dim::ROWS, hidden.into()]));
-    Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c, parts: None }
+    let has_c = cell.fused().is_some_and(|cell| cell.extra == Extra::State);
+    let c = has_c.then(|| b.f32(Role::State, format!("c_l{index}"), &[1.into(), Dim::ROWS, hidden.into()]));
+    let stand_in = (!has_c).then(|| b.f32(Role::Scratch, format!("no_c_l{index}"), &[Dim::fixed(1); 2]));
+    Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c, stand_in, parts: None }
 }
 
 /// A run of rows of a tensor: where a sequence `[T, B, K]` starts.
@@ -78,12 +94,10 @@ pub(super) struct OverTime {
     pub gates: TensorId,
     /// `[T + 1, B, H]`: the states, the initial one first.
     pub states: TensorId,
-    /// `[T + 1, B, H]`: an LSTM's cell states, the initial one first, where they are kept.
-    pub cells: Option<TensorId>,
-    /// `[T + 1, B, 1, H]`: a GRU's recurrent product of the candidate gate, its bias included; a stand-in of one element
-    /// where it is not kept.
-    pub candidate: Option<TensorId>,
-    /// Whether steps keep their gates, for the way back.
+    /// What the cell has besides, where it is kept for the backward pass: `[T + 1, B, H]` cell states, the initial one
+    /// first; or `[T + 1, B, 1, H]` recurrent sums of a split gate.
+    pub extra: Option<TensorId>,
+    /// Whether steps keep their gates, for the backward pass.
     pub keep_gates: bool,
 }
 
@@ -100,8 +114,6 @@ pub struct StackScratch {
 /// Declares the scratch of a stack over time. Layers share one tensor of input products.
 pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
     let mut products: Vec<((usize, usize), TensorId)> = Vec::new();
-    let any_gru = layers.iter().any(|layer| layer.cell == Cell::Gru);
-    let stand_in = any_gru.then(|| b.f32(Role::Scratch, "no_candidate", &[Dim::fixed(1); 3]));
     let over_time = layers.iter().enumerate().map(|(i, layer)| {
         let key = (layer.cell.gates(), layer.hidden);
         let known = products.iter().find(|(k, _)| *k == key).map(|(_, id)| *id);
@@ -111,8 +123,7 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
         });
         products.push((key, gates));
         let states = variants::states_over_time(b, format!("states_l{i}"), layer.cell.form(), layer.hidden);
-        let candidate = stand_in.filter(|_| layer.cell == Cell::Gru);
-        OverTime { gates, states, cells: None, candidate, keep_gates: false }
+        OverTime { gates, states, extra: None, keep_gates: false }
     });
     let over_time = over_time.collect();
     let joined = variants::joined(b, layers);
@@ -126,15 +137,15 @@ pub(super) fn stack_scratch_kept(b: &mut Builder, layers: &[Layer]) -> StackScra
         let gates = Dim::fixed(layer.cell.gates());
         let gates = b.f32(Role::Saved, format!("gates_l{i}"), &[time, Dim::ROWS, gates, hidden]);
         let states = b.f32(Role::Saved, format!("states_l{i}"), &[time, Dim::ROWS, hidden]);
-        let (cells, candidate) = match layer.cell {
-            Cell::Lstm => (Some(b.f32(Role::Saved, format!("cells_l{i}"), &[time, Dim::ROWS, hidden])), None),
-            Cell::Gru => {
+        let extra = match layer.fused().extra {
+            Extra::Nothing => None,
+            Extra::State => Some(b.f32(Role::Saved, format!("cells_l{i}"), &[time, Dim::ROWS, hidden])),
+            Extra::Kept => {
                 let shape = [time, Dim::ROWS, 1.into(), hidden];
-                (None, Some(b.f32(Role::Saved, format!("candidate_l{i}"), &shape)))
+                Some(b.f32(Role::Saved, format!("recurrent_sums_l{i}"), &shape))
             }
-            Cell::Other(_) => unreachable!("no way back through other cells: a run refuses them"),
         };
-        OverTime { gates, states, cells, candidate, keep_gates: true }
+        OverTime { gates, states, extra, keep_gates: true }
     });
     let layers = over_time.collect();
     StackScratch { layers, joined: None, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
@@ -168,11 +179,11 @@ pub(super) fn layer_over_time(
     x: Rows,
     starts: Option<Starts>,
 ) -> Rows {
-    let OverTime { gates, states, cells, .. } = *over_time;
+    let OverTime { gates, states, extra, .. } = *over_time;
     let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gates };
     matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
-    let cells = layer.c.zip(cells);
     copy_rows(b, order, layer.h, states, [read_slot(), 0.into()]);
+    let cells = layer.c.zip(extra);
     if let Some((c, cells)) = cells {
         copy_rows(b, order, c, cells, [0.into(), 0.into()]);
     }
@@ -182,7 +193,7 @@ pub(super) fn layer_over_time(
             reset_rows::record(b, state, flags, Dim::ROWS, reset_rows::Offsets { x: 0.into(), flags: first });
         }
     }
-    b.repeat("t", Dim::TIME, Direction::Forward, |b, t| step(b, layer, over_time, t.into()));
+    b.repeat("t", Dim::TIME, Direction::Forward, |b, t| record_step(b, layer, over_time, t.into()));
     copy_rows(b, order, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
     if let Some((c, cells)) = cells {
         copy_rows(b, order, cells, c, [(Dim::TIME * Dim::ROWS).into(), 0.into()]);
@@ -198,26 +209,19 @@ pub(super) fn copy_rows(b: &mut Builder, order: TensorId, from: TensorId, to: Te
 
 /// Step t of a layer over time: from row block t of the input products and
 /// states to block t + 1 of the states.
-fn step(b: &mut Builder, layer: &Layer, over_time: &OverTime, t: Affine) {
+fn record_step(b: &mut Builder, layer: &Layer, over_time: &OverTime, t: Affine) {
+    let cell = layer.fused();
     let Layer { w_hh, b_hh, .. } = *layer;
-    let OverTime { gates, states: h, cells, candidate, keep_gates } = *over_time;
+    let OverTime { gates, states: h, extra, keep_gates } = *over_time;
     let (now, next) = (t.times(Dim::ROWS), t.plus(1).times(Dim::ROWS));
-    let (gx, h_read, h_write) = (now, now, next);
-    match layer.cell {
-        Cell::Lstm => {
-            let c = layer.c.expect("an LSTM has c");
-            let [c_read, c_write] = if cells.is_some() { [now, next] } else { [0.into(), 0.into()] };
-            let op = lstm_step::LstmStep { gates, w_hh, b_hh, h, c: cells.unwrap_or(c) };
-            let at = lstm_step::Offsets { gx, h_read, h_write, c_read, c_write, keep_gates };
-            lstm_step::record(b, op, Dim::ROWS, at);
-        }
-        Cell::Gru => {
-            let candidate = candidate.expect("a GRU has one, or a stand-in");
-            let op = gru_step::GruStep { gates, w_hh, b_hh, h, candidate };
-            gru_step::record(b, op, Dim::ROWS, gru_step::Offsets { gx, h_read, h_write, keep_gates });
-        }
-        Cell::Other(_) => unreachable!("a stack of forms takes its own steps"),
-    }
+    let [extra_read, extra_write] = match (cell.extra, extra) {
+        (Extra::State, Some(_)) => [now, next],
+        (Extra::Kept, _) => [now, now],
+        _ => [0.into(), 0.into()],
+    };
+    let op = step::Step { gates, w_hh, b_hh, h, extra: extra.unwrap_or(layer.extra()) };
+    let at = step::Offsets { gx: now, h_read: now, h_write: next, extra_read, extra_write, keep_gates };
+    step::record(b, cell, op, Dim::ROWS, at);
 }
 
 /// One token through a stack: row `ids[m]` of `table` through all layers, one op each. Gives the last h.
@@ -228,19 +232,9 @@ pub fn decode_stack(b: &mut Builder, layers: &[Layer], table: TensorId, ids: Ten
     let (mut source, mut x) = (table, Input::Gather);
     for layer in layers {
         let Layer { w_ih, w_hh, b_ih, b_hh, h, .. } = *layer;
-        let (h_read, h_write) = (read_slot(), write_slot());
-        match layer.cell {
-            Cell::Lstm => {
-                let c = layer.c.expect("an LSTM has c");
-                let op = lstm_decode::LstmDecode { source, ids, w_ih, w_hh, b_ih, b_hh, h, c };
-                lstm_decode::record(b, op, Dim::ROWS, lstm_decode::Offsets { x, h_read, h_write, c: 0.into() });
-            }
-            Cell::Gru => {
-                let op = gru_decode::GruDecode { source, ids, w_ih, w_hh, b_ih, b_hh, h };
-                gru_decode::record(b, op, Dim::ROWS, gru_decode::Offsets { x, h_read, h_write });
-            }
-            Cell::Other(_) => unreachable!("a stack of forms takes its own steps"),
-        }
+        let op = decode::Decode { source, ids, w_ih, w_hh, b_ih, b_hh, h, extra: layer.extra() };
+        let at = decode::Offsets { x, h_read: read_slot(), h_write: write_slot(), extra: 0.into() };
+        decode::record(b, layer.fused(), op, Dim::ROWS, at);
         (source, x) = (h, Input::Rows(write_slot()));
     }
     Rows { tensor: source, first: write_slot() }
@@ -264,7 +258,7 @@ pub struct Stack {
 /// Writes the plan of a recurrent stack alone. Weights have PyTorch's names without a prefix.
 pub fn stack(cell: Cell, inputs: usize, hidden: usize, layers: usize) -> Stack {
     let b = &mut Builder::new();
-    assert!(!matches!(cell, Cell::Other(_)), "form_stack is for other cells");
+    assert!(cell.fused().is_some(), "form_stack is for other cells");
     let layers = declare_layers(b, cell, "", inputs, hidden, layers);
     let x = b.f32(Role::Io, "x", &[Dim::TIME, Dim::ROWS, inputs.into()]);
     let scratch = stack_scratch(b, &layers);

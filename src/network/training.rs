@@ -219,7 +219,7 @@ impl Parts {
         self.embed(b);
         let mut x = Rows { tensor: self.x, first: 0.into() };
         for (layer, over_time) in layers.iter().zip(&self.over_time) {
-            let over_time = OverTime { cells: None, keep_gates: false, ..*over_time };
+            let over_time = OverTime { extra: None, keep_gates: false, ..*over_time };
             x = layer_over_time(b, layer, &over_time, self.io.row_order, x, Some(self.starts()));
         }
         x

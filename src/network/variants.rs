@@ -95,7 +95,7 @@ fn of_form(
     let h = b.f32(Role::State, named("h"), &h_shape);
     let c = (form.kind == Kind::Lstm).then(|| b.f32(Role::State, named("c"), &[1.into(), Dim::ROWS, hidden.into()]));
     let parts = Parts { form, reverse, projection, p, x, gx, u, v, inner, c: c_next, fresh };
-    Layer { cell: Cell::Other(form), hidden, w_ih, w_hh, b_ih, b_hh, h, c, parts: Some(parts) }
+    Layer { cell: Cell::Other(form), hidden, w_ih, w_hh, b_ih, b_hh, h, c, stand_in: None, parts: Some(parts) }
 }
 
 /// The last axes of h: `[H]`, or `[1, P]` as a product writes it.

@@ -12,6 +12,7 @@
 //! Flops: 15 n. Bytes: 28 n.
 
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     flat_operand, folded,
@@ -80,9 +81,9 @@ pub static ROW: OpRow = OpRow {
         Operand::write("parameters"),
         Operand::read("gradients"),
         Operand::write("first"),
-        Operand::write("second"),
-        Operand::read("schedule"),
-        Operand::read("clips"),
+        Operand::write("second").typical(typical::squares),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::read("clips").typical(typical::clips),
     ],
     params: &[
         Param::offset("slot"),
@@ -99,9 +100,8 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[
-        Variant::new(crate::kernel!("adam"), Requires::invocations(64)).groups(|w| folded(w["n_len"].div_ceil(256)))
-    ],
+    variants: &[Variant::new(crate::kernel!("adam", "base"), Requires::invocations(64))
+        .groups(|w| folded(w["n_len"].div_ceil(256)))],
     cases,
     cost: |w| Cost { flops: 15.0 * w.f64("n_len"), bytes: 28.0 * w.f64("n_len") },
 };

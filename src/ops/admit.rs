@@ -14,6 +14,7 @@
 
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
+use super::typical;
 use crate::plan::{
     Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
 };
@@ -53,11 +54,11 @@ pub fn record(b: &mut Builder, op: Admit, rows: Dim) {
 pub static ROW: OpRow = OpRow {
     name: "admit",
     operands: &[
-        Operand::write_u32("table"),
+        Operand::write_u32("table").typical(typical::records),
         Operand::write_u32("queue"),
         Operand::read_u32("records"),
         Operand::read_u32("cancels"),
-        Operand::write_u32("tokens"),
+        Operand::write_u32("tokens").typical(typical::tokens),
         Operand::write_u32("places"),
     ],
     params: &[Param::size("rows"), Param::size("capacity")],
@@ -66,7 +67,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("admit"), Requires::invocations(256).with_memory(1024))],
+    variants: &[Variant::new(crate::kernel!("admit", "row"), Requires::invocations(256).with_memory(1024))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("rows") },
 };

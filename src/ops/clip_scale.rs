@@ -8,6 +8,7 @@
 //! Flops: K. Bytes: 4 K. One workgroup sums all, so that the order never changes.
 
 use super::schedule::{CLIP_COLUMNS, CLIP_SCALE, NORM};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId, Variant,
 };
@@ -32,15 +33,21 @@ pub fn record(b: &mut Builder, op: ClipScale, slot: impl Into<Affine>, max_norm:
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "clip_scale",
-    operands: &[Operand::read("partials"), Operand::write("clips")],
+    operands: &[
+        Operand::read("partials").typical(typical::sums_of_squares),
+        Operand::write("clips").typical(typical::clips),
+    ],
     params: &[Param::size("count"), Param::offset("slot"), Param::float("max_norm")],
     cuts: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("clip_scale"), Requires::invocations(256).with_memory(1024))
-        .class(OrderClass::Lanes256)],
+    variants: &[Variant::new(
+        crate::kernel!("clip_scale", "base", "tree_sum"),
+        Requires::invocations(256).with_memory(1024),
+    )
+    .class(OrderClass::Lanes256)],
     cases,
     cost: |w| Cost { flops: w.f64("count"), bytes: 4.0 * w.f64("count") },
 };

@@ -9,6 +9,7 @@
 
 use super::filters::BANNED;
 use super::rows::{ROW_WORDS, Row};
+use super::typical;
 use crate::plan::{
     Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -26,14 +27,18 @@ pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, marks: TensorI
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "count_token",
-    operands: &[Operand::read_u32("table"), Operand::read_u32("tokens"), Operand::write_u32("marks")],
+    operands: &[
+        Operand::read_u32("table").typical(typical::records),
+        Operand::read_u32("tokens").typical(typical::tokens),
+        Operand::write_u32("marks"),
+    ],
     params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("count_token"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("count_token", "base", "row"), Requires::invocations(64))
         .groups(|w| folded(w["rows"].div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 12.0 * w.f64("rows") },

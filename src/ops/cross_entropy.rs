@@ -11,6 +11,7 @@
 
 use super::logsumexp::of_row;
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -62,8 +63,8 @@ pub static ROW: OpRow = OpRow {
     operands: &[
         Operand::write("logits"),
         Operand::read("lse"),
-        Operand::read_u32("targets"),
-        Operand::read("schedule"),
+        Operand::read_u32("targets").typical(typical::tokens),
+        Operand::read("schedule").typical(typical::schedule_rows),
         Operand::write("losses"),
     ],
     params: &[
@@ -79,7 +80,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("cross_entropy"), Requires::invocations(64)).groups(|w| {
+    variants: &[Variant::new(crate::kernel!("cross_entropy", "base"), Requires::invocations(64)).groups(|w| {
         folded(if w["gradient"] == 1 { w["rows"] * w["n_len"].div_ceil(256) } else { w["rows"].div_ceil(64) })
     })],
     cases,

@@ -83,7 +83,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("dropout"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("dropout", "base", "wide", "noise"), Requires::invocations(64))
         .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {

@@ -5,6 +5,7 @@
 //! ```
 //! Bytes: 8 M E + 4 M. No arithmetic. An id outside [0, V) must have been refused before; its row is not written.
 
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId,
     Variant, folded,
@@ -41,14 +42,14 @@ pub fn record(b: &mut Builder, op: Embed, rows: Dim, at: Offsets) {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "embed",
-    operands: &[Operand::read_u32("ids"), Operand::read("table"), Operand::write("y")],
+    operands: &[Operand::read_u32("ids").typical(typical::tokens), Operand::read("table"), Operand::write("y")],
     params: &[Param::size("rows"), Param::size("width"), Param::offset("y_row"), Param::offset("ids_row")],
     cuts: &[Cut { name: "table", axes: &[(1, 0)], multiple: 1 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("embed"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("embed", "base"), Requires::invocations(64))
         .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {

@@ -8,6 +8,7 @@
 //! No atomics: whoever writes a row of the table finds its positions side by side in the order. Flops: M E.
 //! Bytes: 4 (V E + M E + 2 M). An id outside [0, V) must have been refused before.
 
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -56,7 +57,12 @@ pub fn order(ids: &[u32]) -> Vec<u32> {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "embed_gradient",
-    operands: &[Operand::read_u32("ids"), Operand::read_u32("order"), Operand::read("d_x"), Operand::write("dtable")],
+    operands: &[
+        Operand::read_u32("ids").typical(typical::tokens),
+        Operand::read_u32("order").typical(typical::positions),
+        Operand::read("d_x"),
+        Operand::write("dtable"),
+    ],
     params: &[
         Param::size("rows"),
         Param::size("width"),
@@ -70,7 +76,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("embed_gradient"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("embed_gradient", "base"), Requires::invocations(64))
         .groups(|w| folded((w["v_len"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| {

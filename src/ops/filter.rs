@@ -20,6 +20,7 @@
 
 use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
+use super::typical;
 use crate::plan::{
     Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -42,15 +43,22 @@ fn rounds(vocab: u32) -> u32 {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "filter",
-    operands: &[Operand::read("logits"), Operand::write_u32("table"), Operand::read_u32("marks")],
+    operands: &[
+        Operand::read("logits"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::read_u32("marks"),
+    ],
     params: &[Param::size("rows"), Param::size("vocab"), Param::pass("round")],
     cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
     carry_words: 2 * 256 + 8,
     passes: |w| rounds(w["vocab"]),
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("filter"), Requires::invocations(256).with_memory(4260))
-        .groups(|w| folded(w["rows"]))],
+    variants: &[Variant::new(
+        crate::kernel!("filter", "base", "row", "wide", "filters", "bins", "digits"),
+        Requires::invocations(256).with_memory(4260),
+    )
+    .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
         let (m, v) = (w.f64("rows"), w.f64("vocab"));

@@ -7,6 +7,7 @@
 //! ```
 //! Bytes: 8 M W. No arithmetic. An index outside the tensor must have been refused before.
 
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -45,7 +46,11 @@ pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, at: Offsets) {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "gather_rows",
-    operands: &[Operand::read("from_rows"), Operand::read_u32("index"), Operand::write("to_rows")],
+    operands: &[
+        Operand::read("from_rows"),
+        Operand::read_u32("index").typical(typical::row_numbers),
+        Operand::write("to_rows"),
+    ],
     params: &[
         Param::size("rows"),
         Param::size("width"),
@@ -58,7 +63,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("gather_rows"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("gather_rows", "base"), Requires::invocations(64))
         .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("rows") * w.f64("width") },

@@ -11,7 +11,7 @@ pub static COPY: OpRow = OpRow {
     operands: &[Operand::read("x"), Operand::write("y")],
     reference_f32: copy::<f32>,
     reference_f64: copy::<f64>,
-    variants: &[Variant::new(crate::kernel!("limits/copy"), Requires::invocations(256))
+    variants: &[Variant::new(crate::kernel!("limits/copy", "base"), Requires::invocations(256))
         .groups(|w| folded(w["quads"].div_ceil(256)))],
     cost: |w| Cost { flops: 0.0, bytes: 32.0 * w.f64("quads") },
     ..ROW
@@ -23,7 +23,7 @@ pub static MULTIPLY_ADD: OpRow = OpRow {
     operands: &[Operand::read("x"), Operand::write("y")],
     reference_f32: multiply_add::<f32>,
     reference_f64: multiply_add::<f64>,
-    variants: &[Variant::new(crate::kernel!("limits/multiply_add"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("limits/multiply_add", "base"), Requires::invocations(64))
         .groups(|w| folded(w["count"].div_ceil(64)))],
     cost: |w| Cost { flops: 32.0 * w.f64("count") * w.f64("rounds"), bytes: 8.0 * w.f64("count") },
     ..ROW

@@ -26,9 +26,12 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("logsumexp"), Requires::invocations(256).with_memory(2048))
-        .class(OrderClass::Lanes256)
-        .groups(|w| folded(w["rows"]))],
+    variants: &[Variant::new(
+        crate::kernel!("logsumexp", "base", "softmax"),
+        Requires::invocations(256).with_memory(2048),
+    )
+    .class(OrderClass::Lanes256)
+    .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
         let (m, v) = (w.f64("rows"), w.f64("vocab"));

@@ -89,7 +89,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("lstm_gates"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("lstm_gates", "base", "activation"), Requires::invocations(64))
         .groups(|w| folded((w["rows"] * w["hidden"]).div_ceil(64)))],
     cases,
     cost: |w| {

@@ -52,27 +52,39 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[
-        Variant::new(crate::kernel!("matmul_1x8"), Requires::invocations(8))
-            .class(OrderClass::Blocks64)
-            .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Software, |w| w["rows"] == 1)
-            .groups(|w| [columns(w).div_ceil(64), w["rows"], 1]),
-        Variant::new(crate::kernel!("matmul_8x16"), Requires::invocations(8))
-            .class(OrderClass::Blocks64)
-            .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Software, |w| w["rows"] > 4)
-            .groups(|w| [columns(w).div_ceil(128), w["rows"].div_ceil(8), 1]),
-        Variant::new(crate::kernel!("matmul_skinny"), Requires::invocations(256).with_memory(1024))
-            .class(OrderClass::Blocks64)
-            .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Hardware, |w| w["rows"] <= 2)
-            .groups(|w| [columns(w).div_ceil(16), w["rows"], 1]),
-        Variant::new(crate::kernel!("matmul_8x8"), Requires::invocations(64).with_memory(8192))
-            .class(OrderClass::Blocks64)
-            .layouts(&[(1, Layout::K4)])
-            .better_on(Adapters::Hardware, |w| w["rows"] >= 64 && columns(w) >= 64)
-            .groups(|w| [columns(w).div_ceil(64), w["rows"].div_ceil(64), 1]),
-        Variant::new(crate::kernel!("matmul_4x4"), Requires::invocations(64))
+        Variant::new(
+            crate::kernel!("matmul_1x8", "base", "storages/f32", "matmul", "matmul_quads"),
+            Requires::invocations(8),
+        )
+        .class(OrderClass::Blocks64)
+        .layouts(&[(1, Layout::K4)])
+        .better_on(Adapters::Software, |w| w["rows"] == 1)
+        .groups(|w| [columns(w).div_ceil(64), w["rows"], 1]),
+        Variant::new(
+            crate::kernel!("matmul_8x16", "base", "storages/f32", "matmul", "matmul_quads"),
+            Requires::invocations(8),
+        )
+        .class(OrderClass::Blocks64)
+        .layouts(&[(1, Layout::K4)])
+        .better_on(Adapters::Software, |w| w["rows"] > 4)
+        .groups(|w| [columns(w).div_ceil(128), w["rows"].div_ceil(8), 1]),
+        Variant::new(
+            crate::kernel!("matmul_skinny", "base", "storages/f32", "matmul"),
+            Requires::invocations(256).with_memory(1024),
+        )
+        .class(OrderClass::Blocks64)
+        .layouts(&[(1, Layout::K4)])
+        .better_on(Adapters::Hardware, |w| w["rows"] <= 2)
+        .groups(|w| [columns(w).div_ceil(16), w["rows"], 1]),
+        Variant::new(
+            crate::kernel!("matmul_8x8", "base", "storages/f32", "matmul"),
+            Requires::invocations(64).with_memory(8192),
+        )
+        .class(OrderClass::Blocks64)
+        .layouts(&[(1, Layout::K4)])
+        .better_on(Adapters::Hardware, |w| w["rows"] >= 64 && columns(w) >= 64)
+        .groups(|w| [columns(w).div_ceil(64), w["rows"].div_ceil(64), 1]),
+        Variant::new(crate::kernel!("matmul_4x4", "base", "storages/f32", "matmul"), Requires::invocations(64))
             .class(OrderClass::Blocks64)
             .layouts(&[(1, Layout::K4)])
             .groups(|w| [columns(w).div_ceil(64), w["rows"].div_ceil(16), 1]),

@@ -101,17 +101,44 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[
-        Variant::new(crate::kernel!("matmul_input_gradient_8x16"), Requires::invocations(8))
-            .class(OrderClass::Blocks64)
-            .better_on(Adapters::Software, |w| w["rows"] > 4 && w["inputs"] >= 64)
-            .groups(|w| [w["inputs"].div_ceil(128), w["rows"].div_ceil(8), 1]),
-        Variant::new(crate::kernel!("matmul_input_gradient_8x8"), Requires::invocations(64).with_memory(8192))
-            .class(OrderClass::Blocks64)
-            .better_on(Adapters::Hardware, |w| w["rows"] >= 64 && w["inputs"] >= 64)
-            .groups(|w| [w["inputs"].div_ceil(64), w["rows"].div_ceil(64), 1]),
-        Variant::new(crate::kernel!("matmul_input_gradient_4x8"), Requires::invocations(64))
-            .class(OrderClass::Blocks64)
-            .groups(|w| [w["inputs"].div_ceil(64), w["rows"].div_ceil(32), 1]),
+        Variant::new(
+            crate::kernel!(
+                "matmul_input_gradient_8x16",
+                "base",
+                "output_gradient",
+                "product_gradient",
+                "input_gradient"
+            ),
+            Requires::invocations(8),
+        )
+        .class(OrderClass::Blocks64)
+        .better_on(Adapters::Software, |w| w["rows"] > 4 && w["inputs"] >= 64)
+        .groups(|w| [w["inputs"].div_ceil(128), w["rows"].div_ceil(8), 1]),
+        Variant::new(
+            crate::kernel!(
+                "matmul_input_gradient_8x8",
+                "base",
+                "output_gradient",
+                "product_gradient",
+                "input_gradient"
+            ),
+            Requires::invocations(64).with_memory(8192),
+        )
+        .class(OrderClass::Blocks64)
+        .better_on(Adapters::Hardware, |w| w["rows"] >= 64 && w["inputs"] >= 64)
+        .groups(|w| [w["inputs"].div_ceil(64), w["rows"].div_ceil(64), 1]),
+        Variant::new(
+            crate::kernel!(
+                "matmul_input_gradient_4x8",
+                "base",
+                "output_gradient",
+                "product_gradient",
+                "input_gradient"
+            ),
+            Requires::invocations(64),
+        )
+        .class(OrderClass::Blocks64)
+        .groups(|w| [w["inputs"].div_ceil(64), w["rows"].div_ceil(32), 1]),
     ],
     cases,
     cost,

@@ -41,22 +41,58 @@ pub static ROW: OpRow = OpRow {
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
     variants: &[
-        Variant::new(crate::kernel!("matmul_weight_gradient_8x16"), Requires::invocations(8))
-            .class(OrderClass::Blocks64)
-            .better_on(Adapters::Software, |w| w["inputs"] >= 64)
-            .groups(|w| [w["inputs"].div_ceil(128), w["n_len"].div_ceil(8), w["groups"]]),
-        Variant::new(crate::kernel!("matmul_weight_gradient_slices"), Requires::invocations(256).with_memory(16384))
-            .class(OrderClass::Blocks64)
-            // Few tiles and many rows: else most of a GPU would have nothing to do.
-            .better_on(Adapters::Hardware, |w| w["rows"] >= 256 && tiles(w, 64) <= 32)
-            .groups(|w| [w["inputs"].div_ceil(16), w["n_len"].div_ceil(16), w["groups"]]),
-        Variant::new(crate::kernel!("matmul_weight_gradient_8x8"), Requires::invocations(64).with_memory(8192))
-            .class(OrderClass::Blocks64)
-            .better_on(Adapters::Hardware, |w| w["inputs"] >= 64 && w["n_len"] >= 64)
-            .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(64), w["groups"]]),
-        Variant::new(crate::kernel!("matmul_weight_gradient_4x8"), Requires::invocations(64))
-            .class(OrderClass::Blocks64)
-            .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(32), w["groups"]]),
+        Variant::new(
+            crate::kernel!(
+                "matmul_weight_gradient_8x16",
+                "base",
+                "output_gradient",
+                "product_gradient",
+                "weight_gradient"
+            ),
+            Requires::invocations(8),
+        )
+        .class(OrderClass::Blocks64)
+        .better_on(Adapters::Software, |w| w["inputs"] >= 64)
+        .groups(|w| [w["inputs"].div_ceil(128), w["n_len"].div_ceil(8), w["groups"]]),
+        Variant::new(
+            crate::kernel!(
+                "matmul_weight_gradient_slices",
+                "base",
+                "output_gradient",
+                "product_gradient",
+                "weight_gradient"
+            ),
+            Requires::invocations(256).with_memory(16384),
+        )
+        .class(OrderClass::Blocks64)
+        // Few tiles and many rows: else most of a GPU would have nothing to do.
+        .better_on(Adapters::Hardware, |w| w["rows"] >= 256 && tiles(w, 64) <= 32)
+        .groups(|w| [w["inputs"].div_ceil(16), w["n_len"].div_ceil(16), w["groups"]]),
+        Variant::new(
+            crate::kernel!(
+                "matmul_weight_gradient_8x8",
+                "base",
+                "output_gradient",
+                "product_gradient",
+                "weight_gradient"
+            ),
+            Requires::invocations(64).with_memory(8192),
+        )
+        .class(OrderClass::Blocks64)
+        .better_on(Adapters::Hardware, |w| w["inputs"] >= 64 && w["n_len"] >= 64)
+        .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(64), w["groups"]]),
+        Variant::new(
+            crate::kernel!(
+                "matmul_weight_gradient_4x8",
+                "base",
+                "output_gradient",
+                "product_gradient",
+                "weight_gradient"
+            ),
+            Requires::invocations(64),
+        )
+        .class(OrderClass::Blocks64)
+        .groups(|w| [w["inputs"].div_ceil(64), w["n_len"].div_ceil(32), w["groups"]]),
     ],
     cases,
     cost,

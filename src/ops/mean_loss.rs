@@ -7,6 +7,7 @@
 //! Flops: M. Bytes: 4 M. One workgroup sums all, so that the order never changes.
 
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId,
     Variant,
@@ -33,15 +34,22 @@ pub fn record(b: &mut Builder, op: MeanLoss, rows: Dim, slot: impl Into<Affine>)
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "mean_loss",
-    operands: &[Operand::read("row_losses"), Operand::read("schedule"), Operand::write("means")],
+    operands: &[
+        Operand::read("row_losses"),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::write("means"),
+    ],
     params: &[Param::size("rows"), Param::offset("slot")],
     cuts: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("mean_loss"), Requires::invocations(256).with_memory(1024))
-        .class(OrderClass::Lanes256)],
+    variants: &[Variant::new(
+        crate::kernel!("mean_loss", "base", "tree_sum"),
+        Requires::invocations(256).with_memory(1024),
+    )
+    .class(OrderClass::Lanes256)],
     cases,
     cost: |w| Cost { flops: w.f64("rows"), bytes: 4.0 * w.f64("rows") },
 };

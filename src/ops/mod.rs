@@ -11,23 +11,20 @@ pub mod admit;
 pub mod clip_scale;
 pub mod count_token;
 pub mod cross_entropy;
+pub mod decode;
 pub mod dropout;
 pub mod embed;
 pub mod embed_gradient;
 pub mod filter;
 pub mod filters;
 pub mod gather_rows;
-pub mod gru_decode;
+pub mod gru;
 pub mod gru_gates;
 pub mod gru_reset;
-pub mod gru_step;
-pub mod gru_step_backward;
 pub mod limits;
 pub mod logsumexp;
-pub mod lstm_decode;
+pub mod lstm;
 pub mod lstm_gates;
-pub mod lstm_step;
-pub mod lstm_step_backward;
 pub mod matmul;
 pub mod matmul_input_gradient;
 pub mod matmul_weight_gradient;
@@ -36,7 +33,9 @@ pub mod noise;
 pub mod pack_weight;
 pub mod place_rows;
 pub mod probe;
+pub mod recurrent;
 pub mod reset_rows;
+pub mod rnn;
 pub mod rnn_gates;
 pub mod rows;
 pub mod sample;
@@ -46,8 +45,11 @@ pub mod sgd;
 pub mod softmax;
 pub mod square_sum;
 pub mod start_marks;
+pub mod step;
+pub mod step_backward;
 pub mod sum_rows;
 pub mod target_log_prob;
+pub mod typical;
 
 use crate::plan::OpRow;
 
@@ -58,12 +60,15 @@ pub static TABLE: &[&OpRow] = &[
     &matmul_input_gradient::ROW,
     &matmul_weight_gradient::ROW,
     &sum_rows::ROW,
-    &lstm_step::ROW,
-    &lstm_step_backward::ROW,
-    &lstm_decode::ROW,
-    &gru_step::ROW,
-    &gru_step_backward::ROW,
-    &gru_decode::ROW,
+    &lstm::STEP,
+    &lstm::STEP_BACKWARD,
+    &lstm::DECODE,
+    &gru::STEP,
+    &gru::STEP_BACKWARD,
+    &gru::DECODE,
+    &rnn::STEP,
+    &rnn::STEP_BACKWARD,
+    &rnn::DECODE,
     &rnn_gates::ROW,
     &lstm_gates::ROW,
     &gru_reset::ROW,
@@ -91,6 +96,9 @@ pub static TABLE: &[&OpRow] = &[
     &sgd::ROW,
     &probe::ROW,
 ];
+
+/// The cells of recurrent layers.
+pub static CELLS: &[&recurrent::Recurrent] = &[&lstm::LSTM, &gru::GRU, &rnn::TANH, &rnn::RELU];
 
 /// The row of this name.
 pub fn find(name: &str) -> Option<&'static OpRow> {

@@ -33,7 +33,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("pack_weight"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("pack_weight", "base"), Requires::invocations(64))
         .groups(|w| folded((w["groups"] * w["outputs"]).div_ceil(64) * w["inputs"].div_ceil(4)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("groups") * w.f64("outputs") * w.f64("inputs") },

@@ -63,7 +63,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("place_rows"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("place_rows", "base"), Requires::invocations(64))
         .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 8.0 * w.f64("rows") * w.f64("width") },

@@ -91,7 +91,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("probe"), Requires::invocations(16))],
+    variants: &[Variant::new(crate::kernel!("probe", "base"), Requires::invocations(16))],
     cases: || vec![case()],
     cost: |_| Cost { flops: 0.0, bytes: 7.0 * 4.0 * N as f64 },
 };

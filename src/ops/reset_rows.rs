@@ -5,6 +5,7 @@
 //! ```
 //! Bytes: at most 4 M W + 4 M. No arithmetic.
 
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -28,14 +29,14 @@ pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, at: Offs
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "reset_rows",
-    operands: &[Operand::write("x"), Operand::read_u32("reset")],
+    operands: &[Operand::write("x"), Operand::read_u32("reset").typical(typical::flags)],
     params: &[Param::size("rows"), Param::size("width"), Param::offset("x_row"), Param::offset("flags_row")],
     cuts: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("reset_rows"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("reset_rows", "base"), Requires::invocations(64))
         .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * w.f64("rows") * (w.f64("width") + 1.0) },

@@ -20,6 +20,7 @@ use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
     TensorId, Variant, folded,
@@ -71,8 +72,8 @@ pub static ROW: OpRow = OpRow {
     name: "sample",
     operands: &[
         Operand::read("logits"),
-        Operand::write_u32("table"),
-        Operand::write_u32("tokens"),
+        Operand::write_u32("table").typical(typical::records),
+        Operand::write_u32("tokens").typical(typical::tokens),
         Operand::read_u32("forced"),
         Operand::write_u32("ids"),
         Operand::write("log_probs"),
@@ -84,9 +85,12 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("sample"), Requires::invocations(256).with_memory(6144))
-        .class(OrderClass::Lanes256)
-        .groups(|w| folded(w["rows"]))],
+    variants: &[Variant::new(
+        crate::kernel!("sample", "base", "row", "advance", "softmax", "wide", "noise", "filters"),
+        Requires::invocations(256).with_memory(6144),
+    )
+    .class(OrderClass::Lanes256)
+    .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| {
         let (m, v) = (w.f64("rows"), w.f64("vocab"));

@@ -10,6 +10,7 @@
 
 use super::adam::{expect_step_tensors, step_tensors};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, LEARNING_RATE};
+use super::typical;
 use crate::plan::{
     Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, TensorId, Variant,
     flat_operand, folded,
@@ -58,8 +59,8 @@ pub static ROW: OpRow = OpRow {
         Operand::write("parameters"),
         Operand::read("gradients"),
         Operand::write("momentum"),
-        Operand::read("schedule"),
-        Operand::read("clips"),
+        Operand::read("schedule").typical(typical::schedule_rows),
+        Operand::read("clips").typical(typical::clips),
     ],
     params: &[Param::offset("slot"), Param::float("mu"), Param::float("decay")],
     cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0)], multiple: 4 }],
@@ -67,9 +68,8 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[
-        Variant::new(crate::kernel!("sgd"), Requires::invocations(64)).groups(|w| folded(w["n_len"].div_ceil(256)))
-    ],
+    variants: &[Variant::new(crate::kernel!("sgd", "base"), Requires::invocations(64))
+        .groups(|w| folded(w["n_len"].div_ceil(256)))],
     cases,
     cost: |w| Cost { flops: 7.0 * w.f64("n_len"), bytes: 20.0 * w.f64("n_len") },
 };

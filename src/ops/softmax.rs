@@ -37,7 +37,7 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("softmax"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("softmax", "base"), Requires::invocations(64))
         .groups(|w| folded(w["rows"] * w["n_len"].div_ceil(256)))],
     cases,
     cost: |w| {

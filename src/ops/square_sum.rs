@@ -43,9 +43,12 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("square_sum"), Requires::invocations(256).with_memory(1024))
-        .class(OrderClass::Lanes256)
-        .groups(|w| folded(w["n_len"].div_ceil(BLOCK as u32)))],
+    variants: &[Variant::new(
+        crate::kernel!("square_sum", "base", "tree_sum"),
+        Requires::invocations(256).with_memory(1024),
+    )
+    .class(OrderClass::Lanes256)
+    .groups(|w| folded(w["n_len"].div_ceil(BLOCK as u32)))],
     cases,
     cost: |w| Cost { flops: 2.0 * w.f64("n_len"), bytes: 4.0 * w.f64("n_len") },
 };

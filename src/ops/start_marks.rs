@@ -10,6 +10,7 @@
 use super::filters::{BANNED, MARKS};
 use super::place_rows::{KEEP_ROW, ZERO_ROW};
 use super::rows::{ROW_WORDS, Row};
+use super::typical;
 use crate::plan::{
     Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
     folded,
@@ -42,7 +43,7 @@ pub fn record(b: &mut Builder, op: StartMarks, rows: Dim) {
 pub static ROW: OpRow = OpRow {
     name: "start_marks",
     operands: &[
-        Operand::read_u32("table"),
+        Operand::read_u32("table").typical(typical::records),
         Operand::read_u32("places"),
         Operand::read_u32("edits"),
         Operand::write_u32("marks"),
@@ -53,7 +54,8 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("start_marks"), Requires::invocations(256)).groups(|w| folded(w["rows"]))],
+    variants: &[Variant::new(crate::kernel!("start_marks", "base", "row"), Requires::invocations(256))
+        .groups(|w| folded(w["rows"]))],
     cases,
     cost: |w| Cost { flops: 0.0, bytes: 4.0 * w.f64("rows") * w.f64("vocab") },
 };

@@ -76,9 +76,12 @@ pub static ROW: OpRow = OpRow {
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("sum_rows"), Requires::invocations(256).with_memory(4096))
-        .class(OrderClass::Blocks64)
-        .groups(|w| [w["n_len"].div_ceil(64), w["groups"], 1])],
+    variants: &[Variant::new(
+        crate::kernel!("sum_rows", "base", "output_gradient"),
+        Requires::invocations(256).with_memory(4096),
+    )
+    .class(OrderClass::Blocks64)
+    .groups(|w| [w["n_len"].div_ceil(64), w["groups"], 1])],
     cases,
     cost: |w| {
         let (m, n) = (w.f64("rows"), w.f64("outputs") * w.f64("groups"));

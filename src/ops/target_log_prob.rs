@@ -5,6 +5,7 @@
 //! ```
 //! Flops: M. Bytes: 16 M. A target outside [0, V) must have been refused before; its y is not written.
 
+use super::typical;
 use crate::plan::{
     Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant, folded,
 };
@@ -31,14 +32,19 @@ pub fn record(b: &mut Builder, op: TargetLogProb, rows: Dim) {
 /// The table row.
 pub static ROW: OpRow = OpRow {
     name: "target_log_prob",
-    operands: &[Operand::read("x"), Operand::read("lse"), Operand::read_u32("targets"), Operand::write("y")],
+    operands: &[
+        Operand::read("x"),
+        Operand::read("lse"),
+        Operand::read_u32("targets").typical(typical::tokens),
+        Operand::write("y"),
+    ],
     params: &[Param::size("rows"), Param::size("vocab")],
     cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
     reference_f64: reference::<f64>,
-    variants: &[Variant::new(crate::kernel!("target_log_prob"), Requires::invocations(64))
+    variants: &[Variant::new(crate::kernel!("target_log_prob", "base"), Requires::invocations(64))
         .groups(|w| folded(w["rows"].div_ceil(64)))],
     cases,
     cost: |w| Cost { flops: w.f64("rows"), bytes: 16.0 * w.f64("rows") },

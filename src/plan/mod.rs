@@ -27,11 +27,11 @@ pub use dim::{Dim, Sizes, Symbol};
 pub use interpreter::Interpreter;
 pub use layout::Layout;
 pub use memory::{MemoryNeed, bytes_in_words};
-pub use op::{Access, Cost, Cut, OpRow, Operand};
+pub use op::{Access, Cost, Cut, OpRow, Operand, Setting};
 pub use params::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, PARAM_WORDS, Param, ParamKind, Words};
 pub use philox::philox;
 pub use tensor::{ARENA_BLOCK, Element, Role, Split, SplitGroup, Tensor, TensorId};
-pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, folded};
+pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, Wgsl, folded};
 
 /// One op: a row of the op table, its operands in the row's order, its parameters in the row's order.
 #[derive(Clone, Debug)]

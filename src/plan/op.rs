@@ -1,7 +1,8 @@
 //! What an op is: a row with its operands, parameters, cuts, references, variants and cases.
 
 use super::args::Args;
-use super::case::Case;
+use super::case::{Case, Fill};
+use super::dim::Sizes;
 use super::params::{Param, Words};
 use super::tensor::Element;
 use super::variant::Variant;
@@ -15,6 +16,17 @@ pub enum Access {
     Write,
 }
 
+/// Where an operand stands when typical values of it are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Of the network.
+    pub sizes: Sizes,
+    /// Its token ids are below this.
+    pub vocab: usize,
+    /// Elements of the operand.
+    pub len: usize,
+}
+
 /// An operand of an op: its name (the WGSL variable's too), use and element type.
 #[derive(Clone, Copy, Debug)]
 pub struct Operand {
@@ -24,27 +36,38 @@ pub struct Operand {
     pub access: Access,
     /// Element type.
     pub element: Element,
+    /// What it may hold in a network, where that is not any number: ids, records, flags.
+    pub typical: Option<fn(Setting) -> Fill>,
 }
 
 impl Operand {
+    const fn new(name: &'static str, access: Access, element: Element) -> Operand {
+        Operand { name, access, element, typical: None }
+    }
+
+    /// With what it may hold.
+    pub const fn typical(self, values: fn(Setting) -> Fill) -> Operand {
+        Operand { typical: Some(values), ..self }
+    }
+
     /// A float operand that is only read.
     pub const fn read(name: &'static str) -> Operand {
-        Operand { name, access: Access::Read, element: Element::F32 }
+        Operand::new(name, Access::Read, Element::F32)
     }
 
     /// A float operand that is written.
     pub const fn write(name: &'static str) -> Operand {
-        Operand { name, access: Access::Write, element: Element::F32 }
+        Operand::new(name, Access::Write, Element::F32)
     }
 
     /// An operand of 32-bit unsigned integers that is only read.
     pub const fn read_u32(name: &'static str) -> Operand {
-        Operand { name, access: Access::Read, element: Element::U32 }
+        Operand::new(name, Access::Read, Element::U32)
     }
 
     /// An operand of 32-bit unsigned integers that is written.
     pub const fn write_u32(name: &'static str) -> Operand {
-        Operand { name, access: Access::Write, element: Element::U32 }
+        Operand::new(name, Access::Write, Element::U32)
     }
 }
 

@@ -80,10 +80,10 @@ pub type Dispatch = [u32; 3];
 /// A WGSL kernel that computes an op.
 #[derive(Debug)]
 pub struct Variant {
-    /// The name: the file `shaders/NAME.wgsl`.
+    /// The name.
     pub name: &'static str,
-    /// The file's text.
-    pub source: &'static str,
+    /// The files that it is put together from, in this order.
+    pub files: &'static [Wgsl],
     /// What it needs.
     pub requires: Requires,
     /// Layouts of operands that are not row major.
@@ -99,12 +99,12 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// The kernel `kernel!("NAME")` as most are: for all parameters and adapters, with row-major operands and without
-    /// sums. One workgroup; a row says what is otherwise.
-    pub const fn new(kernel: (&'static str, &'static str), requires: Requires) -> Variant {
+    /// A kernel, name and files, as most are: for all parameters and adapters, with row-major operands and without sums.
+    /// One workgroup; a row says what is otherwise.
+    pub const fn new(kernel: (&'static str, &'static [Wgsl]), requires: Requires) -> Variant {
         Variant {
             name: kernel.0,
-            source: kernel.1,
+            files: kernel.1,
             requires,
             layouts: &[],
             class: OrderClass::None,
@@ -140,26 +140,38 @@ impl Variant {
     }
 }
 
-/// The text of a kernel in `shaders/`.
+/// A file of `shaders/`.
+#[derive(Clone, Copy, Debug)]
+pub struct Wgsl {
+    /// Its path there, without the extension.
+    pub path: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// A file of `shaders/`, by its path there without the extension.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! wgsl {
-    ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl"))
+    ($path:expr) => {
+        $crate::plan::Wgsl {
+            path: $path,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl")),
+        }
     };
 }
 
-/// Name and text of a kernel in `shaders/`, for [`Variant::new`].
+/// A kernel with a file of its own, for [`Variant::new`]: the file in `shaders/`, after those of `shaders/lib/`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! kernel {
-    ($name:literal) => {
-        ($name, $crate::wgsl!($name))
+    ($name:literal $(, $shared:literal)*) => {
+        ($name, &[$($crate::wgsl!(concat!("lib/", $shared)),)* $crate::wgsl!($name)])
     };
 }
 
 /// Workgroups for `items` invocations one after the other, folded into x and y: a dimension takes 65,535 at most.
-/// Kernels undo the fold with `fold(workgroup_id)` of `shaders/lib/index.wgsl`.
+/// Kernels undo the fold with `fold(workgroup_id)` of `shaders/lib/base.wgsl`.
 pub fn folded(items: u32) -> Dispatch {
     const MOST: u32 = 65_535;
     if items <= MOST { [items, 1, 1] } else { [MOST, items.div_ceil(MOST), 1] }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use tokenizers::normalizers::{self as n, BertNormalizer, Precompiled, Prepend, Strip, StripAccents};
+use tokenizers::pattern::Invert;
 use tokenizers::pre_tokenizers::{
     bert::BertPreTokenizer,
     byte_level::ByteLevel,
@@ -10,18 +11,60 @@ use tokenizers::pre_tokenizers::{
     fixed_length::FixedLength,
     metaspace::{Metaspace, PrependScheme},
     punctuation::Punctuation,
-    sequence::Sequence,
-    split::{Split, SplitPattern},
     unicode_scripts::UnicodeScripts,
     whitespace::{Whitespace, WhitespaceSplit},
 };
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
+use tokenizers::{
+    NormalizedString, NormalizerWrapper, PreTokenizedString, PreTokenizerWrapper, SplitDelimiterBehavior,
+};
 
 use super::charsmap;
+use super::pattern::Expression;
 
 /// How long normalizers and pre-tokenizers together may make a text, at worst, for each of its bytes. A file of a few
 /// hundred bytes could otherwise double a text a hundred times.
 const MOST_GROWTH: f64 = 1024.0;
+
+/// A normalizer: the crate's, but for those that search.
+#[derive(Debug)]
+pub(super) enum Normalizer {
+    Plain(NormalizerWrapper),
+    Replace(Expression, String),
+    Sequence(Vec<Normalizer>),
+}
+
+impl tokenizers::Normalizer for Normalizer {
+    fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+        match self {
+            Normalizer::Plain(plain) => plain.normalize(text),
+            Normalizer::Replace(expression, content) => text.replace(expression, content),
+            Normalizer::Sequence(parts) => parts.iter().try_for_each(|part| part.normalize(text)),
+        }
+    }
+}
+
+/// A pre-tokenizer: the crate's, but for those that search.
+#[derive(Debug)]
+pub(super) enum PreTokenizer {
+    Plain(PreTokenizerWrapper),
+    Split { expression: Expression, behavior: SplitDelimiterBehavior, invert: bool },
+    Sequence(Vec<PreTokenizer>),
+}
+
+impl tokenizers::PreTokenizer for PreTokenizer {
+    fn pre_tokenize(&self, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
+        match self {
+            PreTokenizer::Plain(plain) => plain.pre_tokenize(text),
+            PreTokenizer::Split { expression, behavior, invert: true } => {
+                text.split(|_, word| word.split(Invert(expression), *behavior))
+            }
+            PreTokenizer::Split { expression, behavior, invert: false } => {
+                text.split(|_, word| word.split(expression, *behavior))
+            }
+            PreTokenizer::Sequence(parts) => parts.iter().try_for_each(|part| part.pre_tokenize(text)),
+        }
+    }
+}
 
 /// Which part of a text a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,10 +189,12 @@ impl Pattern {
         }
     }
 
-    pub fn replace(&self) -> n::replace::ReplacePattern {
+    /// As an expression; a string as one that means itself.
+    pub fn expression(&self) -> Result<Expression, String> {
+        self.check()?;
         match self {
-            Pattern::String(text) => n::replace::ReplacePattern::String(text.clone()),
-            Pattern::Regex(text) => n::replace::ReplacePattern::Regex(text.clone()),
+            Pattern::String(text) => Expression::new(&fancy_regex::escape(text)),
+            Pattern::Regex(text) => Expression::new(text),
         }
     }
 }
@@ -175,7 +220,7 @@ impl NormalizerFile {
     }
 
     /// Builds it for a piece of a text; multiplies `growth` by how much longer it may make a text.
-    pub fn build(&self, place: Place, growth: &mut f64) -> Result<NormalizerWrapper, String> {
+    pub fn build(&self, place: Place, growth: &mut f64) -> Result<Normalizer, String> {
         let (factor, built): (f64, NormalizerWrapper) = match self {
             NormalizerFile::BertNormalizer { clean_text, handle_chinese_chars, strip_accents, lowercase } => {
                 (3.0, BertNormalizer::new(*clean_text, *handle_chinese_chars, *strip_accents, *lowercase).into())
@@ -196,9 +241,8 @@ impl NormalizerFile {
                 (1.0, Prepend::new(prepend).into())
             }
             NormalizerFile::Replace { pattern, content } => {
-                pattern.check()?;
-                let factor = content.len() as f64 / pattern.shortest() as f64;
-                (factor, n::Replace::new(pattern.replace(), content.clone()).map_err(|e| e.to_string())?.into())
+                grow(growth, content.len() as f64 / pattern.shortest() as f64)?;
+                return Ok(Normalizer::Replace(pattern.expression()?, content.clone()));
             }
             NormalizerFile::Precompiled { precompiled_charsmap } => {
                 let map = charsmap::decode(precompiled_charsmap)?;
@@ -207,11 +251,11 @@ impl NormalizerFile {
             }
             NormalizerFile::Sequence { normalizers } => {
                 let parts = normalizers.iter().map(|part| part.build(place, growth));
-                (1.0, n::Sequence::new(parts.collect::<Result<Vec<_>, String>>()?).into())
+                return Ok(Normalizer::Sequence(parts.collect::<Result<_, String>>()?));
             }
         };
         grow(growth, factor)?;
-        Ok(built)
+        Ok(Normalizer::Plain(built))
     }
 }
 
@@ -241,7 +285,7 @@ impl PreTokenizerFile {
 
     /// Builds it for a piece of a text; multiplies `growth` by how much longer it may make a text. `in_words` says
     /// that the text is already cut at line ends: then what stands in front of each word also does in later pieces.
-    pub fn build(&self, place: Place, in_words: &mut bool, growth: &mut f64) -> Result<PreTokenizerWrapper, String> {
+    pub fn build(&self, place: Place, in_words: &mut bool, growth: &mut f64) -> Result<PreTokenizer, String> {
         let begins = place.first || *in_words;
         let (factor, built): (f64, PreTokenizerWrapper) = match self {
             PreTokenizerFile::BertPreTokenizer => (1.0, BertPreTokenizer.into()),
@@ -266,24 +310,21 @@ impl PreTokenizerFile {
                 (1.0, Punctuation::new(behavior.unwrap_or(SplitDelimiterBehavior::Isolated)).into())
             }
             PreTokenizerFile::Split { pattern, behavior, invert } => {
-                pattern.check()?;
-                let pattern = match pattern {
-                    Pattern::String(text) => SplitPattern::String(text.clone()),
-                    Pattern::Regex(text) => SplitPattern::Regex(text.clone()),
-                };
-                (1.0, Split::new(pattern, *behavior, *invert).map_err(|e| e.to_string())?.into())
+                let (expression, behavior, invert) = (pattern.expression()?, *behavior, *invert);
+                *in_words |= self.splits_lines();
+                return Ok(PreTokenizer::Split { expression, behavior, invert });
             }
             PreTokenizerFile::UnicodeScripts => (1.0, UnicodeScripts::new().into()),
             PreTokenizerFile::Whitespace => (1.0, Whitespace.into()),
             PreTokenizerFile::WhitespaceSplit => (1.0, WhitespaceSplit.into()),
             PreTokenizerFile::Sequence { pretokenizers } => {
                 let parts = pretokenizers.iter().map(|part| part.build(place, in_words, growth));
-                (1.0, Sequence::new(parts.collect::<Result<Vec<_>, String>>()?).into())
+                return Ok(PreTokenizer::Sequence(parts.collect::<Result<_, String>>()?));
             }
         };
         *in_words |= self.splits_lines();
         grow(growth, factor)?;
-        Ok(built)
+        Ok(PreTokenizer::Plain(built))
     }
 }
 

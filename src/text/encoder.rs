@@ -6,7 +6,8 @@ use super::components::Place;
 use super::hugging_face::{HuggingFace, Unknown};
 use super::list::{List, Longest};
 use super::position::Position;
-use super::utf8::Utf8Pieces;
+use super::tally::Tally;
+use super::utf8::{MARK, Utf8Pieces};
 use super::{Kind, OnUnknown, Tokenizer};
 
 /// Bytes after which a piece for a Hugging Face tokenizer ends at the next line end.
@@ -35,6 +36,13 @@ pub struct Encoder {
     piece: usize,
     longest: usize,
     utf8: Utf8Pieces,
+    /// What a text of bytes begins with, while that may be a byte-order mark.
+    start: Vec<u8>,
+    /// Whether a carriage return before a line end is no text.
+    drops_returns: bool,
+    /// Whether the bytes so far end with one.
+    carriage_return: bool,
+    tally: Tally,
 }
 
 impl Encoder {
@@ -72,7 +80,20 @@ impl Encoder {
             piece,
             longest,
             utf8: Utf8Pieces::default(),
+            start: Vec::new(),
+            drops_returns: match &*tokenizer.kind {
+                Kind::Bytes(_) => false,
+                Kind::HuggingFace(_) => true,
+                Kind::Characters(_) | Kind::List(_) => tokenizer.id_of("\r").is_none(),
+            },
+            carriage_return: false,
+            tally: Tally::default(),
         })
+    }
+
+    /// What was read since this was asked last.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// Adds ids of the text that is certain by now.
@@ -81,13 +102,19 @@ impl Encoder {
     /// Text that the vocabulary lacks. The encoder is then of no more use.
     pub fn push(&mut self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         let tokenizer = self.tokenizer.clone();
+        if !matches!(&*tokenizer.kind, Kind::Bytes(_)) {
+            self.tally.bytes += text.len() as u64;
+        }
         match &*tokenizer.kind {
-            Kind::Bytes(_) => ids.extend(text.bytes().map(u32::from)),
+            Kind::Bytes(_) => self.bytes(text.as_bytes(), ids),
             Kind::Characters(characters) => {
                 ids.reserve(text.len());
                 for (at, c) in text.char_indices() {
                     match characters.id(c) {
-                        Some(id) => ids.push(id),
+                        Some(id) => {
+                            ids.push(id);
+                            self.note_first(c.len_utf8());
+                        }
                         None => ids.extend(self.lacking(text, at, &text[at..at + c.len_utf8()])?),
                     }
                 }
@@ -111,18 +138,59 @@ impl Encoder {
         Ok(())
     }
 
-    /// Adds ids of bytes, cut anywhere. To the bytes kind they may be anything, to the others they are UTF-8.
+    /// Adds ids of a file's bytes, cut anywhere. To the bytes kind they may be anything, to the others they are UTF-8,
+    /// and CR LF is a line end like LF, unless the vocabulary is of our own kinds and has a carriage return.
+    /// A byte-order mark at the beginning is no text.
     ///
     /// # Errors
     /// As [`Encoder::push`]; bytes that are not UTF-8, with their place.
     pub fn push_bytes(&mut self, bytes: &[u8], ids: &mut Vec<u32>) -> Result<()> {
         if let Kind::Bytes(_) = &*self.tokenizer.kind {
-            ids.extend(bytes.iter().map(|byte| u32::from(*byte)));
+            if !self.first || self.position.line > 1 {
+                self.bytes(bytes, ids);
+                return Ok(());
+            }
+            self.start.extend_from_slice(&bytes[..bytes.len().min(MARK.len())]);
+            let rest = &bytes[bytes.len().min(MARK.len())..];
+            if self.start.len() >= MARK.len() || !MARK.starts_with(&self.start) {
+                self.begin(ids);
+            }
+            self.bytes(rest, ids);
             return Ok(());
         }
-        let mut text = String::with_capacity(bytes.len() + 3);
+        let mut text = String::with_capacity(bytes.len() + 4);
+        text.extend(std::mem::take(&mut self.carriage_return).then_some('\r'));
         self.utf8.push(bytes, &mut text)?;
+        if self.drops_returns {
+            self.carriage_return = text.ends_with('\r');
+            text.truncate(text.len() - usize::from(self.carriage_return));
+            if text.contains("\r\n") {
+                text = text.replace("\r\n", "\n");
+            }
+        }
         self.push(&text, ids)
+    }
+
+    /// Takes what a text of bytes begins with, but for a byte-order mark.
+    fn begin(&mut self, ids: &mut Vec<u32>) {
+        self.first = false;
+        let start = std::mem::take(&mut self.start);
+        self.bytes(start.strip_prefix(MARK).unwrap_or(&start), ids);
+    }
+
+    fn bytes(&mut self, bytes: &[u8], ids: &mut Vec<u32>) {
+        self.tally.bytes += bytes.len() as u64;
+        ids.extend(bytes.iter().map(|byte| u32::from(*byte)));
+        if !bytes.is_empty() {
+            self.note_first(1);
+        }
+    }
+
+    /// The first token stands for so many bytes.
+    fn note_first(&mut self, bytes: usize) {
+        if self.tally.first == 0 {
+            self.tally.first = bytes as u64;
+        }
     }
 
     /// Adds the ids of what was held back: the text ends. The encoder is then new.
@@ -131,11 +199,15 @@ impl Encoder {
     /// As [`Encoder::push_bytes`].
     pub fn finish(&mut self, ids: &mut Vec<u32>) -> Result<()> {
         self.utf8.finish()?;
+        if std::mem::take(&mut self.carriage_return) {
+            self.push("\r", ids)?;
+        }
         let (tokenizer, held) = (self.tokenizer.clone(), std::mem::take(&mut self.held));
         match &*tokenizer.kind {
             Kind::List(list) => self.list(list, &held, true, ids)?,
             Kind::HuggingFace(model) => self.hugging_face(model, &held, true, ids)?,
-            Kind::Characters(_) | Kind::Bytes(_) => {}
+            Kind::Bytes(_) => self.begin(ids),
+            Kind::Characters(_) => {}
         }
         (self.position, self.searched, self.first, self.utf8) = (Position::START, 0, true, Utf8Pieces::default());
         Ok(())
@@ -160,6 +232,7 @@ impl Encoder {
             match list.longest(&text.as_bytes()[at..], last) {
                 Longest::Token(id, length) => {
                     ids.push(id);
+                    self.note_first(length);
                     at += length;
                 }
                 Longest::None => {
@@ -177,8 +250,14 @@ impl Encoder {
 
     fn hugging_face(&mut self, model: &HuggingFace, text: &str, last: bool, ids: &mut Vec<u32>) -> Result<()> {
         let place = Place { first: std::mem::take(&mut self.first), last };
-        let this = &*self;
-        model.encode(text, place, ids, |unknown: Unknown<'_>| this.lacking(text, unknown.at, unknown.text))?;
+        let mut first = (self.tally.first == 0).then_some(0);
+        model
+            .encode(text, place, ids, &mut first, |unknown: Unknown<'_>| self.lacking(text, unknown.at, unknown.text))
+            .map_err(|e| match e {
+                Error::Steps { place, .. } => Error::Steps { place, line: self.position.line },
+                other => other,
+            })?;
+        self.note_first(first.unwrap_or(0));
         self.position = self.position.after(text);
         self.searched = 0;
         Ok(())
@@ -209,15 +288,21 @@ impl Encoder {
     }
 
     /// What to write for text that the vocabulary lacks, which stands at a byte of the text that is being encoded.
-    fn lacking(&self, text: &str, at: usize, lacking: &str) -> Result<Option<u32>> {
+    fn lacking(&mut self, text: &str, at: usize, lacking: &str) -> Result<Option<u32>> {
+        if self.unknown != OnUnknown::Error {
+            self.tally.lacking.add(lacking);
+        }
         match self.unknown {
             OnUnknown::Skip => return Ok(None),
-            OnUnknown::Unk(id) => return Ok(Some(id)),
+            OnUnknown::Unk(id) => {
+                self.note_first(lacking.len());
+                return Ok(Some(id));
+            }
             OnUnknown::Error => {}
         }
         let Position { line, column } = self.position.after(text.get(..at).unwrap_or(""));
         let mut scalars = lacking.chars();
-        let what = match (scalars.next(), scalars.next()) {
+        let text = match (scalars.next(), scalars.next()) {
             (Some(c), None) => format!("character {c:?} (U+{:04X})", u32::from(c)),
             _ => format!("{:?}", lacking.chars().take(40).collect::<String>()),
         };
@@ -225,11 +310,9 @@ impl Encoder {
             Kind::Characters(_) => "characters",
             _ => "tokens",
         };
-        let count = self.tokenizer.len();
-        Err(Error::Text(format!(
-            "{what} at line {line}, column {column} is not in the model's vocabulary of {count} {unit}; \
-             --on-unknown skip leaves it out"
-        )))
+        let unknown_token = self.tokenizer.unknown_id().and_then(|id| self.tokenizer.token_text(id));
+        let vocabulary = format!("{} {unit}", self.tokenizer.len());
+        Err(Error::Lacking { place: String::new(), text, line, column, vocabulary, unknown_token })
     }
 }
 

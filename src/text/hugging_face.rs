@@ -1,15 +1,18 @@
 //! A tokenizer.json of Hugging Face, through the `tokenizers` crate's normalizers, pre-tokenizers and models.
 
+use tokenizers::normalizer::Range;
 use tokenizers::{
-    AddedToken, AddedVocabulary, Model, ModelWrapper, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizer,
-    PreTokenizerWrapper,
+    AddedToken, AddedVocabulary, Model, ModelWrapper, NormalizerWrapper, OffsetReferential, OffsetType,
+    PreTokenizer as _,
 };
 
 use super::Entry;
-use super::components::{NormalizerFile, Place, PreTokenizerFile};
+use super::components::{Normalizer, NormalizerFile, Place, PreTokenizer, PreTokenizerFile};
 use super::file::{AddedFile, File};
 use super::model::{self, Built};
+use super::pattern;
 use super::steps::{self, Step};
+use crate::error;
 
 /// A Hugging Face tokenizer.
 ///
@@ -33,8 +36,8 @@ pub(super) struct HuggingFace {
 
 /// What happens before the model.
 struct Front {
-    normalizer: Option<NormalizerWrapper>,
-    pre_tokenizer: Option<PreTokenizerWrapper>,
+    normalizer: Option<Normalizer>,
+    pre_tokenizer: Option<PreTokenizer>,
 }
 
 struct Token {
@@ -68,6 +71,9 @@ impl HuggingFace {
         let normalizer = fronts[0].normalizer.as_ref();
         let wrong = |e: tokenizers::Error| format!("added_tokens: {e}");
         added.add_tokens(added_file.iter().map(new), &model, normalizer).map_err(wrong)?;
+        if pattern::gave_up() {
+            return Err("normalizer: a regular expression takes too many steps for the added tokens".into());
+        }
         let tokens = tokens.into_iter().zip(0..).map(|(text, id)| {
             text.map(|text| {
                 let decoded = added.simple_id_to_token(id).filter(|decoded| **decoded != *text);
@@ -146,23 +152,25 @@ impl HuggingFace {
         Some((!token.special).then(|| token.decoded.as_deref().unwrap_or(&token.text)))
     }
 
-    /// Adds the ids of a piece of text. What the model lacks goes to `unknown`, which says what to write instead.
-    pub fn encode<E>(
+    /// Adds the ids of a piece of text. What the model lacks goes to `unknown`, which says what to write instead. A
+    /// `first` of 0 becomes the bytes that the first token of the vocabulary stands for.
+    pub fn encode(
         &self,
         text: &str,
         place: Place,
         ids: &mut Vec<u32>,
-        mut unknown: impl FnMut(Unknown<'_>) -> Result<Option<u32>, E>,
-    ) -> Result<(), E> {
+        first_bytes: &mut Option<usize>,
+        mut unknown: impl FnMut(Unknown<'_>) -> error::Result<Option<u32>>,
+    ) -> error::Result<()> {
         // Behind an added token a later piece is treated as the first one is: what stood before makes no difference.
         let added = if place.first || self.fronts.len() == 1 { None } else { self.first_added(text) };
         let (lead, rest) = text.split_at(added.unwrap_or(0));
         let first = place.first || added.is_some();
         if !lead.is_empty() {
-            self.encode_part(lead, Place { first: false, last: true }, ids, &mut unknown)?;
+            self.encode_part(lead, Place { first: false, last: true }, ids, first_bytes, &mut unknown)?;
         }
         let mut behind = |it: Unknown<'_>| unknown(Unknown { at: it.at + lead.len(), ..it });
-        self.encode_part(rest, Place { first, ..place }, ids, &mut behind)
+        self.encode_part(rest, Place { first, ..place }, ids, first_bytes, &mut behind)
     }
 
     /// Where the first added token begins, with the blanks that it takes along.
@@ -172,28 +180,45 @@ impl HuggingFace {
         splits.into_iter().find(|(_, _, tokens)| tokens.is_some()).map(|(_, (start, _), _)| start)
     }
 
-    fn encode_part<E>(
+    fn encode_part(
         &self,
         text: &str,
         place: Place,
         ids: &mut Vec<u32>,
-        unknown: &mut dyn FnMut(Unknown<'_>) -> Result<Option<u32>, E>,
-    ) -> Result<(), E> {
+        first_bytes: &mut Option<usize>,
+        unknown: &mut dyn FnMut(Unknown<'_>) -> error::Result<Option<u32>>,
+    ) -> error::Result<()> {
         let front = match &self.fronts[..] {
             [front] => front,
             fronts => &fronts[usize::from(!place.first) + 2 * usize::from(!place.last)],
         };
+        let too_many_steps = || error::Error::Steps { place: String::new(), line: 1 };
         let mut splits = self.added.extract_and_normalize(front.normalizer.as_ref(), text);
+        if pattern::gave_up() {
+            return Err(too_many_steps());
+        }
         if let Some(pre_tokenizer) = &front.pre_tokenizer
             && pre_tokenizer.pre_tokenize(&mut splits).is_err()
         {
+            if pattern::gave_up() {
+                return Err(too_many_steps());
+            }
             // Words that cannot be told apart are all unknown: no part of the crate does that with a whole text.
             ids.extend(unknown(Unknown { text, at: 0 })?);
             return Ok(());
         }
-        for (split, (start, end), found) in splits.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+        let measures = *first_bytes == Some(0);
+        // Where the first token stands: its split, and where in it.
+        let mut first = None;
+        for (at, (split, (start, end), found)) in
+            splits.get_splits(OffsetReferential::Original, OffsetType::Byte).into_iter().enumerate()
+        {
             if let Some(found) = found {
                 ids.extend(found.iter().map(|token| token.id));
+                if measures && first.is_none() {
+                    *first_bytes = Some(end - start);
+                    first = Some((at, None));
+                }
                 continue;
             }
             let Ok(found) = self.model.tokenize(split) else {
@@ -211,10 +236,27 @@ impl HuggingFace {
                     _ => None,
                 };
                 match lacking {
-                    None => ids.push(token.id),
+                    None => {
+                        ids.push(token.id);
+                        if measures && first.is_none() {
+                            *first_bytes = Some(end - start);
+                            first = Some((at, Some(token.offsets)));
+                        }
+                    }
                     Some(fragment) => ids.extend(unknown(locate(text, start..end, fragment))?),
                 }
             }
+        }
+        if let Some((split, Some((from, to)))) = first {
+            // Where the normalizer changed the word, only its own table says what the token was.
+            let _ = splits.split(|at, word| {
+                if at == split
+                    && let Some(range) = word.convert_offsets(Range::Normalized(from..to))
+                {
+                    *first_bytes = Some(range.len());
+                }
+                Ok([word])
+            });
         }
         Ok(())
     }

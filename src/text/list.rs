@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Entry;
+use super::model::LONGEST_TOKEN;
 use super::special::Special;
+use super::utf8::unmarked;
 use crate::error::json_fault;
 
 /// A list of tokens. Where several fit, the longest is taken, then the text goes on behind it.
@@ -36,6 +38,11 @@ impl List {
         let texts: Vec<Box<str>> = vocab.into_iter().map(String::into_boxed_str).collect();
         if let Some(id) = texts.iter().position(|text| text.is_empty()) {
             return Err(format!("vocabulary entry {id} is empty"));
+        }
+        // At each place of a text as much of a token may be compared as there is.
+        if let Some(id) = texts.iter().position(|text| text.len() > LONGEST_TOKEN) {
+            let length = texts[id].len();
+            return Err(format!("vocabulary entry {id} has {length} bytes; at most {LONGEST_TOKEN} are read"));
         }
         let text = |id: &u32| &texts[*id as usize];
         let mut sorted: Vec<u32> = (0..texts.len() as u32).collect();
@@ -104,8 +111,7 @@ impl List {
 
 /// The tokens of a file: a JSON array of strings or a text with one token a line.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("byte {} is not UTF-8", e.valid_up_to()))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = std::str::from_utf8(unmarked(bytes)?).map_err(|e| format!("byte {} is not UTF-8", e.valid_up_to()))?;
     let inside = text.trim_start().strip_prefix('[').map(str::trim_start);
     if inside.is_some_and(|rest| rest.starts_with(['"', ']'])) {
         return serde_json::from_str(text).map_err(|e| json_fault(&e));

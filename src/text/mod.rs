@@ -15,10 +15,12 @@ mod file;
 mod hugging_face;
 mod list;
 mod model;
+mod pattern;
 mod position;
 mod special;
 mod steps;
 mod stop;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod utf8;
@@ -36,7 +38,9 @@ use special::Special;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use stop::StopTexts;
-pub use utf8::Utf8Pieces;
+pub use tally::{Lacking, Tally};
+pub(crate) use utf8::unmarked;
+pub use utf8::{MARK, Utf8Pieces};
 
 /// Text to ids and back. A clone shares the vocabulary.
 #[derive(Clone)]
@@ -80,6 +84,7 @@ impl Tokenizer {
     /// Not such a file, or one whose parts contradict each other: the file, the field or entry, what was found.
     pub fn from_json(json: &[u8], file: &str) -> Result<Tokenizer> {
         let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let json = unmarked(json).map_err(wrong)?;
         let mut parsed: File = serde_json::from_slice(json).map_err(|e| wrong(json_fault(&e)))?;
         let strings = |vocabulary: Option<Vocabulary>| match vocabulary {
             Some(Vocabulary::Strings(strings)) => Ok(strings),
@@ -234,10 +239,19 @@ impl Tokenizer {
     /// # Errors
     /// Text that the vocabulary lacks, where `unknown` says so; an [`OnUnknown::Unk`] that is no id.
     pub fn encode(&self, text: &str, unknown: OnUnknown) -> Result<Vec<u32>> {
+        self.encode_and_note(text, unknown, &mut Lacking::default())
+    }
+
+    /// As [`Tokenizer::encode`]; adds what the vocabulary lacks to `lacking`.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_and_note(&self, text: &str, unknown: OnUnknown, lacking: &mut Lacking) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         let mut encoder = Encoder::whole(self, unknown)?;
         encoder.push(text, &mut ids)?;
         encoder.finish(&mut ids)?;
+        lacking.extend(&encoder.take_tally().lacking);
         Ok(ids)
     }
 

@@ -14,9 +14,11 @@ use tokenizers::models::wordpiece::WordPieceBuilder;
 use super::file::{AddedFile, Merge, ModelFile, Vocabulary};
 
 /// Bytes that a token may have. Unigram's trie is dropped by recursion, one call for each byte of its longest token.
-const LONGEST_TOKEN: usize = 4096;
+pub(super) const LONGEST_TOKEN: usize = 4096;
+/// Bytes of Unigram's tokens that are beginnings of each other, together: the work at each place of a text.
+const MOST_BEGINNINGS: usize = 16 << 10;
 /// Characters that WordPiece may try to cut at, which takes time that grows with their square.
-const LONGEST_WORD: usize = 4096;
+const LONGEST_WORD: usize = 512;
 /// The token for what a model without an unknown token lacks. Without it, BPE would drop such characters in silence.
 const STAND_IN: &str = "\u{0}gatefold: not in the vocabulary";
 /// Its id: beyond all others, and never written.
@@ -189,10 +191,36 @@ fn merges(merges: Option<Vec<Merge>>, vocab: &Vocab, prefix: &str) -> Result<Vec
     Ok(checked)
 }
 
+/// Refuses vocabularies in which tokens begin with tokens that begin with tokens, and so on: Unigram looks all of them
+/// up at each place of a text.
+fn check_beginnings(scores: &[(String, f64)]) -> Result<(), String> {
+    let mut texts: Vec<&str> = scores.iter().map(|(text, _)| text.as_str()).collect();
+    texts.sort_unstable();
+    // The tokens that the present one begins with, and the bytes of all of them.
+    let (mut open, mut bytes): (Vec<&str>, usize) = (Vec::new(), 0);
+    for text in texts {
+        while open.last().is_some_and(|begins| !text.starts_with(begins)) {
+            bytes -= open.pop().map_or(0, str::len);
+        }
+        open.push(text);
+        bytes += text.len();
+        if bytes > MOST_BEGINNINGS {
+            let shown: String = text.chars().take(20).collect();
+            return Err(format!(
+                "model.vocab: {} tokens begin as {shown:?} does, each the beginning of the next, with {bytes} bytes in \
+                 all; at most {MOST_BEGINNINGS} are read",
+                open.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn unigram(kind: &'static str, file: ModelFile, added: &[AddedFile]) -> Result<Built, String> {
     let Some(Vocabulary::Scores(scores)) = file.vocab else { unreachable!("chosen by its form") };
     let tokens =
         table((0..).zip(&scores).map(|(id, (text, _))| (text.as_str(), id)).collect::<Vec<_>>().into_iter(), added)?;
+    check_beginnings(&scores)?;
     let unknown = match file.unk_id {
         Some(id) => match scores.get(id) {
             Some((text, _)) => Some((id as u32, text.clone())),

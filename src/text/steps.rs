@@ -3,12 +3,11 @@
 //! The crate's decoders want all tokens at once. These give the same text, but whatever is certain at once.
 
 use serde::Deserialize;
-use tokenizers::Decoder as _;
-use tokenizers::normalizers::Replace;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 
 use super::byte_level;
 use super::components::{MetaspaceFile, Pattern, grow};
+use super::pattern::Expression;
 use super::utf8::LossyPieces;
 
 #[derive(Deserialize)]
@@ -62,7 +61,7 @@ pub(super) enum Step {
         replacement: char,
         drop_first: bool,
     },
-    Replace(Box<Replace>),
+    Replace(Expression, String),
     /// All tokens become one; `Strip` then strips the whole text.
     Fuse,
     Strip {
@@ -134,10 +133,8 @@ impl DecoderFile {
             }
             DecoderFile::Replace { .. } if *whole => return cannot("Replace"),
             DecoderFile::Replace { pattern, content } => {
-                pattern.check()?;
                 grow(growth, content.len() as f64 / pattern.shortest() as f64)?;
-                let replace = Replace::new(pattern.replace(), content).map_err(|e| e.to_string())?;
-                steps.push(Step::Replace(Box::new(replace)));
+                steps.push(Step::Replace(pattern.expression()?, content));
             }
             DecoderFile::Fuse {} => {
                 steps.push(Step::Fuse);
@@ -214,8 +211,8 @@ impl Step {
                 out(&token.replace(*replacement, blank));
             }
             // A search that gives up leaves the token as it is.
-            Step::Replace(replace) => match replace.decode_chain(vec![token.to_string()]) {
-                Ok(tokens) => tokens.iter().for_each(|token| out(token)),
+            Step::Replace(expression, content) => match expression.replace(token, content) {
+                Ok(text) => out(&text),
                 Err(_) => out(token),
             },
             Step::Strip { content, start, stop, whole: false } => {

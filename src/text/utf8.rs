@@ -2,7 +2,45 @@
 
 use crate::error::{Error, Result};
 
-/// Text from bytes that come in pieces, cut anywhere: a character's bytes wait until they are all there.
+/// The byte-order mark, as UTF-8: some programs begin files with it. It is no part of the text.
+pub const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Bytes by which text in UTF-16 is known where it has no byte-order mark.
+const LOOKED_AT: usize = 16;
+
+/// The bytes of a whole file without a byte-order mark.
+///
+/// # Errors
+/// UTF-16, with the way out.
+pub(crate) fn unmarked(bytes: &[u8]) -> std::result::Result<&[u8], String> {
+    match other_encoding(bytes) {
+        Some(name) => Err(is_encoded(name)),
+        None => Ok(bytes.strip_prefix(MARK).unwrap_or(bytes)),
+    }
+}
+
+/// What a text is written in that begins so, if it is not UTF-8: by its byte-order mark, or as every second byte is zero.
+fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some("UTF-16"),
+        _ => {}
+    }
+    let start = &bytes[..bytes.len().min(LOOKED_AT)];
+    let alternate = |zero: usize| start.iter().enumerate().all(|(at, byte)| (*byte == 0) == (at % 2 == zero));
+    match start.len() >= LOOKED_AT / 2 {
+        true if alternate(1) => Some("UTF-16LE"),
+        true if alternate(0) => Some("UTF-16BE"),
+        _ => None,
+    }
+}
+
+fn is_encoded(name: &str) -> String {
+    format!("the text is in {name}; expected UTF-8. `iconv -f {name} -t UTF-8 FILE` writes it so")
+}
+
+/// Text from bytes that come in pieces, cut anywhere: a character's bytes wait until they are all there. A byte-order mark
+/// at the beginning is passed over.
 #[derive(Clone, Debug, Default)]
 pub struct Utf8Pieces {
     /// The beginning of a character, at most three bytes.
@@ -19,6 +57,9 @@ impl Utf8Pieces {
     /// # Errors
     /// Bytes that are not UTF-8, with their place; `text` then has all that came before.
     pub fn push(&mut self, mut bytes: &[u8], text: &mut String) -> Result<()> {
+        if self.offset == 0 && self.rest.is_empty() {
+            other_encoding(bytes).map_or(Ok(()), |name| Err(Error::Text(is_encoded(name))))?;
+        }
         while !self.rest.is_empty() && !bytes.is_empty() {
             self.rest.push(bytes[0]);
             bytes = &bytes[1..];
@@ -38,7 +79,8 @@ impl Utf8Pieces {
                 (std::str::from_utf8(valid).unwrap_or_default(), error.error_len().is_some())
             }
         };
-        text.push_str(valid);
+        let mark = if self.offset == 0 { "\u{feff}" } else { "" };
+        text.push_str(valid.strip_prefix(mark).unwrap_or(valid));
         self.offset += valid.len() as u64;
         self.lines += valid.bytes().filter(|byte| *byte == b'\n').count() as u64;
         if wrong { Err(self.error("is not UTF-8")) } else { Ok(()) }

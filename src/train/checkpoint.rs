@@ -194,15 +194,13 @@ mod tests {
     fn all_bits_come_back() {
         let checkpoint = checkpoint(&config());
         let bytes = written(&checkpoint);
-        let read = Checkpoint::read("c", &Bytes::new(bytes.clone())).unwrap();
+        let read = Checkpoint::read("c", &Bytes::new(bytes)).unwrap();
         assert_eq!(read.manifest, checkpoint.manifest);
         let bits = |snapshot: &Snapshot| {
             let bits = |values: &Vec<f32>| values.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
             snapshot.iter().map(|(name, values)| (name.clone(), bits(values))).collect::<Vec<_>>()
         };
         assert_eq!(bits(&read.snapshot), bits(&checkpoint.snapshot));
-        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        assert_eq!(tensors.tensor("first_moment.output.weight").unwrap().shape(), [7, 5]);
     }
 
     #[test]

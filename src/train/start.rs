@@ -29,12 +29,12 @@ pub fn first_weights(config: &Config, seed: u64, forget_bias: Option<f32>) -> Sn
     weights
 }
 
-/// How the model is sampled where nobody says: sequences as the model has them and at most twice as long as the
-/// longest one that it learnt, continuous text a little more boldly.
-pub fn generation_config(longest_sequence: Option<usize>) -> GenerationConfig {
+/// How the model is sampled where nobody says: at this temperature, sequences at most twice as long as the longest one
+/// that it learnt.
+pub fn generation_config(longest_sequence: Option<usize>, temperature: f32) -> GenerationConfig {
     GenerationConfig {
         do_sample: Some(true),
-        temperature: Some(if longest_sequence.is_some() { 1.0 } else { 0.8 }),
+        temperature: Some(temperature),
         max_new_tokens: Some(longest_sequence.map_or(TEXT_TOKENS, |n| u32::try_from(2 * n).unwrap_or(TEXT_TOKENS))),
         ..Default::default()
     }

@@ -6,7 +6,7 @@ use super::log::Line;
 use super::options::{Cadence, End, MOST_STEPS, Options};
 use super::schedule::Schedule;
 use super::windows::{Position, Windows};
-use super::{Learner, Outcome, Snapshot};
+use super::{Engine, Outcome, Snapshot};
 use crate::error::{Error, Result};
 
 /// A mean loss beyond this, in nats, is none that training comes back from: it has diverged, though it is a number yet.
@@ -25,7 +25,7 @@ pub struct Best {
     pub loss: f64,
 }
 
-/// Where a run stands, but for the learner: with its snapshot it is all that the rest of the run depends on.
+/// Where a run stands, but for the engine: with its snapshot it is all that the rest of the run depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
@@ -116,29 +116,28 @@ struct Sums {
     norms: f64,
 }
 
-/// Leads a learner through a corpus.
-#[derive(Debug)]
-pub struct Trainer<L> {
-    learner: L,
+/// Leads an engine through a corpus.
+pub struct Trainer {
+    engine: Engine,
     options: Options,
     train: Windows,
     valid: Windows,
     progress: Progress,
 }
 
-impl<L: Learner> Trainer<L> {
+impl Trainer {
     /// Begins with `snapshot` where `progress` stands: [`Progress::default`] and the first weights, or those of a
     /// checkpoint.
     ///
     /// # Errors
-    /// A place that the corpus does not have; as [`Learner::restore`].
+    /// A place that the corpus does not have; as [`Engine::restore`].
     pub fn new(
-        mut learner: L,
+        mut engine: Engine,
         options: Options,
         (mut train, valid): (Windows, Windows),
         progress: Progress,
         snapshot: &Snapshot,
-    ) -> Result<Trainer<L>> {
+    ) -> Result<Trainer> {
         if !train.has(&progress.position, progress.step) {
             return Err(Error::Record {
                 file: "the checkpoint".into(),
@@ -147,8 +146,8 @@ impl<L: Learner> Trainer<L> {
                 expected: "a place of the corpus that as many steps lead to".into(),
             });
         }
-        learner.restore(progress.step, snapshot)?;
-        let mut trainer = Trainer { learner, options, train, valid, progress };
+        engine.restore(progress.step, snapshot)?;
+        let mut trainer = Trainer { engine, options, train, valid, progress };
         if trainer.progress.stopped && trainer.options.patience.is_none_or(|p| trainer.progress.since_best < p) {
             // It was asked for more patience since.
             trainer.progress.stopped = false;
@@ -217,7 +216,7 @@ impl<L: Learner> Trainer<L> {
     /// Takes up to `most` steps, and stops where anything is due or the run ends. Gives the number of targets.
     ///
     /// # Errors
-    /// A loss or gradient that is no number: the weights are then lost, but for a checkpoint. As the learner.
+    /// A loss or gradient that is no number: the weights are then lost, but for a checkpoint. As the engine.
     pub fn run(&mut self, most: u32) -> Result<u64> {
         assert!(!self.validation_is_due() && !self.is_done());
         let (mut step, mut position, mut rate) = (self.progress.step, self.progress.position, 0.0);
@@ -226,7 +225,7 @@ impl<L: Learner> Trainer<L> {
         while step < end && !self.ends_at(step, &position) && !validation_due {
             rate = self.options.rate.at(step, share, self.progress.divisions);
             let window = self.train.next(&mut position);
-            self.learner.submit(&window, rate)?;
+            self.engine.submit(&window, rate)?;
             step += 1;
             let before = std::mem::replace(&mut share, self.share_at(step, &position));
             let part = |share: f64| (share * VALIDATIONS).floor();
@@ -235,7 +234,7 @@ impl<L: Learner> Trainer<L> {
                 None => part(share) > part(before),
             };
         }
-        let outcomes = self.learner.take()?;
+        let outcomes = self.engine.take()?;
         assert_eq!(outcomes.len() as u32, step - self.progress.step, "an outcome a step");
         let mut tokens = 0;
         for (before, outcome) in (self.progress.step..).zip(&outcomes) {
@@ -275,14 +274,14 @@ impl<L: Learner> Trainer<L> {
     /// it is given up, with `None`, and stays due.
     ///
     /// # Errors
-    /// A loss that is no number; as the learner.
+    /// A loss that is no number; as the engine.
     pub fn validate(&mut self, interrupted: &dyn Fn() -> bool) -> Result<Option<bool>> {
         let (mut position, valid) = (Position::default(), &mut self.valid);
         let mut windows = std::iter::from_fn(|| {
             let more = position.epoch == 0 && !interrupted();
             more.then(|| Ok(valid.next(&mut position)))
         });
-        let (nats, tokens) = self.learner.evaluate(&mut windows)?;
+        let (nats, tokens) = self.engine.evaluate(&mut windows)?;
         if position.epoch == 0 {
             return Ok(None);
         }
@@ -329,9 +328,9 @@ impl<L: Learner> Trainer<L> {
     /// Weights, moments and states.
     ///
     /// # Errors
-    /// As the learner.
+    /// As the engine.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
-        self.learner.snapshot()
+        self.engine.snapshot()
     }
 }
 
@@ -352,10 +351,10 @@ fn diverged(what: &str) -> Error {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::model::Config;
-    use crate::network::{Cell, Shape};
+    use crate::network::{Cell, Recipe, Shape, training};
     use crate::train::corpus::tests::{counting, of_lines};
-    use crate::train::fake::Fake;
     use crate::train::{Corpus, CorpusOptions, Method, Rate, Unknown, first_weights};
 
     pub fn options(end: End) -> Options {
@@ -395,13 +394,22 @@ pub(super) mod tests {
         (new(train, Some(options.seed)), new(valid, None))
     }
 
-    fn trainer(corpus: &Corpus, options: &Options, progress: Progress, snapshot: &Snapshot) -> Trainer<Fake> {
-        let learner = Fake::new(&options.recipe(&config()));
-        Trainer::new(learner, options.clone(), windows(corpus, options), progress, snapshot).unwrap()
+    /// An engine of the CPU, on this thread.
+    fn engine(recipe: Recipe) -> Engine {
+        let training = training(recipe);
+        let (sections, sizes) = (Engine::sections(&training), Engine::sizes(&recipe));
+        let executor =
+            CpuExecutor::new(training.plan.clone(), sizes, &sections, Functions::Fast, std::sync::Arc::new(Serial));
+        Engine::new(training, Box::new(executor)).unwrap()
+    }
+
+    fn trainer(corpus: &Corpus, options: &Options, progress: Progress, snapshot: &Snapshot) -> Trainer {
+        let engine = engine(options.recipe(&config()));
+        Trainer::new(engine, options.clone(), windows(corpus, options), progress, snapshot).unwrap()
     }
 
     /// Runs to the end, or for so many pieces of at most `most` steps.
-    fn lead(trainer: &mut Trainer<Fake>, most: u32, pieces: usize) -> Vec<Line> {
+    fn lead(trainer: &mut Trainer, most: u32, pieces: usize) -> Vec<Line> {
         let mut lines = Vec::new();
         for _ in 0..pieces {
             if trainer.validation_is_due() {
@@ -478,12 +486,13 @@ pub(super) mod tests {
     fn a_place_that_the_corpus_does_not_have_is_an_error() {
         for corpus in corpora() {
             let options = options(End::Steps(50));
-            let mut whole = trainer(&corpus, &options, Progress::default(), &Snapshot::new());
+            let first = first_weights(&config(), options.seed, None);
+            let mut whole = trainer(&corpus, &options, Progress::default(), &first);
             lead(&mut whole, 100, usize::MAX);
             let right = whole.progress.clone();
             let new = |progress: Progress| {
-                let learner = Fake::new(&options.recipe(&config()));
-                Trainer::new(learner, options.clone(), windows(&corpus, &options), progress, &Snapshot::new())
+                let engine = engine(options.recipe(&config()));
+                Trainer::new(engine, options.clone(), windows(&corpus, &options), progress, &first)
             };
             assert!(new(right.clone()).is_ok() && right.check("c").is_ok());
             let at = right.position;
@@ -493,7 +502,7 @@ pub(super) mod tests {
                 Position { epoch: at.epoch + 60, ..at },
                 Position { window: u64::MAX, ..at },
             ] {
-                let message = new(Progress { position, ..right.clone() }).unwrap_err().to_string();
+                let message = new(Progress { position, ..right.clone() }).err().expect("no such place").to_string();
                 assert!(message.contains("`progress.position`"), "{message}");
             }
         }
@@ -502,7 +511,8 @@ pub(super) mod tests {
     #[test]
     fn a_validation_that_was_interrupted_stays_due() {
         let (corpus, options) = (counting(300), options(End::Steps(10)));
-        let mut trainer = trainer(&corpus, &options, Progress::default(), &Snapshot::new());
+        let first = first_weights(&config(), options.seed, None);
+        let mut trainer = trainer(&corpus, &options, Progress::default(), &first);
         while !trainer.is_done() {
             trainer.run(100).unwrap();
         }

@@ -103,7 +103,7 @@ fn write(file: &str, op: &'static OpRow, case: &Case, variant: &'static Variant)
     let exported = Exported {
         name: format!("{} {}", variant.name, case.name),
         variant: variant.name,
-        wgsl: assemble(variant.source, ParamsBy::Uniform),
+        wgsl: assemble(variant.files, ParamsBy::Uniform),
         read_only: read_only(op),
         buffers: recording.buffers.iter().map(Vec::len).collect(),
         dispatches: recording.dispatches.into_iter().map(dispatched).collect(),

@@ -8,18 +8,9 @@ use gatefold::executor::Executor;
 use gatefold::gpu::{Adapter, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use gatefold::host::{self, Threads};
 use gatefold::plan::{Plan, SectionId, Sizes};
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::{Completion, Trial};
 
-/// How a trial ends: completed, ignored with a reason, or failed.
-pub type Outcome = Result<Completion, Failed>;
-
-/// What most trials end with.
-pub const DONE: Outcome = Ok(Completion::Completed);
-
-/// A trial that may skip itself.
-pub fn trial(name: impl Into<String>, run: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, run)
-}
+pub use crate::report::{DONE, Outcome, export, trial};
 
 /// The adapters of this machine, listed once.
 pub fn adapters() -> &'static [Adapter] {
@@ -97,19 +88,12 @@ pub fn pool(threads: usize) -> Arc<Threads> {
 /// Fails with a formatted message unless a condition holds.
 #[macro_export]
 macro_rules! ensure {
-    ($condition:expr, $($message:tt)+) => {
+    ($condition:expr, $($message:tt)+) => {{
         let holds: bool = $condition;
         if !holds {
             return Err(format!($($message)+).into());
         }
-    };
-}
-
-/// Writes a file for checks outside this program where `GATEFOLD_EXPORT` names a folder for them.
-pub fn export(name: &str, bytes: &[u8]) -> Result<(), String> {
-    let Some(folder) = std::env::var_os("GATEFOLD_EXPORT") else { return Ok(()) };
-    let file = std::path::Path::new(&folder).join(name);
-    std::fs::write(&file, bytes).map_err(|e| format!("{}: {e}", file.display()))
+    }};
 }
 
 /// Names what is absent: the folder with data beside the project, unless `GATEFOLD_VECTORS` and the like name it.

@@ -67,7 +67,7 @@ impl Drop for Folder {
 }
 
 /// A model of random weights with this tokenizer.
-fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config)) -> Model {
+pub fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config)) -> Model {
     let shape = Shape { cell, vocab: tokenizer.len(), embedding: 24, hidden: 40, layers: 2 };
     let mut config = Config::new(shape);
     change(&mut config);
@@ -204,26 +204,25 @@ fn precisions() -> Outcome {
 
 /// The folder `bf16` from the folder `f32`.
 fn to_bf16(folder: &Folder) -> Result<(), libtest_mimic::Failed> {
-    use safetensors::{Dtype, SafeTensors, tensor::TensorView};
     let (from, to) = (folder.join("f32"), folder.join("bf16"));
     std::fs::create_dir_all(&to)?;
     for name in ["config.json", "tokenizer.json"] {
         std::fs::copy(from.join(name), to.join(name))?;
     }
     let bytes = std::fs::read(from.join("model.safetensors"))?;
-    let parsed = SafeTensors::deserialize(&bytes)?;
-    let halves: Vec<(String, Vec<usize>, Vec<u8>)> = (parsed.iter())
-        .map(|(name, view)| {
-            let words = view.data().chunks_exact(4).flat_map(|b| {
-                half::bf16::from_f32(f32::from_le_bytes(b.try_into().expect("four bytes"))).to_le_bytes()
-            });
-            (name.to_string(), view.shape().to_vec(), words.collect())
-        })
-        .collect();
-    let views: Result<Vec<_>, _> = (halves.iter())
-        .map(|(name, shape, data)| Ok((name.clone(), TensorView::new(Dtype::BF16, shape.clone(), data)?)))
-        .collect::<Result<_, safetensors::SafeTensorError>>();
-    std::fs::write(to.join("model.safetensors"), safetensors::serialize(views?, None)?)?;
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for tensor in gatefold::model::read_header("f32", &bytes)? {
+        let begin = data.len();
+        for b in bytes[tensor.place()].chunks_exact(4) {
+            let value = f32::from_le_bytes(b.try_into().expect("four bytes"));
+            data.extend(half::bf16::from_f32(value).to_le_bytes());
+        }
+        let place = serde_json::json!({"dtype": "BF16", "shape": tensor.shape, "data_offsets": [begin, data.len()]});
+        header.insert(tensor.name, place);
+    }
+    let header = Value::from(header).to_string();
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    std::fs::write(to.join("model.safetensors"), file)?;
     Ok(())
 }
 

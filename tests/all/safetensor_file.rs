@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use gatefold::cpu::Functions;
 use gatefold::executor::{Executor, Run};
-use gatefold::model::Weights;
+use gatefold::model::{Dtype, Stored, Weights, read_header};
 use gatefold::network::{Kind, Layer};
 use gatefold::plan::{Buffer, Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
-use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 
 use crate::context::{Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
 use crate::ensure;
 
-type Tensors = HashMap<String, Vec<f32>>;
+/// Tensors by name.
+pub type Tensors = HashMap<String, Vec<f32>>;
 
 /// A case: its record in the JSON file, and its tensors.
 #[derive(Clone)]
@@ -111,14 +111,19 @@ fn read<C: DeserializeOwned>(records: &Path, tensors: &Path) -> Result<Vec<Recor
     let bytes_of = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
     let wrong = |what: String| format!("{}: {what}", records.display());
     let cases: BTreeMap<String, C> = serde_json::from_slice(&bytes_of(records)?).map_err(|e| wrong(e.to_string()))?;
-    let bytes = bytes_of(tensors)?;
-    let parsed = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
-    let floats = parsed.iter().filter(|(_, view)| view.dtype() == Dtype::F32);
-    let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("chunks of four"));
-    let tensors: Tensors =
-        floats.map(|(name, view)| (name.into(), view.data().chunks_exact(4).map(float).collect())).collect();
+    let tensors = floats(tensors)?;
     let tensors = Arc::new(tensors);
     Ok(cases.into_iter().map(|(name, case)| Recorded { name, case, tensors: tensors.clone() }).collect())
+}
+
+/// The f32 tensors of a safetensors file.
+pub fn floats(file: &Path) -> Result<Tensors, String> {
+    let bytes = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let stored = read_header(&file.display().to_string(), &bytes).map_err(|e| e.to_string())?;
+    let floats = stored.into_iter().filter(|tensor| tensor.dtype == Dtype::F32);
+    let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("chunks of four"));
+    let values = |tensor: &Stored| bytes[tensor.place()].chunks_exact(4).map(float).collect();
+    Ok(floats.map(|tensor| (tensor.name.clone(), values(&tensor))).collect())
 }
 
 /// What runs a plan.

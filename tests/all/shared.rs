@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use gatefold::gpu::ParamsBy;
-use gatefold::ops::{TABLE, cross_entropy, filters, place_rows, rows};
+use gatefold::ops::activation::Activation;
+use gatefold::ops::recurrent::Extra;
+use gatefold::ops::{CELLS, TABLE, cross_entropy, filters, place_rows, rows};
 use gatefold::plan;
 use libtest_mimic::Trial;
 use naga::{Expression, Literal, Module, TypeInner};
@@ -12,7 +14,7 @@ use naga::{Expression, Literal, Module, TypeInner};
 use crate::context::{DONE, Outcome, project, trial};
 use crate::ensure;
 use crate::structure::{read, sources};
-use crate::translation::parse;
+use crate::wgsl::parse;
 
 /// Numbers that both sides name.
 const CONSTANTS: [(&str, u32); 14] = [
@@ -35,6 +37,7 @@ const CONSTANTS: [(&str, u32); 14] = [
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("shared: constants have one value in WGSL and Rust", constants),
+        trial("shared: a cell has the same gates in WGSL and Rust", cells),
         trial("shared: the row table has the same fields in WGSL and Rust", row_table),
         trial("shared: no kernel asks for a flag by a number", no_bare_flags),
     ]
@@ -65,6 +68,42 @@ fn constants() -> Outcome {
     let unseen: Vec<_> = CONSTANTS.iter().filter(|(name, _)| !seen.contains_key(name)).collect();
     ensure!(unseen.is_empty(), "in no kernel: {unseen:?}");
     DONE
+}
+
+/// What describes a cell, in all its kernels.
+fn cells() -> Outcome {
+    for cell in CELLS {
+        let expected = [
+            ("GATES", Literal::U32(cell.gates as u32)),
+            ("SPLIT_GATE", Literal::U32(cell.split_gate.unwrap_or(cell.gates) as u32)),
+            ("EXTRA_IS_STATE", Literal::Bool(cell.extra == Extra::State)),
+            ("BYPASSES_GATES", Literal::Bool(cell.bypasses_gates)),
+        ];
+        for variant in [cell.step, cell.decode, cell.step_backward].into_iter().flat_map(|op| op.variants) {
+            let (module, _) = parse(variant, ParamsBy::Immediates)?;
+            for (name, value) in expected {
+                let found = constant(&module, name);
+                ensure!(found == Some(value), "{}: {name} is {found:?}, and {value:?} in Rust", variant.name);
+            }
+            let relu = constant(&module, "RELU");
+            let right = relu.is_none_or(|word| word == Literal::U32(Activation::Relu.word() as u32));
+            ensure!(right, "{}: RELU is {relu:?}", variant.name);
+        }
+    }
+    DONE
+}
+
+/// The value of a constant; it may be that of another.
+fn constant(module: &Module, name: &str) -> Option<Literal> {
+    let (_, constant) = module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
+    let mut init = constant.init;
+    loop {
+        match module.global_expressions[init] {
+            Expression::Literal(literal) => return Some(literal),
+            Expression::Constant(other) => init = module.constants[other].init,
+            _ => return None,
+        }
+    }
 }
 
 /// Fields of Rust's `Row` with their words: an array is one vector of WGSL, or a field for each element whose names begin

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gatefold::executor::Values;
 use gatefold::model::Weights;
-use gatefold::network::{Cell, Stack, stack};
+use gatefold::network::{Cell, Nonlinearity, Stack, stack};
 use gatefold::plan::{Role, Sizes, philox};
 use libtest_mimic::Trial;
 
@@ -42,9 +42,11 @@ const SIZES: [Sized; 13] = [
     sized("narrowing: inputs 1000, hidden 30, two layers", 4, 11, 1000, 30, 2),
 ];
 
+const CELLS: [Cell; 4] = [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh), Cell::Rnn(Nonlinearity::Relu)];
+
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (cell, size) in [Cell::Lstm, Cell::Gru].into_iter().flat_map(|c| SIZES.map(|s| (c, s))) {
+    for (cell, size) in CELLS.into_iter().flat_map(|c| SIZES.map(|s| (c, s))) {
         let name = format!("stack: {cell:?} {}", size.name);
         trials.push(trial(format!("{name} on the CPU"), move || agrees(cell, size, On::Fast)));
         trials.extend(trials_per_adapter(&name, move |adapter| agrees(cell, size, On::Adapter(adapter))));

@@ -4,19 +4,23 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use gatefold::gpu::ParamsBy;
-use gatefold::ops::TABLE;
+use gatefold::ops::{CELLS, TABLE};
 use gatefold::plan::{Adapters, OpRow, PARAM_WORDS, ParamKind, Words};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, trial};
 use crate::ensure;
-use crate::translation::parse;
+use crate::wgsl::parse;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("structure: every shader has a row, every row its shader", shaders_and_rows),
         trial("structure: every file of ops is in the table", ops_and_files),
         trial("structure: only src/gpu names wgpu", || names("src", &["wgpu::"], &["src/gpu"])),
+        trial("structure: messages go through the one writer that cannot fail", || {
+            let panicking = ["println!", "eprint!", "print!(", "stderr().lock", "stderr().write", "dbg!"];
+            names("src", &panicking, &["src/host/messages.rs"])
+        }),
         trial("structure: networks know no dispatch, workgroup or padding", || {
             names("src/network", &["dispatch", "workgroup", "padded"], &[])
         }),
@@ -98,27 +102,50 @@ fn workgroup_bytes(module: &naga::Module, info: &naga::valid::ModuleInfo) -> u32
     used.map(|(_, g)| module.types[g.ty].inner.size(module.to_ctx())).sum()
 }
 
+/// Every file is a part of a kernel, and a kernel is read in five files, but for those that draw a token.
 fn shaders_and_rows() -> Outcome {
-    let files: BTreeSet<String> = stems(&project("shaders"), "wgsl");
-    let rows: BTreeSet<String> = TABLE.iter().flat_map(|op| op.variants).map(|v| v.name.to_string()).collect();
-    ensure!(files == rows, "only files: {:?}; only rows: {:?}", &files - &rows, &rows - &files);
-    let library = stems(&project("shaders/lib"), "wgsl");
-    let all: Vec<String> = sources(&project("shaders"), "wgsl").iter().map(|p| read(p)).collect();
-    for name in library {
-        let imports = |text: &String| {
-            let lines = text.lines().filter_map(|l| l.strip_prefix("// import:"));
-            lines.flat_map(|l| l.split(',')).any(|n| n.trim() == name)
-        };
-        ensure!(all.iter().any(imports), "no kernel imports shaders/lib/{name}.wgsl");
+    let folder = project("shaders");
+    let path =
+        |p: &PathBuf| p.strip_prefix(&folder).expect("below it").with_extension("").to_string_lossy().into_owned();
+    let limits = |p: &PathBuf| p.starts_with(folder.join("limits"));
+    let files: BTreeSet<String> = sources(&folder, "wgsl").iter().filter(|p| !limits(p)).map(path).collect();
+    let variants = || TABLE.iter().flat_map(|op| op.variants.iter().map(move |variant| (op, variant)));
+    let named: BTreeSet<String> = variants().flat_map(|(_, v)| v.files).map(|file| file.path.to_string()).collect();
+    ensure!(files == named, "only files: {:?}; only rows: {:?}", &files - &named, &named - &files);
+    for (op, variant) in variants() {
+        let most = if ["filter", "sample"].contains(&op.name) { 8 } else { 5 };
+        ensure!(variant.files.len() <= most, "{}: {} files", variant.name, variant.files.len());
+        ensure!(variant.name.starts_with(op.name), "{}: a kernel of {}", variant.name, op.name);
+    }
+    for file in sources(&folder, "wgsl") {
+        ensure!(read(&file).lines().count() <= 150, "{}: over 150 lines", file.display());
     }
     DONE
 }
 
+/// An op has a file of its name; those of a recurrent cell are in the file of the cell.
 fn ops_and_files() -> Outcome {
-    let shared = ["activation", "args", "case", "filters", "mod", "noise", "rows", "schedule", "variant"];
+    let shared = [
+        "activation",
+        "decode",
+        "filters",
+        "limits",
+        "mod",
+        "noise",
+        "recurrent",
+        "rows",
+        "schedule",
+        "step",
+        "step_backward",
+        "typical",
+    ];
     let files: BTreeSet<String> = stems(&project("src/ops"), "rs");
     let files: BTreeSet<String> = files.into_iter().filter(|f| !shared.contains(&f.as_str())).collect();
-    let rows: BTreeSet<String> = TABLE.iter().map(|op| op.name.to_string()).collect();
+    let cell = |op: &OpRow| {
+        let cell = op.name.split_once('_').map_or(op.name, |(cell, _)| cell);
+        CELLS.iter().any(|c| [c.step, c.decode, c.step_backward].iter().any(|row| row.name == op.name)).then_some(cell)
+    };
+    let rows: BTreeSet<String> = TABLE.iter().map(|op| cell(op).unwrap_or(op.name).to_string()).collect();
     ensure!(files == rows, "only files: {:?}; only rows: {:?}", &files - &rows, &rows - &files);
     DONE
 }

@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use gatefold::network::{Cell, Optimizer, Recipe, Shape, training};
 use gatefold::train::{Engine, Snapshot, Window};
 use libtest_mimic::{Failed, Trial};
-use safetensors::SafeTensors;
 use serde::Deserialize;
 
 use crate::context::{DONE, Outcome, project, skipped, trial, trials_per_adapter};
 use crate::ensure;
-use crate::safetensor_file::On;
+use crate::safetensor_file::{On, floats};
 use crate::vectors::{FOLDER, folder};
 
 const TEXT: &str = "../shared/corpora/tinyshakespeare.txt";
@@ -108,13 +107,8 @@ fn window(ids: &[u32], step: usize) -> Window {
 
 /// Weights under this project's names.
 fn weights(file: &Path) -> Result<Snapshot, Failed> {
-    let bytes = read(file)?;
-    let tensors = SafeTensors::deserialize(&bytes)?;
-    let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("chunks of four"));
-    let named = tensors.iter().map(|(name, view)| {
-        let name = name.replace("encoder.", "embedding.").replace("decoder.", "output.");
-        (name, view.data().chunks_exact(4).map(float).collect())
-    });
+    let named = floats(file)?.into_iter();
+    let named = named.map(|(name, w)| (name.replace("encoder.", "embedding.").replace("decoder.", "output."), w));
     Ok(named.collect())
 }
 

@@ -4,7 +4,7 @@ use gatefold::Error;
 use gatefold::text::{Encoder, OnUnknown, Tokenizer};
 
 use super::mutations::{self, Rng};
-use super::{Format, attack};
+use super::{Format, ONE_AT_A_TIME, attack, hold_to_cap};
 
 /// Short, with ASCII, Chinese, an emoji, combining marks, special tokens and characters that charsmaps know.
 const TEXT: &str = "the cat's  hat, 2024!\n明月 e\u{301} ① \u{fb01}\u{2}\n\n<s> <mask> <|endoftext|>🎉\t\u{3000}x ";
@@ -189,4 +189,72 @@ fn mutate_lines(rng: &mut Rng, valid: &[u8]) -> Vec<u8> {
         }
     }
     lines.join(*rng.pick::<&str>(&["\n", "\n", "\n", "\r\n", "\n\n"])).into_bytes()
+}
+
+/// Small files and texts that were made for each other, so that every byte of a text takes as much work as it can: each
+/// ends soon, with ids or with an error that says why.
+#[test]
+fn work_for_each_byte_is_bounded() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let word_level = |part: &str| {
+        format!(r#"{{"model":{{"type":"WordLevel","vocab":{{"a":0,"b":1,"[UNK]":2}},"unk_token":"[UNK]"}},{part}}}"#)
+    };
+    let split = |pattern: &str| {
+        let pattern = serde_json::to_string(pattern).expect("JSON");
+        word_level(&format!(
+            r#""pre_tokenizer":{{"type":"Split","pattern":{{"Regex":{pattern}}},"behavior":"Isolated","invert":false}}"#
+        ))
+    };
+    let replace = |pattern: &str| {
+        word_level(&format!(r#""normalizer":{{"type":"Replace","pattern":{{"Regex":"{pattern}"}},"content":"b"}}"#))
+    };
+    let unigram = |longest: usize| {
+        let pieces: Vec<String> = (1..=longest).map(|n| format!(r#"["{}",-{n}]"#, "a".repeat(n))).collect();
+        format!(r#"{{"model":{{"type":"Unigram","unk_id":0,"vocab":[{}]}}}}"#, pieces.join(","))
+    };
+    let word_piece = |longest: usize| {
+        let long = "a".repeat(longest);
+        format!(
+            r###"{{"model":{{"type":"WordPiece","vocab":{{"a":0,"##a":1,"[UNK]":2,"{long}b":3}},"unk_token":"[UNK]",
+            "max_input_chars_per_word":{longest}}},"pre_tokenizer":{{"type":"WhitespaceSplit"}}}}"###
+        )
+    };
+    let merges = |depth: u32| {
+        let tokens: Vec<String> = (0..depth).map(|n| "a".repeat(1 << n)).collect();
+        let vocab: Vec<String> = tokens.iter().enumerate().map(|(id, token)| format!(r#""{token}":{id}"#)).collect();
+        let merges: Vec<String> =
+            tokens[1..].iter().zip(&tokens).map(|(_, half)| format!(r#"["{half}","{half}"]"#)).collect();
+        format!(r#"{{"model":{{"type":"BPE","vocab":{{{}}},"merges":[{}]}}}}"#, vocab.join(","), merges.join(","))
+    };
+    let list =
+        |longest: usize| format!(r#"{{"model":{{"type":"list","vocab":["a","b","{}b"]}}}}"#, "a".repeat(longest - 1));
+    let text = "a".repeat(18 << 10);
+    let spaced = format!("{} ", "a".repeat(400)).repeat(45);
+    for (name, json, text, is_read, is_encoded) in [
+        ("repeated repetitions", split(r"(?!(?:(?:a?){12}a{12}(?=Q)))\w"), &text, true, false),
+        ("alternatives that overlap", split(r"(?:a|aa)+(?=b)"), &text, true, true),
+        ("the same, not delegated", split(r"(a|aa)+\1(?!a)b"), &text, true, false),
+        ("back references", split(r"(a*)(a*)(a*)\1\2\3(?=b)"), &text, true, false),
+        ("a look-ahead", split(r"a+(?!b)"), &text, true, true),
+        ("a normalizer", replace("(?!(?:(?:a?){12}a{12}(?=Q)))a"), &text, true, false),
+        ("Unigram, many beginnings", unigram(1000), &text, false, false),
+        ("Unigram, few beginnings", unigram(150), &text, true, true),
+        ("WordPiece, a long word", word_piece(4096), &text, false, false),
+        ("WordPiece, words", word_piece(400), &spaced, true, true),
+        ("BPE, one word", merges(11), &text, true, true),
+        ("a list, a long token", list(1 << 20), &text, false, false),
+        ("a list, a token that nearly fits", list(4096), &text, true, true),
+    ] {
+        let begun = std::time::Instant::now();
+        let mut read = false;
+        let outcome = hold_to_cap(name, 0, json.len() + text.len(), || {
+            let tokenizer = Tokenizer::from_json(json.as_bytes(), "broken/tokenizer.json")?;
+            read = true;
+            tokenizer.encode(text, OnUnknown::Skip).map(drop)
+        });
+        let (took, bytes) = (begun.elapsed(), text.len());
+        println!("{name}: {:.0} ns a byte, {:?}", took.as_nanos() as f64 / bytes as f64, outcome.as_ref().err());
+        assert_eq!((read, outcome.is_ok()), (is_read, is_encoded), "{name}: {outcome:?}");
+        assert!(took.as_secs() < 10, "{name}: {took:?} for {bytes} bytes");
+    }
 }

@@ -136,8 +136,8 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 /// Says on a terminal what is being measured, on one line that is overwritten.
 fn progress(what: &str) {
     use std::io::IsTerminal;
-    if std::io::stderr().is_terminal() {
-        let what: String = what.chars().take(78).collect();
+    if std::io::stderr().is_terminal() && !super::is_quiet() {
+        let what: String = what.chars().take(super::progress::width().saturating_sub(1)).collect();
         crate::host::status(&what);
     }
 }

@@ -1,6 +1,8 @@
 //! Many sequences: from arguments to jobs, from completions to lines.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
@@ -15,8 +17,9 @@ use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::cli::input::is_stdin;
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Generator};
-use crate::host::{self, Device, Manifest, Output, Progress};
+use crate::host::{self, Manifest, Output, Progress};
 use crate::model::Model;
+use crate::text::Lacking;
 
 /// Sequences side by side, where nothing is said.
 const ROWS: u64 = 256;
@@ -56,7 +59,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         );
     }
 
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     crate::cli::announce(&model, &args.device, &device);
     let rows = many.batch.map_or_else(|| ROWS.min(part.end - part.start).max(1), u64::from) as usize;
     let mut generator = host::generator(&model, &device, rows, survey.filters)?;
@@ -86,17 +89,19 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     let mut unique = many.unique.then(Unique::default);
     if let (Some(unique), Some(path)) = (&mut unique, many.output().filter(|_| progress.bytes > 0)) {
-        output::for_lines(path, progress.bytes, |line| {
+        output::for_records(path, progress.bytes, format, |line| {
             format.content(line).iter().for_each(|text| _ = unique.insert(text));
         })?;
         unique.dropped = progress.dropped;
     }
 
     let range = part.start + progress.sequences..part.end;
+    let lacking = Rc::new(RefCell::new(Lacking::default()));
     let jobs = Jobs {
         source: source(args, &model, &defaults, range.start / many.samples_per_prompt)?,
         model: &model,
         unknown: defaults.unknown,
+        lacking: lacking.clone(),
         samples: many.samples_per_prompt,
         eos: defaults.eos.clone(),
         range,
@@ -115,7 +120,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         is_first: part.start == 0,
         interrupted,
     };
-    writer.run(Completions::new(generator, jobs, clock()), seed)
+    let written = writer.run(Completions::new(generator, jobs, clock()), seed);
+    crate::cli::say_lacking(&lacking.borrow(), defaults.unknown);
+    written
 }
 
 /// An error of what `--resume` found.
@@ -141,7 +148,7 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
         let what = "expected a file, which is read twice, or - for standard input";
         return Err(Error::Usage(format!("--prompts {}: {what}", path.display())));
     }
-    let prompts = Prompts::open(path, many.prompts_format, defaults, model.config.vocab_size)?;
+    let prompts = Prompts::open(path, many.prompts_format, defaults, model)?;
     if is_stdin(path) {
         let filters = filters || many.prompts_format == Some(PromptsFormat::Jsonl);
         return Ok(Survey { total: None, filters, hash: None });
@@ -161,11 +168,11 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
 }
 
 /// Where prompts come from, from prompt number `first` on.
-fn source<'a>(args: &GenerateArgs, model: &Model, defaults: &'a Defaults, first: u64) -> Result<Source<'a>> {
+fn source<'a>(args: &GenerateArgs, model: &'a Model, defaults: &'a Defaults, first: u64) -> Result<Source<'a>> {
     match &args.many.prompts {
-        None => Ok(Source::One(Box::new(Prompt::plain(args.prompt.clone(), defaults)))),
+        None => Ok(Source::One(Box::new(Prompt::plain(args.prompt().to_string(), defaults)))),
         Some(path) => {
-            let mut prompts = Prompts::open(path, args.many.prompts_format, defaults, model.config.vocab_size)?;
+            let mut prompts = Prompts::open(path, args.many.prompts_format, defaults, model)?;
             prompts.skip_lines(first)?;
             Ok(Source::Lines(Box::new(prompts)))
         }
@@ -187,7 +194,7 @@ fn run_of(
         "device": adapter(generator),
         "order": order(generator),
         "seed": defaults.seed,
-        "prompt": args.prompt,
+        "prompt": args.prompt(),
         "prompts_hash": survey.hash.map(|hash| format!("{hash:016x}")),
         "sequences": survey.total,
         "samples_per_prompt": many.samples_per_prompt,

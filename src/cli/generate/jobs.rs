@@ -1,17 +1,19 @@
 //! Which sequences are made: prompts and their samples, numbered one after the other.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::prompts::{Prompt, Prompts};
+use crate::cli::explain;
 use crate::error::{Error, Result};
 use crate::generate::{Job, Request, Sequence};
 use crate::model::Model;
-use crate::text::OnUnknown;
+use crate::text::{Lacking, OnUnknown};
 
 /// One of several equal parts, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +64,17 @@ pub(super) struct Tag {
     /// Which sample of its prompt it is.
     pub sample: u64,
     /// What the caller calls its prompt.
-    pub id: Option<Value>,
+    pub id: Option<Rc<RawValue>>,
     pub prompt: Rc<str>,
+    pub seed: u64,
 }
 
 /// The jobs of a range of sequences. An error of a prompt comes once for each of its samples.
 pub(super) struct Jobs<'a> {
     pub model: &'a Model,
     pub unknown: OnUnknown,
+    /// What the vocabulary lacks of the prompts.
+    pub lacking: Rc<RefCell<Lacking>>,
     pub source: Source<'a>,
     pub samples: u64,
     pub eos: Vec<u32>,
@@ -92,12 +97,13 @@ impl Jobs<'_> {
             Source::Lines(prompts) => (prompts.next()?, Some(prompts.place())),
         };
         let encoded = prompt.and_then(|prompt| {
-            let ids = self.model.prompt_ids(&prompt.prompt, self.unknown);
-            let ids = ids.map_err(|e| place.as_ref().map_or(e.to_string(), |place| format!("{place}: {e}")));
-            Ok((prompt, ids.map_err(Error::Text)?.into()))
+            let mut lacking = self.lacking.borrow_mut();
+            let ids = self.model.prompt_ids_and_note(&prompt.prompt, self.unknown, &mut lacking);
+            let ids = ids.map_err(|e| place.iter().fold(e, |e, place| e.within(place)))?;
+            Ok((prompt, ids.into()))
         });
         let text = encoded.as_ref().map_or("", |(prompt, _)| &prompt.prompt).into();
-        Some(Current { text, read: encoded.map_err(|e| e.to_string()) })
+        Some(Current { text, read: encoded.map_err(|e| explain(&e)) })
     }
 
     fn job(&self, prompt: &Prompt, ids: &Arc<[u32]>, index: u64, sample: u64) -> Job {
@@ -124,11 +130,11 @@ impl Iterator for Jobs<'_> {
             self.current = self.read();
         }
         let current = self.current.as_ref()?;
-        let (id, job) = match &current.read {
-            Ok((prompt, ids)) => (prompt.id.clone(), Ok(self.job(prompt, ids, index, sample))),
-            Err(message) => (None, Err(Error::Text(message.clone()))),
+        let (id, seed, job) = match &current.read {
+            Ok((prompt, ids)) => (prompt.id.clone(), prompt.seed, Ok(self.job(prompt, ids, index, sample))),
+            Err(message) => (None, 0, Err(Error::Text(message.clone()))),
         };
-        Some((Tag { index, sample, id, prompt: current.text.clone() }, job))
+        Some((Tag { index, sample, id, prompt: current.text.clone(), seed }, job))
     }
 }
 

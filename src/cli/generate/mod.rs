@@ -26,27 +26,38 @@ use formats::Format;
 
 /// Arguments of `generate`.
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct GenerateArgs {
+    /// Text to go on from [default: the model's own start]
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
+    text: Option<String>,
+
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Text to go on from [default: the model's own start]
-    #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    prompt: String,
+    /// Text to go on from, where it begins with a dash
+    #[arg(long, short, value_name = "TEXT", allow_hyphen_values = true, hide_short_help = true)]
+    prompt: Option<String>,
 
     /// Tokens to write at most [default: 500]
     #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true)]
     max_tokens: Option<u32>,
 
-    /// End where this text appears, without writing it; may be given several times
+    /// End where this text appears, without writing it
+    ///
+    /// May be given several times.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
 
-    /// The same seed gives the same text on the same device [default: a new one each time, shown]
+    /// The same seed gives the same text [default: a new one]
+    ///
+    /// On the same device and driver. A new seed is shown, so that the text can be made again.
     #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     seed: Option<u64>,
 
-    /// Print one JSON object: prompt, text, tokens, finish_reason, log_probability; for many, see --format jsonl
+    /// Print a JSON object
+    ///
+    /// With prompt, text, tokens, finish_reason, log_probability (nats) and seed. For many sequences, see --format jsonl.
     #[arg(long, conflicts_with_all = MANY)]
     json: bool,
 
@@ -58,6 +69,19 @@ pub(super) struct GenerateArgs {
 
     #[command(flatten)]
     sampling: SamplingArgs,
+}
+
+const AFTER_HELP: &str = "\
+Examples (--help has all options):
+  gatefold generate 'ROMEO:' --stop $'\\n\\n'
+  gatefold generate -m builtin:molecules --count 1000 -o molecules.smi
+  gatefold generate -m my-model --prompts prompts.jsonl --format jsonl";
+
+impl GenerateArgs {
+    /// Text to go on from; nothing for the model's own start.
+    fn prompt(&self) -> &str {
+        self.text.as_deref().or(self.prompt.as_deref()).unwrap_or_default()
+    }
 }
 
 /// The names of [`ManyArgs`].
@@ -84,41 +108,45 @@ struct ManyArgs {
     #[arg(long, value_name = "N", conflicts_with = "prompts", allow_negative_numbers = true)]
     count: Option<u64>,
 
-    /// Go on from the prompts of a file: .txt has one a line, .jsonl an object a line with `prompt` and any option
-    /// (max_tokens, stop, seed, sequence, temperature, top_k, ...); `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    /// Go on from the lines of a .txt or .jsonl file
+    ///
+    /// .txt has a prompt a line, .jsonl an object a line with `prompt` and any option (id, max_tokens, stop, seed,
+    /// sequence, temperature, top_k, ban_tokens, ...); `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "text"])]
     prompts: Option<PathBuf>,
 
     /// What the prompts are written in [default: by the file's name]
-    #[arg(long, value_name = "FORMAT", value_enum, requires = "prompts")]
+    #[arg(long, value_name = "FORMAT", value_enum, requires = "prompts", hide_short_help = true)]
     prompts_format: Option<prompts::PromptsFormat>,
 
     /// Sequences of each prompt
-    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     samples_per_prompt: u64,
 
     /// What to do about a prompt that cannot be used
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Stop)]
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Stop, hide_short_help = true)]
     on_error: OnError,
 
-    /// Where sequences are written; `-` is standard output [default: -]
+    /// Where sequences are written; `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How they are written [default: by the file's name, else text]
-    #[arg(long, value_name = "FORMAT", value_enum)]
+    /// How: text, jsonl or csv [default: by the file's name]
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     format: Option<Format>,
 
     /// Write each token's log-probability too (jsonl)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     logprobs: bool,
 
     /// Sequences side by side [default: up to 256]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536), hide_short_help = true)]
     batch: Option<u32>,
 
-    /// Only part I of N equal parts, such as 3/16: the parts one behind the other are the whole
-    #[arg(long, value_name = "I/N")]
+    /// Only part I of N equal parts, such as 3/16
+    ///
+    /// The parts one behind the other are the whole.
+    #[arg(long, value_name = "I/N", hide_short_help = true)]
     shard: Option<jobs::Shard>,
 
     /// Go on with an output that was not finished, or begin it
@@ -127,7 +155,7 @@ struct ManyArgs {
 
     /// Leave out sequences whose text was written before: fewer are written than --count says, and with --shard only
     /// what a part has itself is left out
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     unique: bool,
 }
 
@@ -179,7 +207,7 @@ impl Defaults {
         let of_model = generation.stop_strings.as_deref().unwrap_or_default();
         let stops = if args.stop.is_empty() { of_model } else { &args.stop };
         Ok(Defaults {
-            options: args.sampling.options(&generation, model.config.vocab_size)?,
+            options: args.sampling.options(&generation, model)?,
             max_tokens: args.max_tokens.or(generation.max_new_tokens).unwrap_or(MAX_TOKENS) as usize,
             stops: StopTexts::new(stops).map_err(|e| Error::Usage(format!("--stop: {e}")))?,
             eos: model.eos_ids(),

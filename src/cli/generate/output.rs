@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::formats::Format;
 use crate::error::{Error, Result};
 use crate::host::{Lock, Manifest, is_kept};
 
@@ -52,14 +53,18 @@ pub(super) fn look(path: Option<&Path>, resume: bool) -> Result<Option<Found>> {
     Ok(Some(Found { lock, manifest }))
 }
 
-/// Calls `with` for each line of the first bytes of a file, without its end.
-pub(super) fn for_lines(path: &Path, bytes: u64, mut with: impl FnMut(&str)) -> Result<()> {
+/// Calls `with` for each record of the first bytes of a file: a line, or several where a record ends behind more.
+pub(super) fn for_records(path: &Path, bytes: u64, format: Format, mut with: impl FnMut(&str)) -> Result<()> {
     let failed = |source| Error::Io { context: path.display().to_string(), source };
     let mut lines = BufReader::new(File::open(path).map_err(failed)?.take(bytes));
-    let mut line = String::new();
-    while lines.read_line(&mut line).map_err(failed)? > 0 {
-        with(&line);
-        line.clear();
+    let (mut record, mut is_open, mut from) = (String::new(), false, 0);
+    while lines.read_line(&mut record).map_err(failed)? > 0 {
+        is_open ^= format.turns(&record[from..]);
+        if !is_open {
+            with(&record);
+            record.clear();
+        }
+        from = record.len();
     }
     Ok(())
 }

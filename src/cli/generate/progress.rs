@@ -1,41 +1,45 @@
-//! How far a run is: a bar on a terminal, a line now and then elsewhere.
+//! How far a run is: a line on a terminal, a line now and then elsewhere.
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::cli::numbers::grouped;
+use crate::cli::progress::{self, in_words, left};
+use crate::cli::say;
 
 /// Time between lines where there is no terminal.
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Says on standard error how far a run is.
 pub(super) struct Bar {
-    bar: ProgressBar,
+    bar: progress::Bar,
     started: Instant,
     said: Instant,
     total: Option<u64>,
+    /// Sequences that were there at the beginning.
+    first: u64,
 }
 
 impl Bar {
     /// For `total` sequences, if it is known, of which some are there.
     pub fn new(total: Option<u64>, done: u64) -> Bar {
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5)).with_position(done);
-        let template = match total {
-            Some(_) => "{wide_bar} {human_pos}/{human_len} sequences, {msg}, {eta} left",
-            None => "{spinner} {human_pos} sequences, {msg}",
-        };
-        bar.set_style(ProgressStyle::with_template(template).expect("a template"));
-        bar.reset_eta();
-        Bar { bar, started: Instant::now(), said: Instant::now(), total }
+        let now = Instant::now();
+        Bar { bar: progress::Bar::new(), started: now, said: now, total, first: done }
     }
 
     /// `done` sequences are there; `tokens` were drawn by this process.
     pub fn show(&mut self, done: u64, tokens: u64) {
+        let speed = || format!("{} tokens/s", grouped(self.rate(tokens)));
+        let count = |of: &str| {
+            let total = self.total.map_or(String::new(), |total| format!("{of}{}", grouped(total)));
+            format!("{}{total} sequences", grouped(done))
+        };
         if !self.bar.is_hidden() {
-            self.bar.set_message(format!("{:.0} tokens/s", self.rate(tokens)));
-            self.bar.set_position(done);
+            let of = |n: u64| self.total.map(|total| n as f64 / total.max(1) as f64);
+            let left = of(done).and_then(|share| left(self.started.elapsed(), of(self.first)?, share));
+            let left = left.map(|left| format!("{} left", in_words(left)));
+            self.bar.show(of(done), &[Some(count("/")), Some(speed()), left].into_iter().flatten().collect::<Vec<_>>());
         } else if self.said.elapsed() >= EVERY {
-            let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
-            super::super::say(&format!("{done}{of} sequences, {:.0} tokens/s", self.rate(tokens)));
+            say(&format!("{}, {}", count(" of "), speed()));
             self.said = Instant::now();
         }
     }
@@ -47,11 +51,11 @@ impl Bar {
 
     /// Says something beside it.
     pub fn say(&self, text: &str) {
-        self.bar.suspend(|| super::super::say(text));
+        self.bar.say(&format!("gatefold: {text}"));
     }
 
-    /// Takes the bar away.
+    /// Takes it away.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.bar.clear();
     }
 }

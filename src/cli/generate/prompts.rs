@@ -1,15 +1,18 @@
 //! Prompts of a file or of standard input, one a line.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Defaults;
 use crate::cli::input::{Input, is_stdin};
+use crate::cli::sampling::Token;
 use crate::error::{Error, Result};
 use crate::generate::Options;
+use crate::model::Model;
 use crate::text::StopTexts;
 
 /// What prompts are written in.
@@ -24,8 +27,8 @@ pub(super) enum PromptsFormat {
 /// A prompt with all that it says of its sequences.
 #[derive(Clone, Debug)]
 pub(super) struct Prompt {
-    /// What the caller calls it.
-    pub id: Option<Value>,
+    /// What the caller calls it, as it was written.
+    pub id: Option<Rc<RawValue>>,
     pub prompt: String,
     pub options: Options,
     pub max_tokens: usize,
@@ -55,7 +58,7 @@ impl Prompt {
 #[serde(deny_unknown_fields)]
 struct Line {
     prompt: String,
-    id: Option<Value>,
+    id: Option<Box<RawValue>>,
     max_tokens: Option<u32>,
     stop: Option<Texts>,
     seed: Option<u64>,
@@ -67,7 +70,7 @@ struct Line {
     repetition_penalty: Option<f32>,
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
-    ban_tokens: Option<Vec<u32>>,
+    ban_tokens: Option<Vec<Token>>,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +81,9 @@ enum Texts {
 }
 
 impl Line {
-    fn into_prompt(self, defaults: &Defaults, vocab: usize) -> Result<Prompt> {
+    fn into_prompt(self, defaults: &Defaults, model: &Model) -> Result<Prompt> {
+        let ids = |tokens: Vec<Token>| tokens.iter().map(|token| token.id(model)).collect::<Result<Vec<u32>>>();
+        let banned = self.ban_tokens.map(ids).transpose().map_err(|e| e.within("ban_tokens"))?;
         let of = &defaults.options;
         let options = Options {
             temperature: self.temperature.unwrap_or(of.temperature),
@@ -88,16 +93,16 @@ impl Line {
             repetition_penalty: self.repetition_penalty.unwrap_or(of.repetition_penalty),
             presence_penalty: self.presence_penalty.unwrap_or(of.presence_penalty),
             frequency_penalty: self.frequency_penalty.unwrap_or(of.frequency_penalty),
-            banned: self.ban_tokens.map_or_else(|| of.banned.clone(), Into::into),
+            banned: banned.map_or_else(|| of.banned.clone(), Into::into),
         };
-        options.check(vocab)?;
+        options.check(model.config.vocab_size)?;
         let stops = match self.stop {
             None => defaults.stops.clone(),
             Some(Texts::One(text)) => StopTexts::new(&[text])?,
             Some(Texts::Several(texts)) => StopTexts::new(&texts)?,
         };
         Ok(Prompt {
-            id: self.id,
+            id: self.id.map(Rc::from),
             prompt: self.prompt,
             options,
             max_tokens: self.max_tokens.map_or(defaults.max_tokens, |n| n as usize),
@@ -113,7 +118,7 @@ pub(super) struct Prompts<'a> {
     input: Input,
     format: PromptsFormat,
     defaults: &'a Defaults,
-    vocab: usize,
+    model: &'a Model,
 }
 
 impl<'a> Prompts<'a> {
@@ -122,7 +127,7 @@ impl<'a> Prompts<'a> {
         path: &Path,
         format: Option<PromptsFormat>,
         defaults: &'a Defaults,
-        vocab: usize,
+        model: &'a Model,
     ) -> Result<Prompts<'a>> {
         let format = match (format, path.extension().and_then(|e| e.to_str())) {
             (Some(format), _) => format,
@@ -136,7 +141,7 @@ impl<'a> Prompts<'a> {
                 )));
             }
         };
-        Ok(Prompts { input: Input::open(path)?, format, defaults, vocab })
+        Ok(Prompts { input: Input::open(path)?, format, defaults, model })
     }
 
     fn read_line(&mut self) -> Result<Option<String>> {
@@ -155,7 +160,7 @@ impl<'a> Prompts<'a> {
             let not = if e.is_data() { "" } else { "not JSON: " };
             self.input.wrong(&format!("column {}: {not}{what}", e.column()))
         })?;
-        parsed.into_prompt(self.defaults, self.vocab).map_err(|e| self.input.wrong(&e.to_string()))
+        parsed.into_prompt(self.defaults, self.model).map_err(|e| self.input.wrong(&e.to_string()))
     }
 
     /// Where the next prompt's messages come from: the file and the line that was read last.

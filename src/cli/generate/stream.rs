@@ -6,9 +6,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{Defaults, GenerateArgs, clock, fresh_seed};
+use crate::cli::numbers::{count, grouped};
 use crate::error::Result;
 use crate::generate::{Completions, Job, Request, Sequence};
-use crate::host::{self, Device};
+use crate::host;
+use crate::text::Lacking;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -19,15 +21,18 @@ struct Report<'a> {
     finish_reason: &'static str,
     /// Under the model without filters, at temperature 1, of all tokens together.
     log_probability: f64,
+    seed: u64,
 }
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
     let seed = args.seed.unwrap_or_else(fresh_seed);
     let Defaults { options, max_tokens, stops, eos, unknown, .. } = Defaults::new(args, &model, seed)?;
-    let prompt = model.prompt_ids(&args.prompt, unknown)?;
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let mut lacking = Lacking::default();
+    let prompt = model.prompt_ids_and_note(args.prompt(), unknown, &mut lacking)?;
+    let device = args.device.open()?;
     crate::cli::announce(&model, &args.device, &device);
+    crate::cli::say_lacking(&lacking, unknown);
     let generator = host::generator(&model, &device, 1, options.need_filters())?;
     let stop = eos.iter().copied().take(4).collect();
     let sequence = Sequence::new(&model.tokenizer, stops, eos);
@@ -42,7 +47,7 @@ where
 {
     let print = crate::cli::print;
     let started = Instant::now();
-    if !args.json && !print(&args.prompt)? {
+    if !args.json && !print(args.prompt())? {
         return Ok(ExitCode::SUCCESS);
     }
     let mut shown = 0;
@@ -56,19 +61,21 @@ where
     }
     let sequence = texts.next().expect("one job")?.1?;
     let seconds = started.elapsed().as_secs_f64();
-    print(&if args.json { json(&args.prompt, &sequence) } else { "\n".into() })?;
+    print(&if args.json { json(args.prompt(), seed, &sequence) } else { "\n".into() })?;
     let tokens = sequence.tokens.len();
-    crate::cli::say(&format!("{tokens} tokens, {:.0} tokens/s, seed {seed}", tokens as f64 / seconds.max(1e-9)));
+    let speed = grouped(tokens as f64 / seconds.max(1e-9));
+    crate::cli::say(&format!("{}, {speed} tokens/s, seed {seed}", count(tokens as u64, "token")));
     Ok(ExitCode::SUCCESS)
 }
 
-fn json(prompt: &str, sequence: &Sequence) -> String {
+fn json(prompt: &str, seed: u64, sequence: &Sequence) -> String {
     let report = Report {
         prompt,
         text: &sequence.text,
         tokens: &sequence.tokens,
         finish_reason: sequence.finish.map_or("length", |reason| reason.word()),
         log_probability: sequence.log_probability(),
+        seed,
     };
     serde_json::to_string(&report).expect("a report is JSON") + "\n"
 }

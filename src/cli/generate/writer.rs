@@ -8,6 +8,8 @@ use super::formats::Format;
 use super::jobs::Tag;
 use super::progress::Bar;
 use super::unique::Unique;
+use crate::cli::explain;
+use crate::cli::numbers::{count, grouped};
 use crate::error::{Error, Result};
 use crate::generate::{Completions, Job, Sequence};
 use crate::host::{INTERRUPTED, Output, Progress};
@@ -73,7 +75,8 @@ impl Writer {
     fn say_what_stays(&self) {
         if let Some(file) = self.output.file() {
             let sequences = self.output.progress.sequences;
-            crate::cli::say(&format!("{file}: {sequences} sequences are there; --resume goes on behind them"));
+            let there = count(sequences, "sequence");
+            crate::cli::say(&format!("{file}: {there} so far; --resume goes on from there"));
         }
     }
 
@@ -126,22 +129,24 @@ impl Writer {
         }
         self.output.progress.skipped += 1;
         if tag.sample == 0 {
-            self.bar.say(&format!("skipped: {error}"));
+            self.bar.say(&format!("skipped: {}", explain(&error)));
         }
         Ok(true)
     }
 
     fn summary(&self, tokens: u64, seed: u64) {
         let Progress { sequences, dropped, skipped, .. } = self.output.progress;
-        let mut text = format!("{} sequences", sequences - dropped - skipped);
+        let mut text = count(sequences - dropped - skipped, "sequence");
         if dropped > 0 || self.unique.is_some() {
             // --count is what is drawn, and fewer are written.
-            text += &format!(" of {sequences}, {dropped} dropped that were there before");
+            let (all, dropped) = (grouped(sequences), grouped(dropped));
+            text += &format!(" of {all}, {dropped} dropped that were there before");
         }
         if skipped > 0 {
-            text += &format!(", {skipped} skipped");
+            text += &format!(", {} skipped", grouped(skipped));
         }
-        crate::cli::say(&format!("{text}; {tokens} tokens, {:.0} tokens/s, seed {seed}", self.bar.rate(tokens)));
+        let speed = grouped(self.bar.rate(tokens));
+        crate::cli::say(&format!("{text}; {}, {speed} tokens/s, seed {seed}", count(tokens, "token")));
     }
 }
 
@@ -172,7 +177,7 @@ mod tests {
             let request =
                 Request { prompt: [5].into(), sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
             let sequence = Sequence::new(&model.tokenizer, StopTexts::new::<&str>(&[]).unwrap(), Vec::new());
-            (Tag { index, sample: 0, id: None, prompt: "".into() }, Ok(Job { request, sequence }))
+            (Tag { index, sample: 0, id: None, prompt: "".into(), seed: 1 }, Ok(Job { request, sequence }))
         });
         let manifest = Manifest { program: "p".into(), run: Default::default(), with: Default::default(), progress };
         let writer = Writer {

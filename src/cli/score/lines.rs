@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::{Total, loaded};
+use super::{Pace, Total, loaded};
 use crate::cli::input::{self, Input};
 use crate::cli::print;
 use crate::error::{Error, Result};
 use crate::host::Device;
 use crate::model::Model;
 use crate::score::{self, LineScorer};
-use crate::text::Encoder;
+use crate::text::{Encoder, Lacking, OnUnknown, Tally};
 
 /// Lines that are read before they are scored: enough that lines of one length meet.
 const LINES: usize = 2048;
@@ -30,15 +30,23 @@ struct Line {
     bytes: Vec<u8>,
     /// From bos to eos.
     ids: Vec<u32>,
+    tally: Tally,
 }
 
 /// Scores each line; with `each`, prints them.
-pub(super) fn score(model: &Model, device: &Device, encoder: Encoder, input: Input, each: bool) -> Result<Total> {
+pub(super) fn score(
+    model: &Model,
+    device: &Device,
+    encoder: Encoder,
+    input: Input,
+    each: bool,
+    unknown: OnUnknown,
+) -> Result<Total> {
     let (plan, executor) = loaded(model, device, score::line_sizes)?;
     let mut scorer = LineScorer::new(plan, executor);
     let eos = model.eos_ids().first().copied();
-    let mut lines = Lines { input, encoder, bos: model.config.bos_token_id, eos };
-    let mut total = Total::default();
+    let mut lines = Lines { input, encoder, bos: model.config.bos_token_id, eos, left_out: Lacking::default() };
+    let (mut total, pace) = (Total::default(), Pace::new());
     loop {
         let some = lines.take(LINES)?;
         if some.is_empty() {
@@ -49,13 +57,19 @@ pub(super) fn score(model: &Model, device: &Device, encoder: Encoder, input: Inp
         let is_read = !each || print(&text(&some, &log_probs))?;
         for (line, log_probs) in some.iter().zip(log_probs) {
             *total.lines.get_or_insert(0) += 1;
-            total.bytes += line.bytes.len() as u64;
+            total.count(&line.tally, lines.bos.is_some(), unknown);
             total.add(log_probs.into_iter());
         }
         if !is_read {
             return Ok(total);
         }
+        // Lines that are printed show by themselves how far it is.
+        if !each {
+            pace.show(&lines.input, total.tokens);
+        }
     }
+    pace.clear();
+    total.lacking.extend(&lines.left_out);
     if total.tokens == 0 {
         let why = "expected lines of two tokens, or of one where the model has bos or eos";
         return Err(Error::Text(format!("{}: no token to score; {why}", lines.input.name)));
@@ -80,6 +94,8 @@ struct Lines {
     encoder: Encoder,
     bos: Option<u32>,
     eos: Option<u32>,
+    /// What the vocabulary lacks of lines without a token.
+    left_out: Lacking,
 }
 
 impl Lines {
@@ -92,9 +108,12 @@ impl Lines {
             let marks = ids.len();
             let encoded = self.encoder.push_bytes(&bytes, &mut ids);
             encoded.and_then(|()| self.encoder.finish_line(end, &mut ids)).map_err(|e| e.within(&self.input.name))?;
+            let tally = self.encoder.take_tally();
             if ids.len() > marks {
                 ids.extend(self.eos);
-                lines.push(Line { number: self.input.line, bytes, ids });
+                lines.push(Line { number: self.input.line, bytes, ids, tally });
+            } else {
+                self.left_out.extend(&tally.lacking);
             }
         }
         Ok(lines)

@@ -11,6 +11,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::input::Input;
+use super::numbers::{count, grouped};
+use super::progress::{Bar, in_words, left};
 use super::{DeviceArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -19,7 +21,7 @@ use crate::model::Model;
 use crate::network::{LanguageModel, Shape};
 use crate::plan::Sizes;
 use crate::score::{self, Scorer};
-use crate::text::Encoder;
+use crate::text::{Encoder, Lacking, OnUnknown, Tally};
 
 /// Arguments of `score`.
 #[derive(Args)]
@@ -55,9 +57,20 @@ struct Report {
     tokens: u64,
     nats_per_token: f64,
     perplexity: f64,
-    bits_per_byte: f64,
+    /// Of the bytes that the scored tokens stand for; none where only marks were scored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits_per_byte: Option<f64>,
+    /// Bytes of the text that the scored tokens stand for.
+    bytes: u64,
+    /// Bytes of the text that the vocabulary lacks, where they were left out or replaced.
+    #[serde(skip_serializing_if = "is_zero")]
+    lacking_bytes: u64,
     tokens_per_second: f64,
     adapter: String,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Bytes of the file that are read at a time.
@@ -65,16 +78,18 @@ const PIECE: usize = 64 << 10;
 
 pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
-    let encoder = Encoder::new(&model.tokenizer, args.model.on_unknown(&model)?)?;
+    let device = args.device.open()?;
+    let unknown = args.model.on_unknown(&model)?;
+    let encoder = Encoder::new(&model.tokenizer, unknown)?;
     let input = Input::open(&args.file)?;
     super::announce(&model, &args.device, &device);
     let started = Instant::now();
     let total = if args.lines {
-        lines::score(&model, &device, encoder, input, args.each)?
+        lines::score(&model, &device, encoder, input, args.each, unknown)?
     } else {
-        whole(&model, &device, encoder, input)?
+        whole(&model, &device, encoder, input, unknown)?
     };
+    super::say_lacking(&total.lacking, unknown);
     if args.each {
         return Ok(ExitCode::SUCCESS);
     }
@@ -85,25 +100,28 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
 }
 
 /// Scores a text of any length.
-fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input) -> Result<Total> {
+fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input, unknown: OnUnknown) -> Result<Total> {
     let (plan, executor) = loaded(model, device, score::sizes)?;
     let mut scorer = Scorer::new(plan, executor, model.config.bos_token_id)?;
-    let mut total = Total::default();
+    let (mut total, pace) = (Total::default(), Pace::new());
     let (mut piece, mut ids, mut log_probs) = (vec![0; PIECE], Vec::new(), Vec::new());
     loop {
         let read = input.text.read(&mut piece).map_err(|source| input.failed(source))?;
-        total.bytes += read as u64;
+        input.read += read as u64;
         if read == 0 { encoder.finish(&mut ids) } else { encoder.push_bytes(&piece[..read], &mut ids) }
             .map_err(|e| e.within(&input.name))?;
         scorer.push(&ids, &mut log_probs)?;
         ids.clear();
         total.add(log_probs.drain(..));
+        pace.show(&input, total.tokens);
         if read == 0 {
             break;
         }
     }
     scorer.finish(&mut log_probs)?;
+    pace.clear();
     total.add(log_probs.drain(..));
+    total.count(&encoder.take_tally(), model.config.bos_token_id.is_some(), unknown);
     if total.tokens == 0 {
         let why = "a text is scored from its second token on, as the model has no bos token";
         let why = if model.config.bos_token_id.is_some() { "it is empty" } else { why };
@@ -121,12 +139,42 @@ fn loaded(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(
     Ok((plan, executor))
 }
 
+/// How far scoring is, on a terminal.
+struct Pace {
+    bar: Bar,
+    begun: Instant,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { bar: Bar::new(), begun: Instant::now() }
+    }
+
+    fn show(&self, input: &Input, tokens: u64) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let passed = self.begun.elapsed();
+        let speed = grouped(tokens as f64 / passed.as_secs_f64().max(1e-9));
+        let left = input.share().and_then(|share| left(passed, 0.0, share));
+        let left = left.map(|left| format!("{} left", in_words(left)));
+        let parts = [Some(count(tokens, "token")), Some(format!("{speed} tokens/s")), left];
+        self.bar.show(input.share(), &parts.into_iter().flatten().collect::<Vec<_>>());
+    }
+
+    fn clear(&self) {
+        self.bar.clear();
+    }
+}
+
 /// Sums over all that was scored.
 #[derive(Default)]
 struct Total {
     /// Where lines are scored.
     lines: Option<u64>,
+    /// Of the text that the scored tokens stand for.
     bytes: u64,
+    lacking: Lacking,
     tokens: u64,
     nats: f64,
 }
@@ -137,6 +185,12 @@ impl Total {
         self.nats -= log_probs.map(f64::from).sum::<f64>();
     }
 
+    /// Adds what was read of a text; with `first`, its first token is scored too.
+    fn count(&mut self, tally: &Tally, first: bool, unknown: OnUnknown) {
+        self.bytes += tally.encoded(first, unknown == OnUnknown::Skip);
+        self.lacking.extend(&tally.lacking);
+    }
+
     fn report(&self, seconds: f64, adapter: String) -> Report {
         let nats_per_token = self.nats / self.tokens as f64;
         Report {
@@ -144,7 +198,9 @@ impl Total {
             tokens: self.tokens,
             nats_per_token,
             perplexity: nats_per_token.exp(),
-            bits_per_byte: self.nats / std::f64::consts::LN_2 / self.bytes as f64,
+            bits_per_byte: (self.bytes > 0).then(|| self.nats / std::f64::consts::LN_2 / self.bytes as f64),
+            bytes: self.bytes,
+            lacking_bytes: self.lacking.bytes,
             tokens_per_second: self.tokens as f64 / seconds.max(1e-9),
             adapter,
         }
@@ -157,9 +213,11 @@ fn json(report: &Report) -> String {
 
 fn table(report: &Report) -> String {
     let Report { lines, tokens, nats_per_token, perplexity, bits_per_byte, tokens_per_second, .. } = report;
-    let lines = lines.map_or(String::new(), |lines| format!("lines             {lines}\n"));
+    let lines = lines.map_or(String::new(), |lines| format!("lines             {}\n", grouped(lines)));
+    let bits_per_byte = bits_per_byte.map_or("none".into(), |bits| format!("{bits:.4}"));
+    let (tokens, speed) = (grouped(tokens), grouped(tokens_per_second));
     format!(
         "{lines}tokens            {tokens}\nnats per token    {nats_per_token:.4}\nperplexity        {perplexity:.4}\n\
-         bits per byte     {bits_per_byte:.4}\ntokens per second {tokens_per_second:.0}\n"
+         bits per byte     {bits_per_byte}\ntokens per second {speed}\n"
     )
 }

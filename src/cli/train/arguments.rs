@@ -9,12 +9,12 @@ use super::super::DeviceArgs;
 use super::super::model::Unknown;
 use crate::error::{Error, Result};
 use crate::model::Config;
-use crate::network::{Cell, Shape};
-use crate::train::{Cadence, CorpusOptions, End, Method, Options, Rate, Schedule};
+use crate::network::{Cell, Nonlinearity, Shape};
+use crate::train::{Cadence, Choice, CorpusOptions, End, Method, Options, Rate, Schedule};
 
 /// Arguments of `train`.
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = EXAMPLES, after_long_help = AFTER_HELP)]
 pub(in crate::cli) struct TrainArgs {
     /// Go on exactly where the run in this folder stopped; it may get other --steps, --epochs and --patience
     #[arg(long, value_name = "DIR")]
@@ -42,13 +42,19 @@ pub(in crate::cli) struct TrainArgs {
     pub device: DeviceArgs,
 }
 
+const EXAMPLES: &str = "\
+Examples (--help has all options):
+  gatefold train --data corpus.txt --output my-model
+  gatefold train --data names.txt --lines --hidden 128 --output names
+  gatefold train --resume my-model --epochs 20";
+
 const AFTER_HELP: &str = "\
 The folder is a model from the start: `gatefold generate --model DIR` uses the
 best weights so far. It also holds log.jsonl, loss.svg, and checkpoint/, from
 which --resume goes on. Ctrl-C writes a checkpoint first.
 
   gatefold train --data corpus.txt --output my-model
-  gatefold train --data names.txt --lines --hidden 128 --output names
+  gatefold train --data names.txt --lines --output names
   gatefold train --resume my-model --epochs 20";
 
 /// What is read and written.
@@ -96,10 +102,17 @@ pub(in crate::cli) struct DataArgs {
     pub on_unknown: Unknown,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum CellName {
     Lstm,
     Gru,
+    Rnn,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum NonlinearityName {
+    Tanh,
+    Relu,
 }
 
 /// The sizes of the model.
@@ -111,13 +124,17 @@ pub(in crate::cli) struct ShapeArgs {
     #[arg(long, value_enum, default_value_t = CellName::Lstm)]
     cell: CellName,
 
-    /// Length of each layer's state
-    #[arg(long, value_name = "H", default_value_t = 256, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    hidden: u32,
+    /// The function of an rnn's units [default: tanh]
+    #[arg(long, value_name = "NAME", value_enum)]
+    nonlinearity: Option<NonlinearityName>,
 
-    /// Recurrent layers
-    #[arg(long, value_name = "L", default_value_t = 2, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=256))]
-    layers: u32,
+    /// Length of each layer's state [default: by the size of the data]
+    #[arg(long, value_name = "H", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    hidden: Option<u32>,
+
+    /// Recurrent layers [default: by the size of the data]
+    #[arg(long, value_name = "L", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=256))]
+    layers: Option<u32>,
 
     /// Length of a token's embedding [default: 64 for up to 512 tokens, else as --hidden]
     #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -127,9 +144,9 @@ pub(in crate::cli) struct ShapeArgs {
     #[arg(long)]
     tied: bool,
 
-    /// Share of values that are zeroed between layers while training
-    #[arg(long, value_name = "P", default_value_t = 0.2, allow_negative_numbers = true, value_parser = share::<f32>)]
-    dropout: f32,
+    /// Share of values that are zeroed between layers while training [default: by the size of the data]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = share::<f32>)]
+    dropout: Option<f32>,
 
     /// Bias of an LSTM's forget gates at the beginning [default: random, as in PyTorch]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
@@ -148,23 +165,23 @@ enum MethodName {
 #[command(next_help_heading = "Training")]
 #[group(id = "step_args", multiple = true, conflicts_with = "resume")]
 pub(in crate::cli) struct StepArgs {
-    /// Rows that are trained at once
-    #[arg(long, value_name = "B", default_value_t = 32, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
+    /// Rows that are trained at once [default: by the size of the data]
+    #[arg(long, value_name = "B", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: Option<u32>,
 
-    /// Tokens of a row in one step; gradients reach back no further
-    #[arg(long, value_name = "T", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    sequence_length: u32,
+    /// Tokens of a row in one step; gradients reach back no further [default: by the size of the data]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    sequence_length: Option<u32>,
 
     /// Of the first weights, dropout and the order of lines: the same seed gives the same model on the same device
     #[arg(long, value_name = "SEED", default_value_t = 1, allow_negative_numbers = true)]
-    seed: u64,
+    pub seed: u64,
 
     /// How gradients become steps
     #[arg(long, value_enum, default_value_t = MethodName::Adam)]
     optimizer: MethodName,
 
-    /// The learning rate that --schedule begins with [default: 0.002, for sgd 0.5]
+    /// The learning rate that --schedule begins with [default: by the size of the data, for sgd 0.5]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = positive)]
     learning_rate: Option<f32>,
 
@@ -199,9 +216,9 @@ pub(in crate::cli) struct ScheduleArgs {
     #[arg(long, value_enum, default_value_t = ScheduleName::Cosine, hide_possible_values = true)]
     schedule: ScheduleName,
 
-    /// Steps in which it rises from zero
-    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
-    warmup: u32,
+    /// Steps in which it rises from zero [default: by the size of the data]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    warmup: Option<u32>,
 
     /// Where cosine ends
     #[arg(long, value_name = "RATE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = not_negative::<f32>)]
@@ -254,7 +271,7 @@ pub(in crate::cli) struct EndArgs {
     #[arg(long, value_name = "N", conflicts_with = "epochs", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
     pub steps: Option<u32>,
 
-    /// Times to read the data [default: 10]
+    /// Times to read the data [default: by its size]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub epochs: Option<u64>,
 
@@ -262,9 +279,6 @@ pub(in crate::cli) struct EndArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: Option<u32>,
 }
-
-/// Where neither --steps nor --epochs says anything.
-const EPOCHS: u64 = 10;
 
 impl EndArgs {
     /// What was typed.
@@ -274,9 +288,9 @@ impl EndArgs {
 }
 
 impl ShapeArgs {
-    /// The model for a vocabulary of this many tokens.
-    pub fn config(&self, vocab: usize) -> Result<Config> {
-        let hidden = self.hidden as usize;
+    /// The model for a vocabulary of this many tokens: what was typed, else what was chosen.
+    pub fn config(&self, vocab: usize, choice: &Choice) -> Result<Config> {
+        let hidden = self.hidden.unwrap_or(choice.hidden) as usize;
         let embedding = match self.embedding {
             Some(embedding) => embedding as usize,
             None if self.tied || vocab > 512 => hidden,
@@ -290,18 +304,26 @@ impl ShapeArgs {
         let cell = match self.cell {
             CellName::Lstm => Cell::Lstm,
             CellName::Gru => Cell::Gru,
+            CellName::Rnn => Cell::Rnn(match self.nonlinearity {
+                Some(NonlinearityName::Relu) => Nonlinearity::Relu,
+                _ => Nonlinearity::Tanh,
+            }),
         };
-        if self.forget_bias.is_some() && cell == Cell::Gru {
-            return Err(Error::Usage("--forget-bias: a GRU has no forget gate".into()));
+        if self.forget_bias.is_some() && cell != Cell::Lstm {
+            return Err(Error::Usage(format!("--forget-bias: a cell `{}` has no forget gate", cell.name())));
         }
-        let shape = Shape { cell, vocab, embedding, hidden, layers: self.layers as usize };
-        Ok(Config { tie_word_embeddings: self.tied, dropout: self.dropout, ..Config::new(shape) })
+        if self.nonlinearity.is_some() && self.cell != CellName::Rnn {
+            return Err(Error::Usage(format!("--nonlinearity: a cell `{}` has functions of its own", cell.name())));
+        }
+        let shape = Shape { cell, vocab, embedding, hidden, layers: self.layers.unwrap_or(choice.layers) as usize };
+        let dropout = self.dropout.unwrap_or(choice.dropout);
+        Ok(Config { tie_word_embeddings: self.tied, dropout, ..Config::new(shape) })
     }
 }
 
 impl TrainArgs {
-    /// What is asked of a new run.
-    pub fn options(&self, corpus: CorpusOptions) -> Options {
+    /// What is asked of a new run: what was typed, else what was chosen.
+    pub fn options(&self, corpus: CorpusOptions, choice: &Choice) -> Options {
         let optimizer = match self.steps.optimizer {
             MethodName::Adam => Method::Adam,
             MethodName::Adamw => Method::Adamw,
@@ -314,25 +336,42 @@ impl TrainArgs {
             ScheduleName::Step => Schedule::Step { every: self.schedule.divide_after, divisor },
             ScheduleName::Plateau => Schedule::Plateau { patience: self.schedule.plateau, divisor },
         };
-        let usual = if optimizer == Method::Sgd { 0.5 } else { 0.002 };
+        let usual = if optimizer == Method::Sgd { 0.5 } else { choice.learning_rate };
         let peak = self.steps.learning_rate.unwrap_or(usual);
         Options {
             corpus,
-            batch_size: self.steps.batch_size as usize,
-            sequence_length: self.steps.sequence_length as usize,
+            batch_size: self.steps.batch_size.unwrap_or(choice.batch_size) as usize,
+            sequence_length: self.steps.sequence_length.unwrap_or(choice.sequence_length) as usize,
             seed: self.steps.seed,
             optimizer,
             weight_decay: self.steps.weight_decay,
             momentum: self.steps.momentum,
             clip: Some(self.steps.clip).filter(|clip| *clip > 0.0),
-            rate: Rate { peak, warmup: self.schedule.warmup, schedule },
-            end: self.end.end().unwrap_or(End::Epochs(EPOCHS)),
+            rate: Rate { peak, warmup: self.schedule.warmup.unwrap_or(choice.warmup), schedule },
+            end: self.end.end().unwrap_or(End::Epochs(choice.epochs)),
             patience: self.end.patience,
             valid_every: self.valid.valid_every,
             log_every: self.valid.log_every,
             checkpoint_every: self.valid.checkpoint_every,
             f16: self.valid.f16,
         }
+    }
+
+    /// What was chosen and not typed, as it would be typed.
+    pub fn chosen(&self, choice: &Choice) -> String {
+        let adam = self.steps.optimizer != MethodName::Sgd;
+        let options = [
+            (self.model.hidden.is_none(), "hidden", choice.hidden.to_string()),
+            (self.model.layers.is_none(), "layers", choice.layers.to_string()),
+            (self.model.dropout.is_none(), "dropout", choice.dropout.to_string()),
+            (self.steps.batch_size.is_none(), "batch-size", choice.batch_size.to_string()),
+            (self.steps.sequence_length.is_none(), "sequence-length", choice.sequence_length.to_string()),
+            (self.steps.learning_rate.is_none() && adam, "learning-rate", choice.learning_rate.to_string()),
+            (self.schedule.warmup.is_none(), "warmup", choice.warmup.to_string()),
+            (self.end.end().is_none(), "epochs", choice.epochs.to_string()),
+        ];
+        let chosen = options.into_iter().filter(|(chosen, ..)| *chosen);
+        chosen.map(|(_, name, value)| format!("--{name} {value}")).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -5,67 +5,57 @@ use std::path::Path;
 
 use super::arguments::TrainArgs;
 use super::session::Session;
-use crate::bench::grouped;
 use crate::cli::model::Unknown as UnknownArg;
+use crate::cli::numbers::{count, grouped};
 use crate::cli::{say, train::display::Display};
 use crate::error::{Error, Result};
 use crate::host::{self, Device, Reading, RunFolder, Tokenised, open_model, tokenised};
 use crate::model::{Config, Model, Weights};
 use crate::network::Cell;
 use crate::plan::bytes_in_words;
-use crate::text::{OnUnknown, Tokenizer};
+use crate::text::{OnUnknown, Tokenizer, unmarked};
 use crate::train::{
-    Checkpoint, CorpusOptions, End, Engine, Kernels, Marks, Options, Progress, Trainer, Unknown, VALIDATIONS, Windows,
-    first_weights, generation_config, with_marks,
+    Checkpoint, Choice, CorpusOptions, End, Ends, Engine, Extent, Kernels, Marks, Options, Progress, Trainer, Unknown,
+    VALIDATIONS, Windows, first_weights, generation_config, with_marks,
 };
 
 /// Tokens that a validation reads at most, where nobody says.
 const MOST_VALID_TOKENS: usize = 1_000_000;
 
 /// A run that begins.
-pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
+pub(super) fn new(args: &TrainArgs) -> Result<Session> {
     let (Some(data), Some(output)) = (&args.data.data, &args.data.output) else {
         return Err(Error::Usage("expected --data and --output, or --resume".into()));
     };
     let (tokenizer, marks) = tokenizer(args, data)?;
-    let mut config = args.model.config(tokenizer.len())?;
+    // Sizes that a model cannot have are known before the data is read.
+    let mut extent = Extent { tokens: 0, lines: None, vocab: tokenizer.len() };
+    args.model.config(extent.vocab, &Choice::of(extent))?.to_json()?;
+    let corpus = asked(args, data, &tokenizer)?;
+    let device = args.device.open()?;
+    let mut folder = RunFolder::create(output, args.data.overwrite)?;
+    let reading = Reading { tokenizer: tokenizer.clone(), unknown: corpus.unknown.into(), marks };
+    let mut texts = Texts::read(&folder, &corpus, args.steps.seed, &reading, &[])?;
+    (extent.tokens, extent.lines) = texts.extent();
+    let choice = Choice::of(extent);
+    let mut config = args.model.config(extent.vocab, &choice)?;
     if let Some(Marks { bos, eos }) = marks {
         (config.bos_token_id, config.eos_token_id) = (Some(bos), vec![eos]);
     }
     config.unk_token_id = tokenizer.unknown_id();
-    // Sizes that a model cannot have are known before the data is read.
-    config.to_json()?;
-    let unknown = match (args.data.on_unknown, config.unk_token_id) {
-        (UnknownArg::Error, _) => Unknown::Error,
-        (UnknownArg::Skip, _) => Unknown::Skip,
-        (UnknownArg::Unk, Some(id)) => Unknown::Unk(id),
-        (UnknownArg::Unk, None) => {
-            return Err(Error::Usage("--on-unknown unk: the tokenizer has no unknown token".into()));
-        }
-    };
-    let name = |path: &Path| path.display().to_string();
-    let mut options = args.options(CorpusOptions {
-        data: name(data),
-        valid: args.data.valid.as_deref().map(name),
-        lines: args.data.lines,
-        unknown,
-        valid_tokens: args.valid.valid_tokens.filter(|tokens| *tokens > 0),
-    });
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
-    let engine = engine(&device, &options, &config)?;
-    let mut folder = RunFolder::create(output, args.data.overwrite)?;
-    let mut texts =
-        Texts::read(&folder, &options, &Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), marks }, &[])?;
+    texts.say_lacking(corpus.unknown.into());
+    config.start_text = start_text(&tokenizer, marks, &texts);
+    let mut options = args.options(corpus, &choice);
     if args.valid.valid_tokens.is_none() {
         options.corpus.valid_tokens = Some(texts.affordable_valid_tokens(&options));
     }
+    let engine = engine(&device, &options, &config)?;
     let windows = texts.windows(&options)?;
-    config.start_text = start_text(&tokenizer, marks, &texts);
-    let generation = generation_config(texts.longest());
+    let generation = generation_config(texts.longest(), choice.temperature);
 
     let first = first_weights(&config, options.seed, args.model.forget_bias);
     let model = Model {
-        name: name(output),
+        name: output.display().to_string(),
         shape: config.shape(),
         config,
         generation_config: Some(generation),
@@ -73,6 +63,11 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
         tokenizer,
     };
     announce(&model, &device, &texts, &options, &windows.0);
+    let chosen = args.chosen(&choice);
+    if !chosen.is_empty() {
+        let (tokens, temperature) = (grouped(extent.tokens as u64), choice.temperature);
+        say(&format!("chosen for {tokens} tokens: {chosen}; its texts are drawn at temperature {temperature}"));
+    }
     let kernels = Kernels::of(&engine);
     let trainer = Trainer::new(engine, options, windows, Progress::default(), &first)?;
     // From here on the new run is there, and what was there before it goes.
@@ -84,8 +79,28 @@ pub(super) fn new(args: &TrainArgs) -> Result<Session<Engine>> {
     Ok(session)
 }
 
+/// What is read, as it was typed.
+fn asked(args: &TrainArgs, data: &Path, tokenizer: &Tokenizer) -> Result<CorpusOptions> {
+    let unknown = match (args.data.on_unknown, tokenizer.unknown_id()) {
+        (UnknownArg::Error, _) => Unknown::Error,
+        (UnknownArg::Skip, _) => Unknown::Skip,
+        (UnknownArg::Unk, Some(id)) => Unknown::Unk(id),
+        (UnknownArg::Unk, None) => {
+            return Err(Error::Usage("--on-unknown unk: the tokenizer has no unknown token".into()));
+        }
+    };
+    let name = |path: &Path| path.display().to_string();
+    Ok(CorpusOptions {
+        data: name(data),
+        valid: args.data.valid.as_deref().map(name),
+        lines: args.data.lines,
+        unknown,
+        valid_tokens: args.valid.valid_tokens.filter(|tokens| *tokens > 0),
+    })
+}
+
 /// A run that goes on.
-pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> {
+pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session> {
     let (mut folder, Checkpoint { manifest, snapshot }) = RunFolder::open(path)?;
     let model = open_model(path)?;
     if let Unknown::Unk(id) = manifest.options.corpus.unknown
@@ -103,7 +118,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
         options.end = end;
     }
     options.patience = args.end.patience.or(options.patience);
-    let device = Device::choose(&args.device.choice(), args.device.threads())?;
+    let device = args.device.open()?;
     let engine = engine(&device, &options, &model.config)?;
     let kernels = Kernels::of(&engine);
     if kernels.order != manifest.kernels.order || kernels.device != manifest.kernels.device {
@@ -118,7 +133,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
         (false, ..) => None,
     };
     let reading = Reading { tokenizer: model.tokenizer.clone(), unknown: options.corpus.unknown.into(), marks };
-    let texts = Texts::read(&folder, &options, &reading, &manifest.corpus)?;
+    let texts = Texts::read(&folder, &options.corpus, options.seed, &reading, &manifest.corpus)?;
     let windows = texts.windows(&options)?;
     announce(&model, &device, &texts, &options, &windows.0);
     say(&format!("goes on after step {}", grouped(manifest.progress.step)));
@@ -132,7 +147,7 @@ pub(super) fn resumed(args: &TrainArgs, path: &Path) -> Result<Session<Engine>> 
 fn engine(device: &Device, options: &Options, config: &Config) -> Result<Engine> {
     if let Cell::Other(form) = config.cell {
         return Err(Error::Model(format!(
-            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm and gru cells are trained",
+            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm, gru and rnn cells are trained",
             form.kind.name()
         )));
     }
@@ -168,7 +183,8 @@ fn tokenizer(args: &TrainArgs, data: &Path) -> Result<(Tokenizer, Option<Marks>)
                 Error::Io { context, source } => Error::Io { context: format!("--tokenizer {context}"), source },
                 other => other,
             })?;
-            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            let begins = unmarked(&bytes).map_err(|what| Error::Model(format!("{name}: {what}")))?;
+            match begins.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 Some(b'{') => Tokenizer::from_json(&bytes, &name)?,
                 _ => Tokenizer::from_vocabulary(&bytes, &name)?,
             }
@@ -200,11 +216,17 @@ struct Texts {
 
 impl Texts {
     /// Reads both, or takes the ids that are there; `expected` are the checksums of a run that goes on.
-    fn read(folder: &RunFolder, options: &Options, reading: &Reading, expected: &[u32]) -> Result<Texts> {
-        let (corpus, data) = (&options.corpus, folder.data());
+    fn read(
+        folder: &RunFolder,
+        corpus: &CorpusOptions,
+        seed: u64,
+        reading: &Reading,
+        expected: &[u32],
+    ) -> Result<Texts> {
+        let data = folder.data();
         let read = |text: &str, name: &str, place: usize| {
             let mut read = tokenised(Path::new(text), &data, name, reading, expected.get(place).copied())?;
-            read.corpus = read.corpus.shuffled(options.seed);
+            read.corpus = read.corpus.shuffled(seed);
             Ok::<_, Error>(read)
         };
         let train = read(&corpus.data, "train", 0)?;
@@ -234,6 +256,19 @@ impl Texts {
     fn keep(&mut self) -> Result<()> {
         self.train.keep()?;
         self.valid.as_mut().map_or(Ok(()), Tokenised::keep)
+    }
+
+    /// Says what the vocabulary lacks.
+    fn say_lacking(&self, unknown: OnUnknown) {
+        let mut lacking = self.train.lacking.clone();
+        self.valid.iter().for_each(|valid| lacking.extend(&valid.lacking));
+        crate::cli::say_lacking(&lacking, unknown);
+    }
+
+    /// Tokens of the data, and its lines.
+    fn extent(&self) -> (usize, Option<usize>) {
+        let corpus = &self.train.corpus;
+        (corpus.ids.len(), corpus.ends.as_ref().map(Ends::len))
     }
 
     fn checksums(&self) -> Vec<u32> {
@@ -307,13 +342,13 @@ fn announce(model: &Model, device: &Device, texts: &Texts, options: &Options, wi
     let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
     say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
     let end = match (options.end, windows) {
-        (End::Steps(steps), _) => format!("{} steps", grouped(steps)),
+        (End::Steps(steps), _) => count(steps.into(), "step"),
         (End::Epochs(epochs), Windows::Streams(streams)) => {
             let steps = epochs as u128 * streams.windows() as u128;
-            format!("{epochs} epochs, {} steps", grouped(steps))
+            format!("{}, {} steps", count(epochs, "epoch"), grouped(steps))
         }
-        (End::Epochs(epochs), _) => format!("{epochs} epochs"),
+        (End::Epochs(epochs), _) => count(epochs, "epoch"),
     };
     let (rows, time) = (options.batch_size, options.sequence_length);
-    say(&format!("{end} of {rows} rows of up to {time} tokens"));
+    say(&format!("{end} of {} of up to {}", count(rows as u64, "row"), count(time as u64, "token")));
 }

@@ -4,12 +4,14 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use super::chart::chart;
 use super::display::Display;
+use crate::cli::numbers::count;
 use crate::cli::{print, say};
 use crate::error::Result;
 use crate::host::{INTERRUPTED, RunFolder, interrupt_flag};
 use crate::model::{Model, Precision, Weights, weight_shapes};
-use crate::train::{Cadence, Checkpoint, Kernels, Learner, Manifest, Snapshot, Trainer};
+use crate::train::{Cadence, Checkpoint, Kernels, Manifest, Snapshot, Trainer};
 
 /// How long steps are queued before the host waits for them: often enough to show that they go on.
 const WAIT_EVERY: Duration = Duration::from_millis(400);
@@ -17,8 +19,8 @@ const WAIT_EVERY: Duration = Duration::from_millis(400);
 const MOST_QUEUED: u32 = 32;
 
 /// A run that can go on.
-pub(super) struct Session<L> {
-    trainer: Trainer<L>,
+pub(super) struct Session {
+    trainer: Trainer,
     folder: RunFolder,
     /// Its weights are the best ones when it is written.
     model: Model,
@@ -33,15 +35,15 @@ pub(super) struct Session<L> {
     queued: u32,
 }
 
-impl<L: Learner> Session<L> {
+impl Session {
     pub fn new(
-        trainer: Trainer<L>,
+        trainer: Trainer,
         folder: RunFolder,
         model: Model,
         corpus: Vec<u32>,
         kernels: Kernels,
         display: Display,
-    ) -> Session<L> {
+    ) -> Session {
         let checkpoint = (trainer.progress().step, Instant::now());
         Session {
             trainer,
@@ -137,12 +139,14 @@ impl<L: Learner> Session<L> {
         self.folder.log(&line)?;
         if line.valid_loss.is_some() {
             let c = &self.model.config;
-            let best =
-                self.trainer.progress().best.map_or(String::new(), |best| {
-                    format!(": best validation {:.4} after {} steps", best.loss, best.step)
-                });
+            let best = self.trainer.progress().best.map_or(String::new(), |best| {
+                format!(": best validation {:.4} after {}", best.loss, count(best.step.into(), "step"))
+            });
             let (cell, layers, hidden) = (c.cell.name(), c.num_layers, c.hidden_size);
-            self.folder.draw(&format!("{} ({cell} {layers} x {hidden}){best}", self.model.name))?;
+            let title = format!("{} ({cell} {layers} x {hidden}){best}", self.model.name);
+            if let Some(svg) = chart(&title, self.folder.curves())? {
+                self.folder.save_chart(&svg)?;
+            }
         }
         self.display.line(&line, self.trainer.progress().best.is_some_and(|best| best.step == line.step));
         Ok(())
@@ -189,10 +193,10 @@ impl<L: Learner> Session<L> {
     fn report(&self) -> String {
         let (progress, name) = (self.trainer.progress(), &self.model.name);
         let why = match (self.trainer.stopped_early(), self.trainer.options().patience) {
-            (true, Some(patience)) => format!(", as {patience} validations got no better"),
+            (true, Some(patience)) => format!(", as {} got no better", count(patience.into(), "validation")),
             _ => String::new(),
         };
-        let mut text = format!("{name}: {} steps{why}", progress.step);
+        let mut text = format!("{name}: {}{why}", count(progress.step.into(), "step"));
         if let Some(best) = progress.best {
             let (loss, perplexity) = (best.loss, best.loss.exp());
             text += &format!(

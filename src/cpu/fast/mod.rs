@@ -26,6 +26,8 @@ mod optimisers;
 mod pack;
 mod parts;
 mod probe;
+mod recurrent;
+mod rnn;
 mod sample;
 mod simd;
 mod softmax;
@@ -37,17 +39,16 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use backward::{gru_step_backward, lstm_step_backward};
+pub use backward::step_backward;
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;
 pub use filter::filter;
-pub use gru::{gru_decode, gru_step};
-pub use lstm::{lstm_decode, lstm_step};
 pub use matmul::matmul;
 pub use matmul_gradient::{matmul_input_gradient, matmul_weight_gradient};
 pub use optimisers::{adam, sgd};
 pub use pack::pack_into;
 pub use probe::{copy, multiply_add};
+pub use recurrent::{FastCell, decode, step};
 pub use sample::sample;
 pub use softmax::{logsumexp, softmax};
 pub use sum_rows::sum_rows;

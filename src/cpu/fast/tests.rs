@@ -1,12 +1,16 @@
 //! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
 
+use super::backward::step_backward_at;
+use super::recurrent::{self, FastCell};
 use super::simd::Level;
-use super::{
-    backward, cross_entropy, dropout, filter, gru, lstm, matmul, matmul_gradient, optimisers, sample, softmax,
-    sum_rows, sums,
-};
+use super::{cross_entropy, dropout, filter, matmul, matmul_gradient, optimisers, sample, softmax, sum_rows, sums};
 use crate::cpu::{FastArgs, Lines, Pool, Serial};
 use crate::ops;
+use crate::ops::activation::Activation;
+use crate::ops::gru::Gru;
+use crate::ops::lstm::Lstm;
+use crate::ops::recurrent::Extra;
+use crate::ops::rnn::Rnn;
 use crate::ops::rows::{Row, halves};
 use crate::plan::{Buffer, Layout, OpRow, PARAM_WORDS, Words, philox};
 
@@ -153,84 +157,78 @@ fn sum_rows_of([rows, groups, outputs]: [usize; 3], accumulate: usize) -> Proble
     .real((groups + 1) * outputs, 1.0)
 }
 
-fn lstm_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
-    Problem::new(
-        &ops::lstm_step::ROW,
-        lstm::lstm_step_at,
-        &[rows, hidden, 1, rows, 0, 0, 0, keep.into()],
-        &[2, 3, 4, 5, 6],
-    )
-    .real((rows + 1) * 4 * hidden, 3.0)
-    .weight([4, hidden, hidden])
-    .real(4 * hidden, 1.0)
-    .real(2 * rows * hidden, 1.0)
-    .real(rows * hidden, 2.0)
+/// A cell of a kind, by the word of its function.
+struct Kind {
+    name: &'static str,
+    gates: usize,
+    extra: Extra,
+    step: Function,
+    decode: Function,
+    step_backward: Function,
+    activation: usize,
+    /// Step, decode, step backward.
+    rows: [&'static OpRow; 3],
 }
 
-fn gru_step_of(rows: usize, hidden: usize, keep: bool) -> Problem {
-    Problem::new(&ops::gru_step::ROW, gru::gru_step_at, &[rows, hidden, 1, 0, rows, keep.into()], &[2, 3, 4])
-        .real((rows + 1) * 3 * hidden, 3.0)
-        .weight([3, hidden, hidden])
-        .real(3 * hidden, 1.0)
+fn kind<C: FastCell>(name: &'static str, f: Activation) -> Kind {
+    let (step, decode, step_backward) = (recurrent::step_at::<C>, recurrent::decode_at::<C>, step_backward_at::<C>);
+    let cell = C::kinds()[0];
+    let rows = [cell.step, cell.decode, cell.step_backward];
+    Kind { name, gates: C::GATES, extra: C::EXTRA, step, decode, step_backward, activation: f.word(), rows }
+}
+
+fn kinds() -> [Kind; 4] {
+    [
+        kind::<Lstm>("lstm", Activation::Tanh),
+        kind::<Gru>("gru", Activation::Tanh),
+        kind::<Rnn>("rnn", Activation::Tanh),
+        kind::<Rnn>("rnn relu", Activation::Relu),
+    ]
+}
+
+fn step_of(cell: &Kind, rows: usize, hidden: usize, keep: bool) -> Problem {
+    let extra_row = usize::from(cell.extra == Extra::Kept);
+    let words = [rows, hidden, 1, rows, 0, extra_row, extra_row, keep.into(), cell.activation];
+    Problem::new(cell.rows[0], cell.step, &words, &[2, 3, 4, 5, 6])
+        .real((rows + 1) * cell.gates * hidden, 3.0)
+        .weight([cell.gates, hidden, hidden])
+        .real(cell.gates * hidden, 1.0)
         .real(2 * rows * hidden, 1.0)
+        .real((rows + 1) * hidden, 2.0)
+}
+
+fn step_backward_of(cell: &Kind, rows: usize, hidden: usize) -> Problem {
+    // dh has no offset, and that of a state's gradient is 0: their rows do not move.
+    let extra_row = usize::from(cell.extra == Extra::Kept);
+    let words = [rows, hidden, 1, rows + 1, 0, rows, extra_row, 1, cell.activation];
+    Problem::new(cell.rows[2], cell.step_backward, &words, &[])
+        .real((2 * rows + 1) * cell.gates * hidden, 1.0)
+        .weight_in(Layout::Panel16T, [cell.gates, hidden, hidden])
+        .real(2 * rows * hidden, 2.0)
         .real((rows + 1) * hidden, 1.0)
-}
-
-fn lstm_step_backward_of(rows: usize, hidden: usize) -> Problem {
-    // dc and dh have no offset: their rows do not move.
-    Problem::new(
-        &ops::lstm_step_backward::ROW,
-        backward::lstm_step_backward_at,
-        &[rows, hidden, 1, rows + 1, 0, rows, 1],
-        &[],
-    )
-    .real((2 * rows + 1) * 4 * hidden, 1.0)
-    .weight_in(Layout::Panel16T, [4, hidden, hidden])
-    .real(2 * rows * hidden, 2.0)
-    .real((rows + 1) * hidden, 1.0)
-    .real(rows * hidden, 1.0)
-    .real(rows * hidden, 1.0)
-}
-
-fn gru_step_backward_of(rows: usize, hidden: usize) -> Problem {
-    Problem::new(&ops::gru_step_backward::ROW, backward::gru_step_backward_at, &[rows, hidden, 1, rows + 1, 1, 1], &[])
-        .real((2 * rows + 1) * 3 * hidden, 1.0)
         .real((2 * rows + 1) * hidden, 1.0)
-        .weight_in(Layout::Panel16T, [3, hidden, hidden])
-        .real((rows + 1) * hidden, 1.0)
-        .real((rows + 1) * hidden, 1.0)
         .real(rows * hidden, 1.0)
 }
 
-/// The decode step of either network: its input rows in order, or looked up in an order of their own.
-fn decode_of(gates: usize, [rows, inputs, hidden]: [usize; 3], gather: bool) -> Problem {
+/// A decode step: its input rows in order, or looked up in an order of their own.
+fn decode_of(cell: &Kind, [rows, inputs, hidden]: [usize; 3], gather: bool) -> Problem {
     let ids = (0..rows as u32).map(|m| (7 * m + 3) % (rows as u32 + 1)).collect();
     // Looked-up rows are those of `ids`, from the first on: they do not move.
-    let lstm: &'static [usize] = if gather { &[] } else { &[3, 5, 6, 7] };
-    let gru: &'static [usize] = if gather { &[] } else { &[3, 5, 6] };
-    let problem = match gates {
-        4 => Problem::new(
-            &ops::lstm_decode::ROW,
-            lstm::lstm_decode_at,
-            &[rows, inputs, hidden, 1, gather.into(), rows, 0, 0],
-            lstm,
-        ),
-        _ => Problem::new(
-            &ops::gru_decode::ROW,
-            gru::gru_decode_at,
-            &[rows, inputs, hidden, 1, gather.into(), rows, 0],
-            gru,
-        ),
-    };
-    let problem = problem
-        .real((rows + 1) * inputs, 1.0)
-        .word(ids)
-        .weight([gates, hidden, inputs])
-        .weight([gates, hidden, hidden])
-        .real(gates * hidden, 1.0)
-        .real(gates * hidden, 1.0)
-        .real(2 * rows * hidden, 1.0);
-    if gates == 4 { problem.real(rows * hidden, 2.0) } else { problem }
+    let moving: &'static [usize] = if gather { &[] } else { &[3, 5, 6, 7] };
+    Problem::new(
+        cell.rows[1],
+        cell.decode,
+        &[rows, inputs, hidden, 1, gather.into(), rows, 0, 0, cell.activation],
+        moving,
+    )
+    .real((rows + 1) * inputs, 1.0)
+    .word(ids)
+    .weight([cell.gates, hidden, inputs])
+    .weight([cell.gates, hidden, hidden])
+    .real(cell.gates * hidden, 1.0)
+    .real(cell.gates * hidden, 1.0)
+    .real(2 * rows * hidden, 1.0)
+    .real(rows * hidden, 2.0)
 }
 
 fn sample_of(rows: usize, vocab: usize, temperature: f32) -> Problem {
@@ -309,14 +307,15 @@ fn gradient_bits() {
 #[test]
 fn step_bits() {
     for (rows, hidden) in [(1, 1), (1, 70), (1, 410), (2, 384), (5, 17), (31, 128), (67, 81)] {
-        for keep in [false, true] {
-            lstm_step_of(rows, hidden, keep).check(&format!("lstm_step {rows} {hidden} {keep}"));
-            gru_step_of(rows, hidden, keep).check(&format!("gru_step {rows} {hidden} {keep}"));
-        }
-        lstm_step_backward_of(rows, hidden).check(&format!("lstm_step_backward {rows} {hidden}"));
-        gru_step_backward_of(rows, hidden).check(&format!("gru_step_backward {rows} {hidden}"));
-        for (gates, gather) in [(4, true), (4, false), (3, true), (3, false)] {
-            decode_of(gates, [rows, 50, hidden], gather).check(&format!("decode {gates} {rows} {hidden} {gather}"));
+        for cell in &kinds() {
+            let name = cell.name;
+            for keep in [false, true] {
+                step_of(cell, rows, hidden, keep).check(&format!("{name} step {rows} {hidden} {keep}"));
+            }
+            step_backward_of(cell, rows, hidden).check(&format!("{name} step backward {rows} {hidden}"));
+            for gather in [false, true] {
+                decode_of(cell, [rows, 50, hidden], gather).check(&format!("{name} decode {rows} {hidden} {gather}"));
+            }
         }
     }
 }

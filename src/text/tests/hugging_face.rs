@@ -221,7 +221,7 @@ fn bad_files_are_refused() {
             variant("unigram.json", &[("/normalizer/precompiled_charsmap", json!("BAAAAP////8="))]),
             "leads out of itself",
         ),
-        (variant("wordpiece.json", &[("/model/max_input_chars_per_word", json!(1_000_000))]), "at most 4096"),
+        (variant("wordpiece.json", &[("/model/max_input_chars_per_word", json!(1_000_000))]), "at most 512"),
     ] {
         let message = error(&json);
         assert!(message.starts_with("t.json: ") && message.contains(says), "{says}: {message}");

@@ -1,5 +1,6 @@
 //! What the tests of tokenizers share: samples of every kind, random texts, random cuts.
 
+mod files;
 mod hugging_face;
 mod own;
 mod stop;

@@ -1,7 +1,10 @@
 //! An object a line.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Tag;
 use crate::generate::Sequence;
@@ -9,7 +12,7 @@ use crate::generate::Sequence;
 #[derive(Serialize)]
 struct Line<'a> {
     /// What the prompt was called, else the sequence's number.
-    id: Value,
+    id: &'a RawValue,
     /// Which sample of a prompt that has a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<u64>,
@@ -17,6 +20,7 @@ struct Line<'a> {
     text: &'a str,
     tokens: &'a [u32],
     finish_reason: &'static str,
+    seed: u64,
     /// Under the model without filters, at temperature 1, of all tokens together.
     log_probability: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,13 +28,16 @@ struct Line<'a> {
 }
 
 pub(super) fn write(tag: &Tag, sequence: &Sequence, log_probs: bool, line: &mut String) {
+    let number = || RawValue::from_string(tag.index.to_string()).expect("a number is JSON").into();
+    let id: Rc<RawValue> = tag.id.clone().unwrap_or_else(number);
     let object = Line {
-        id: tag.id.clone().unwrap_or_else(|| tag.index.into()),
+        id: &id,
         sample: tag.id.is_some().then_some(tag.sample),
         prompt: &tag.prompt,
         text: &sequence.text,
         tokens: &sequence.tokens,
         finish_reason: sequence.finish.map_or("length", |reason| reason.word()),
+        seed: tag.seed,
         log_probability: sequence.log_probability(),
         log_probs: log_probs.then_some(&sequence.log_probs),
     };

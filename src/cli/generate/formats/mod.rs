@@ -1,4 +1,4 @@
-//! How sequences are written: one line each, whatever the format.
+//! How sequences are written: one line each, but for line ends in a text of csv.
 
 mod csv;
 mod jsonl;
@@ -18,7 +18,7 @@ pub(super) enum Format {
     Text,
     /// An object with id, prompt, text, tokens, finish_reason, log_probability
     Jsonl,
-    /// text (with its prompt) and nll, its negative log-probability in nats
+    /// prompt, text, and nll, the text's negative log-probability in nats
     Csv,
 }
 
@@ -49,7 +49,7 @@ impl Format {
     /// The line that stands before the first sequence.
     pub fn header(self) -> &'static str {
         match self {
-            Format::Csv => "text,nll\n",
+            Format::Csv => "prompt,text,nll\n",
             _ => "",
         }
     }
@@ -61,6 +61,11 @@ impl Format {
             Format::Jsonl => jsonl::write(tag, sequence, log_probs, line),
             Format::Csv => csv::write(tag, sequence, line),
         }
+    }
+
+    /// Whether a line of an output begins or ends a field that goes over lines.
+    pub fn turns(self, line: &str) -> bool {
+        self == Format::Csv && csv::turns(line)
     }
 
     /// What makes a sequence of a written line unique: prompt and text, as this format writes them.
