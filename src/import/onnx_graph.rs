@@ -278,6 +278,9 @@ impl<'a> Walk<'a> {
                 found.map(Some).ok_or_else(|| format!("`{}` is no constant", short(name)))
             }
         };
+        for i in [1, 2] {
+            self.constants.spend(constant(i)?.map_or(0, |tensor| tensor.elements()))?;
+        }
         let layer = recurrent(node, &constant)?;
         let batch_first = node.attributes.get("layout").is_some_and(|a| a.int == 1);
         let [first, second, numbers] = &self.at[..] else {
