@@ -36,6 +36,16 @@ pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
         None => identity(inputs, &mut notes)?,
     };
     let head = head.map(|name| take(&mut file, &name)).transpose()?;
+    if let Some(head) = head.as_ref().filter(|head| head.rows != embedding.rows) {
+        return Err(format!(
+            "the output layer `{}` has {} rows, but the embedding `{}` has {}: a tagger or classifier, or a model of two \
+             vocabularies; a model here is a language model of one",
+            short(&head.from),
+            head.rows,
+            short(&embedding.from),
+            embedding.rows
+        ));
+    }
     let head_bias = head_bias(&mut file, head.as_ref(), &embedding)?;
     if head.is_none() {
         notes.push(format!("no output weight in the file, so `{}` is the output layer too (tied)", embedding.from));

@@ -145,18 +145,7 @@ impl<'a> Constants<'a> {
                 let shape: Vec<usize> = (0..rank).filter(|axis| !drops(*axis)).map(|axis| x.shape[axis]).collect();
                 self.reshaped(x, shape)
             }
-            "Reshape" => {
-                let target = ints(1, "shape").ok_or("no shape")?;
-                let zero = |i: usize| x.shape.get(i).copied().unwrap_or(0);
-                let fixed: Vec<usize> = (target.iter().enumerate())
-                    .map(|(i, n)| if *n == 0 { zero(i) } else { usize::try_from(*n).unwrap_or(1) })
-                    .collect();
-                let known =
-                    fixed.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).filter(|n| *n > 0).ok_or("sizes")?;
-                let rest = x.values.len() / known;
-                let shape = target.iter().zip(fixed).map(|(n, size)| if *n == -1 { rest } else { size }).collect();
-                self.reshaped(x, shape)
-            }
+            "Reshape" => self.reshape(x, &ints(1, "shape").ok_or("no shape")?),
             "Concat" => {
                 let axis = axis_of(node.attributes.get("axis").map_or(0, |a| a.int), rank)?;
                 let parts: Vec<&Constant> = inputs.iter().flatten().map(Rc::as_ref).collect();
@@ -165,23 +154,38 @@ impl<'a> Constants<'a> {
             "Slice" => {
                 let (starts, ends) = (ints(1, "starts").ok_or("no starts")?, ints(2, "ends").ok_or("no ends")?);
                 let axes = ints(3, "axes").unwrap_or_else(|| (0..starts.len() as i64).collect());
-                if ints(4, "steps").is_some_and(|steps| steps.iter().any(|step| *step != 1))
-                    || starts.len() != ends.len()
-                {
+                if ints(4, "steps").is_some_and(|steps| steps.iter().any(|step| *step != 1)) {
                     return Err("Slice with steps".into());
                 }
-                let (mut shape, strides, mut first) = (x.shape.clone(), row_major(&x.shape), 0);
-                for ((axis, start), end) in axes_of(&axes, rank)?.into_iter().zip(starts).zip(ends) {
-                    let size = x.shape[axis] as i64;
-                    let at = |n: i64| if n < 0 { (n + size).max(0) } else { n.min(size) };
-                    let (start, end) = (at(start), at(end));
-                    shape[axis] = (end - start).max(0) as usize;
-                    first += start as usize * strides[axis];
-                }
-                self.strided(x, shape, strides, first)
+                self.slice(x, &axes_of(&axes, rank)?, &starts, &ends)
             }
             _ => self.dequantized(node, &inputs),
         }
+    }
+
+    fn reshape(&self, x: &Constant, target: &[i64]) -> Result<Option<Constant>, String> {
+        let zero = |i: usize| x.shape.get(i).copied().unwrap_or(0);
+        let size = |(i, n): (usize, &i64)| if *n == 0 { zero(i) } else { usize::try_from(*n).unwrap_or(1) };
+        let fixed: Vec<usize> = target.iter().enumerate().map(size).collect();
+        let known = fixed.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).filter(|n| *n > 0).ok_or("sizes")?;
+        let rest = x.values.len() / known;
+        let shape = target.iter().zip(fixed).map(|(n, size)| if *n == -1 { rest } else { size }).collect();
+        self.reshaped(x, shape)
+    }
+
+    fn slice(&self, x: &Constant, axes: &[usize], starts: &[i64], ends: &[i64]) -> Result<Option<Constant>, String> {
+        if starts.len() != axes.len() || ends.len() != axes.len() {
+            return Err("Slice of as many starts as ends and axes".into());
+        }
+        let (mut shape, strides, mut first) = (x.shape.clone(), row_major(&x.shape), 0);
+        for ((&axis, start), end) in axes.iter().zip(starts).zip(ends) {
+            let size = x.shape[axis] as i64;
+            let at = |n: i64| if n < 0 { (n + size).max(0) } else { n.min(size) };
+            let (start, end) = (at(*start), at(*end));
+            shape[axis] = (end - start).max(0) as usize;
+            first += start as usize * strides[axis];
+        }
+        self.strided(x, shape, strides, first)
     }
 
     fn literal(&self, node: &Node) -> Result<Option<Constant>, String> {

@@ -7,11 +7,10 @@ use super::onnx::{Graph, Input, Node, recurrent};
 use super::onnx_axes::{Atom, Axes, Axis};
 use super::onnx_fold::{Constant, Constants, axis_of};
 use super::onnx_states::States;
+use super::onnx_way::{Step, shown, way};
 use super::parts::{Matrix, Parts, Vector, identity};
 use crate::model::short;
 
-/// Nodes on the way at most.
-const MAX_STEPS: usize = 1 << 12;
 /// Outputs at most that are tried.
 const MAX_OUTPUTS: usize = 32;
 /// What models are made of, for messages.
@@ -39,83 +38,6 @@ pub fn parts(graph: &Graph) -> Result<Parts, String> {
         }
     }
     Err(first_error.unwrap_or_else(|| "the graph has no output".into()))
-}
-
-fn shown(node: &Node) -> String {
-    if node.name.is_empty() { short(&node.op) } else { format!("{} `{}`", short(&node.op), short(&node.name)) }
-}
-
-/// A node on the way, the input that data comes in by, and the output that it leaves by.
-struct Step<'a> {
-    node: &'a Node,
-    data: usize,
-    output: usize,
-}
-
-/// The nodes from an input of the graph to an output.
-fn way<'a>(
-    constants: &Constants<'a>,
-    inputs: &HashMap<&'a str, &'a Input>,
-    output: &'a str,
-) -> Result<(&'a Input, Vec<Step<'a>>), String> {
-    let (mut at, mut way) = (output, Vec::new());
-    while way.len() < MAX_STEPS {
-        if let Some(input) = inputs.get(at) {
-            way.reverse();
-            return Ok((input, way));
-        }
-        let node = constants
-            .producer(at)
-            .ok_or_else(|| format!("walked back to `{}`, which no node computes and no input gives", short(at)))?;
-        let varies = |i: usize| match node.inputs.get(i).filter(|name| !name.is_empty()) {
-            Some(name) => Ok::<bool, String>(constants.get(name)?.is_none()),
-            None => Ok(false),
-        };
-        // A sum with a constant, and a Gather from a constant table, have data on the other side.
-        let data = match node.op.as_str() {
-            "Add" | "Mul" if !varies(0)? => 1,
-            "Gather" if !varies(0)? => 1,
-            _ => 0,
-        };
-        let output = node.outputs.iter().position(|name| name == at).unwrap_or(0);
-        let (node, data) = last_of_concat(constants, node, data)?;
-        at = node
-            .0
-            .inputs
-            .get(data)
-            .filter(|name| !name.is_empty())
-            .ok_or_else(|| format!("{}: no input", shown(node.0)))?;
-        if let Some(inner) = node.1 {
-            at = inner;
-        }
-        way.push(Step { node: node.0, data, output });
-    }
-    Err("its nodes stand in a ring".into())
-}
-
-/// PyTorch puts the last states of all layers side by side and takes the last: the value of that layer.
-#[allow(clippy::type_complexity)]
-fn last_of_concat<'a>(
-    constants: &Constants<'a>,
-    node: &'a Node,
-    data: usize,
-) -> Result<((&'a Node, Option<&'a str>), usize), String> {
-    let plain = Ok(((node, None), data));
-    let axis = node.attributes.get("axis").map_or(0, |a| a.int);
-    if data != 0 || node.op != "Gather" || axis != 0 {
-        return plain;
-    }
-    let (Some(from), Some(index)) = (node.inputs.first(), node.inputs.get(1)) else { return plain };
-    let Some(concat) = constants.producer(from).filter(|n| n.op == "Concat") else { return plain };
-    let index = constants.get(index)?.and_then(|index| index.scalar());
-    let same_axis = concat.attributes.get("axis").is_some_and(|a| a.int == 0);
-    let last = concat.inputs.len().wrapping_sub(1);
-    match index {
-        Some(i) if same_axis && (i == -1.0 || i as usize == last) => {
-            Ok(((node, concat.inputs.last().map(String::as_str)), 0))
-        }
-        _ => plain,
-    }
 }
 
 /// What was met on the way.
@@ -223,15 +145,9 @@ impl<'a> Walk<'a> {
                 self.take(axis, one as i64, index.shape.is_empty())?;
             }
             "Slice" => self.slice(node)?,
-            "OneHot" if !self.vectors => {
-                let depth = self.constant(node, 1)?.and_then(|depth| depth.scalar()).ok_or("no depth")?;
-                let values = self.constant(node, 2)?.ok_or("no values")?;
-                if values.values != [0.0, 1.0] || !matches!(int("axis", -1), -1) {
-                    return Err("expected zeros and a one along a last axis".into());
-                }
-                self.at.push(vec![Atom::Numbers(depth as usize)]);
-                self.vectors = true;
-            }
+            "OneHot" if !self.vectors => self.one_hot(node)?,
+            // ids == 0, 1, 2, ...: PyTorch's one_hot.
+            "Equal" if !self.vectors && self.at.last().is_some_and(Vec::is_empty) => self.equal(node, step.data)?,
             "LSTM" | "GRU" | "RNN" if self.vectors && self.head.is_none() && !self.last_step => {
                 self.layer(node, step.output)?;
             }
@@ -259,6 +175,29 @@ impl<'a> Walk<'a> {
         if let Some(name) = node.outputs.get(step.output) {
             self.axes.note(name, &self.at);
         }
+        Ok(())
+    }
+
+    fn one_hot(&mut self, node: &Node) -> Result<(), String> {
+        let depth = self.constant(node, 1)?.and_then(|depth| depth.scalar()).ok_or("no depth")?;
+        let values = self.constant(node, 2)?.ok_or("no values")?;
+        if values.values != [0.0, 1.0] || !matches!(node.attributes.get("axis").map_or(-1, |a| a.int), -1) {
+            return Err("expected zeros and a one along a last axis".into());
+        }
+        self.at.push(vec![Atom::Numbers(depth as usize)]);
+        self.vectors = true;
+        Ok(())
+    }
+
+    fn equal(&mut self, node: &Node, data: usize) -> Result<(), String> {
+        let tokens = self.constant(node, 1 - data)?.ok_or("it compares with no constant")?;
+        let counts = tokens.values.iter().enumerate().all(|(i, x)| *x == i as f32);
+        if !counts || tokens.shape.last() != Some(&tokens.values.len()) {
+            return Err("it compares ids with other numbers than 0, 1, 2 and so on".into());
+        }
+        self.at.pop();
+        self.at.push(vec![Atom::Numbers(tokens.values.len())]);
+        self.vectors = true;
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::pickle_values::{Class, Known, Object, Value, known};
+use super::pickle_values::Value;
 
 /// A place in [`Pickle::values`].
 pub type Id = usize;
@@ -43,18 +43,19 @@ pub fn run(bytes: &[u8], size: usize) -> Result<Pickle<'_>, String> {
     }
 }
 
-struct Machine<'a> {
+/// The machine at work.
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     budget: usize,
-    values: Vec<Value<'a>>,
+    pub(super) values: Vec<Value<'a>>,
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
 
 /// `None` to go on, the last value to stop.
-type Next = Result<Option<Id>, String>;
+pub(super) type Next = Result<Option<Id>, String>;
 
 impl<'a> Machine<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
@@ -64,7 +65,7 @@ impl<'a> Machine<'a> {
         Ok(taken)
     }
 
-    fn pay(&mut self, operations: usize) -> Result<(), String> {
+    pub(super) fn pay(&mut self, operations: usize) -> Result<(), String> {
         let left = self.budget.checked_sub(operations).ok_or("more values than such a file can need")?;
         self.budget = left;
         Ok(())
@@ -79,7 +80,7 @@ impl<'a> Machine<'a> {
         std::str::from_utf8(self.take(len)?).map_err(|_| "a text that is not UTF-8".into())
     }
 
-    fn line(&mut self) -> Result<&'a str, String> {
+    pub(super) fn line(&mut self) -> Result<&'a str, String> {
         let rest = &self.bytes[self.at..];
         let len = rest.iter().position(|b| *b == b'\n').ok_or("cut off in a line")?;
         let line = self.text(len as u64)?;
@@ -87,7 +88,7 @@ impl<'a> Machine<'a> {
         Ok(line)
     }
 
-    fn push(&mut self, value: Value<'a>) -> Next {
+    pub(super) fn push(&mut self, value: Value<'a>) -> Next {
         self.pay(1)?;
         self.values.push(value);
         self.stack.push(self.values.len() - 1);
@@ -95,13 +96,13 @@ impl<'a> Machine<'a> {
     }
 
     /// A value that is there already.
-    fn again(&mut self, id: Id) -> Next {
+    pub(super) fn again(&mut self, id: Id) -> Next {
         self.pay(1)?;
         self.stack.push(id);
         Ok(None)
     }
 
-    fn pop(&mut self) -> Result<Id, String> {
+    pub(super) fn pop(&mut self) -> Result<Id, String> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
             return Err("a value is missing".into());
@@ -109,11 +110,11 @@ impl<'a> Machine<'a> {
         Ok(self.stack.pop().expect("asked"))
     }
 
-    fn top(&self) -> Result<Id, String> {
+    pub(super) fn top(&self) -> Result<Id, String> {
         self.stack.last().copied().ok_or("a value is missing".into())
     }
 
-    fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
+    pub(super) fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.marks.pop().ok_or("a mark is missing")?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
@@ -299,147 +300,6 @@ impl<'a> Machine<'a> {
             _ => return Ok(false),
         };
         Ok(true)
-    }
-
-    /// Names, calls, and what is built from them.
-    fn object(&mut self, code: u8) -> Next {
-        match code {
-            b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.push(known(module, name)?)
-            }
-            0x93 => {
-                let (name, module) = (self.pop()?, self.pop()?);
-                match (&self.values[module], &self.values[name]) {
-                    (&Value::Text(module), &Value::Text(name)) => self.push(known(module, name)?),
-                    _ => Err("a name that is no text".into()),
-                }
-            }
-            b'Q' => {
-                let id = self.pop()?;
-                let storage = self.storage(id)?;
-                self.push(storage)
-            }
-            b'R' | 0x81 => {
-                let (arguments, function) = (self.pop()?, self.pop()?);
-                self.call(function, arguments)
-            }
-            0x92 => {
-                let (_, arguments, function) = (self.pop()?, self.pop()?, self.pop()?);
-                self.call(function, arguments)
-            }
-            b'i' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.pop_to_mark()?;
-                known(module, name)?;
-                self.push(Value::Object(Box::new(Object::new(Class { module, name }))))
-            }
-            b'o' => {
-                let items = self.pop_to_mark()?;
-                let function = *items.first().ok_or("an object without a class")?;
-                self.push(Value::List(Vec::new()))?;
-                let arguments = self.pop()?;
-                self.call(function, arguments)
-            }
-            b'b' => {
-                // The attributes of a dict, such as `_metadata`, are of no interest.
-                let state = self.pop()?;
-                let top = self.top()?;
-                match &mut self.values[top] {
-                    Value::Object(object) => object.state = Some(state),
-                    Value::Dict(_) | Value::List(_) | Value::Set(_) | Value::Tensor(_) => {}
-                    _ => return Err("attributes for what has none".into()),
-                }
-                Ok(None)
-            }
-            _ => Err(format!("operation {code:#04x}, which no saved model needs")),
-        }
-    }
-
-    fn items(&self, id: Id) -> Result<&[Id], String> {
-        match &self.values[id] {
-            Value::List(items) => Ok(items),
-            _ => Err("a tuple is missing".into()),
-        }
-    }
-
-    fn int(&self, id: Id) -> Result<i64, String> {
-        match self.values[id] {
-            Value::Int(n) => Ok(n),
-            _ => Err("a whole number is missing".into()),
-        }
-    }
-
-    /// ('storage', torch.FloatStorage, '0', 'cpu', 1234).
-    fn storage(&self, id: Id) -> Result<Value<'a>, String> {
-        if let [tag, class, name, ..] = *self.items(id)?
-            && let (&Value::Text("storage"), &Value::Known(Known::Storage(class)), &Value::Text(name)) =
-                (&self.values[tag], &self.values[class], &self.values[name])
-        {
-            return Ok(Value::Storage(class, name));
-        }
-        Err("a persistent id that is no storage of a tensor".into())
-    }
-
-    fn call(&mut self, function: Id, arguments: Id) -> Next {
-        let known = match self.values[function] {
-            Value::Known(known) => known,
-            Value::Class(class) => return self.push(Value::Object(Box::new(Object::new(class)))),
-            _ => return self.push(Value::None),
-        };
-        let first = self.items(arguments)?.first().copied();
-        match known {
-            Known::Dict => match first.map(|first| &self.values[first]) {
-                Some(Value::Dict(_)) => self.again(first.expect("it was there")),
-                Some(Value::List(pairs)) => {
-                    let pairs: Vec<Id> = pairs.clone();
-                    self.pay(pairs.len())?;
-                    let pair = |id: &Id| match self.items(*id) {
-                        Ok(&[key, value]) => Ok((key, value)),
-                        _ => Err("a dict made from what are no pairs".to_string()),
-                    };
-                    let entries = pairs.iter().map(pair).collect::<Result<_, _>>()?;
-                    self.push(Value::Dict(entries))
-                }
-                _ => self.push(Value::Dict(Vec::new())),
-            },
-            Known::List => match first.map(|first| &self.values[first]) {
-                Some(Value::List(_)) => self.again(first.expect("it was there")),
-                _ => self.push(Value::List(Vec::new())),
-            },
-            Known::Set => {
-                let items = match first.map(|first| &self.values[first]) {
-                    Some(Value::List(items) | Value::Set(items)) => items.clone(),
-                    _ => Vec::new(),
-                };
-                self.pay(items.len())?;
-                self.push(Value::Set(items))
-            }
-            Known::RebuildParameter => {
-                let tensor = first.ok_or("a parameter without a tensor")?;
-                match &self.values[tensor] {
-                    Value::Tensor(_) => self.again(tensor),
-                    _ => Err("a parameter that is no tensor".into()),
-                }
-            }
-            Known::RebuildTensor => {
-                let tensor = self.tensor(arguments)?;
-                self.push(tensor)
-            }
-            Known::Size => self.again(first.ok_or("a size without a tuple")?),
-            Known::Storage(_) => self.push(Value::None),
-        }
-    }
-
-    fn tensor(&self, arguments: Id) -> Result<Value<'a>, String> {
-        let [storage, offset, shape, strides, ..] = *self.items(arguments)? else {
-            return Err("a tensor of too few parts".into());
-        };
-        let Value::Storage(class, name) = self.values[storage] else {
-            return Err("a tensor without a storage".into());
-        };
-        let sizes = |id: Id| self.items(id)?.iter().take(9).map(|id| self.int(*id)).collect::<Result<Vec<_>, _>>();
-        Ok(Value::tensor(class, name, self.int(offset)?, sizes(shape)?, sizes(strides)?))
     }
 }
 

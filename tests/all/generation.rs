@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
     let on = |opened: Opened, run: Kind| {
         move |adapter| run(&|lm, sizes, sections| gpu_executor(&gpu(adapter, opened), &lm.plan, sizes, sections))
     };
-    let kinds: [(&str, Kind); 7] = [
+    let kinds: [(&str, Kind); 8] = [
         ("generation: hundreds of prompts of 0 to 5,000 tokens", |make| many_prompts(make, 250)),
         ("generation: the same for any batch and order", |make| any_batch(make, Cell::Lstm)),
         ("generation: the same for any batch and order, GRU", |make| any_batch(make, Cell::Gru)),

@@ -135,8 +135,12 @@ fn check((case, file, options, expected): Case) -> Outcome {
     let output = gatefold(&call.iter().map(String::as_str).collect::<Vec<_>>());
     let said = text(&output.stdout) + &text(&output.stderr);
     match expected {
-        Logits(_) => ensure!(output.status.success() && said.contains("verified    "), "{said}"),
-        Said(part) => ensure!(output.status.success() && said.contains(part), "expected `{part}` in {said}"),
+        Logits(_) => {
+            ensure!(output.status.success() && said.contains("verified    "), "{said}");
+        }
+        Said(part) => {
+            ensure!(output.status.success() && said.contains(part), "expected `{part}` in {said}");
+        }
         Refused(part) => {
             ensure!(output.status.code() == Some(1) && said.contains(part), "expected `{part}` in {said}");
             ensure!(!Path::new(&to).exists(), "a model was written");

@@ -417,8 +417,8 @@ fn refused() -> Outcome {
     std::fs::remove_file(folder.join("m/config.json"))?;
     std::fs::remove_dir_all(folder.join("m/checkpoint"))?;
     std::fs::remove_file(folder.join("m/log.jsonl"))?;
-    fail(&call(&data, &output, "cpu", &["--steps", "20"]), 2, &["model.safetensors is there already", "--overwrite"])
-        .map_err(Into::into)
+    fail(&call(&data, &output, "cpu", &["--steps", "20"]), 2, &["model.safetensors is there already", "--overwrite"])?;
+    DONE
 }
 
 fn wrong_calls() -> Outcome {

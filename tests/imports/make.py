@@ -70,7 +70,7 @@ def layer(kind, name, **config):
 def keras_2(folder, table, bias):
     kernel, recurrent, b, weight = random(E, 3 * H), random(H, 3 * H), random(3 * H), random(H, V)
     layers = [layer("Embedding", "embedding_1"),
-              layer("GRU", "gru_1", activation="tanh", recurrent_activation="hard_sigmoid", reset_after=False),
+              layer("GRU", "gru_1", activation="tanh", return_sequences=True, recurrent_activation="hard_sigmoid", reset_after=False),
               layer("Dropout", "dropout"),
               layer("TimeDistributed", "td", layer=layer("Dense", "dense", activation="softmax"))]
     with h5py.File(f"{folder}/k2.h5", "w") as file:
@@ -90,7 +90,7 @@ def keras_2(folder, table, bias):
 def keras_3(folder, table, bias):
     cells = [(random(E, 3 * H), random(H, 3 * H), random(2, 3 * H)) for _ in range(2)]
     weight = random(2 * H, V)
-    inner = layer("GRU", "gru", activation="tanh", recurrent_activation="hard_sigmoid", reset_after=True)
+    inner = layer("GRU", "gru", activation="tanh", return_sequences=True, recurrent_activation="hard_sigmoid", reset_after=True)
     layers = [layer("InputLayer", "in"), layer("Embedding", "e"),
               layer("Bidirectional", "both", merge_mode="concat", layer=inner),
               layer("Dense", "d", activation="softmax")]
