@@ -3,6 +3,7 @@
 mod cache;
 mod corpus;
 mod files;
+#[cfg(feature = "cli")]
 mod interrupt;
 mod lock;
 mod manifest;
@@ -11,6 +12,8 @@ mod output;
 mod run_folder;
 mod service;
 mod text_file;
+#[cfg(target_os = "linux")]
+mod wayland;
 
 use std::sync::Arc;
 
@@ -20,13 +23,15 @@ use crate::executor::Executor;
 use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
-use crate::network::{Recipe, training};
+use crate::network::{LanguageModel, Recipe, Shape, training};
 use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+use crate::score::{self, LineScorer, Scorer};
 use crate::train::Engine;
 
 pub use cache::{cache_folder, choices, is_news, save_choices};
 pub use corpus::{Reading, Tokenised, characters, tokenised};
 pub use files::{Staged, available_memory, cpu_name, map, open_model, random, replace_file, save_model};
+#[cfg(feature = "cli")]
 pub use interrupt::{INTERRUPTED, interrupt_flag};
 pub use lock::Lock;
 pub use manifest::{Manifest, Progress};
@@ -88,6 +93,8 @@ impl Pool for Threads {
 
 /// The adapters of this machine.
 pub fn adapters() -> Vec<Adapter> {
+    #[cfg(target_os = "linux")]
+    wayland::silence();
     pollster::block_on(gpu::adapters())
 }
 
@@ -197,6 +204,32 @@ pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> 
     let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
     Generator::new(plan, executor)
+}
+
+/// A scorer of one text of any length with a model's weights.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn scorer(model: &Model, device: &Device) -> Result<Scorer> {
+    let (plan, executor) = scoring(model, device, score::sizes)?;
+    Scorer::new(plan, executor, model.config.bos_token_id)
+}
+
+/// A scorer of many texts side by side with a model's weights.
+///
+/// # Errors
+/// More than the device can hold.
+pub fn line_scorer(model: &Model, device: &Device) -> Result<LineScorer> {
+    let (plan, executor) = scoring(model, device, score::line_sizes)?;
+    Ok(LineScorer::new(plan, executor))
+}
+
+/// The plan of scoring, and an executor of these sizes that has the model's weights.
+fn scoring(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(LanguageModel, Box<dyn Executor>)> {
+    let plan = score::plan(model.shape);
+    let mut executor = device.executor(&plan.plan, sizes(model.shape), &score::sections(&plan))?;
+    model.weights.load_into(&mut *executor)?;
+    Ok((plan, executor))
 }
 
 /// Whether sections fit the memory that is available, asked before any of it is taken: the system might otherwise

@@ -1,18 +1,77 @@
-//! gatefold: recurrent language models (LSTM, GRU) on any GPU through WGSL and wgpu, and on the CPU.
+//! Recurrent language models (LSTM, GRU) on any GPU through WGSL and wgpu, and on the CPU.
 //!
-//! The way of the data: [`text`] makes ids, [`model`] holds weights, [`plan`] writes the network as [`ops`] over
-//! tensors, [`gpu`] and [`cpu`] run the same plan behind [`executor::Executor`], [`generate`] schedules steps.
-//! The core uses no clock and starts no thread; [`host`] brings both.
+//! A text from the model in the program; an equal seed gives an equal text:
+//!
+//! ```
+//! use gatefold::{Device, Model, Options};
+//!
+//! let model = Model::open("builtin:shakespeare", &Device::auto()?)?;
+//! let options = Options { seed: 42, max_tokens: Some(60), ..Options::default() };
+//! println!("ROMEO:{}", model.generate("ROMEO:", &options)?);
+//! # Ok::<(), gatefold::Error>(())
+//! ```
+//!
+//! How likely a text is:
+//!
+//! ```
+//! use gatefold::{Device, Model};
+//!
+//! let model = Model::open("builtin:shakespeare", &Device::cpu(None)?)?;
+//! let score = model.score("To be, or not to be")?;
+//! println!("{:.2} nats a character", score.nats_per_token());
+//! # assert!(score.nats_per_token() < 2.0);
+//! # Ok::<(), gatefold::Error>(())
+//! ```
+//!
+//! Many texts side by side; none depends on the others:
+//!
+//! ```
+//! use gatefold::{Device, Model, Options};
+//!
+//! let model = Model::open("builtin:molecules", &Device::cpu(None)?)?;
+//! for molecule in model.sample(20, &Options { seed: 1, ..Options::default() })? {
+//!     println!("{} {:.2}", molecule.text, molecule.log_probability());
+//! }
+//! # Ok::<(), gatefold::Error>(())
+//! ```
+//!
+//! A service for many callers, who share a batch:
+//!
+//! ```
+//! use gatefold::{Device, Model, Options};
+//!
+//! let server = Model::open("builtin:shakespeare", &Device::auto()?)?.serve(8)?;
+//! std::thread::scope(|scope| {
+//!     for prompt in ["ROMEO:", "JULIET:"] {
+//!         let options = Options { seed: 7, max_tokens: Some(40), ..Options::default() };
+//!         let server = &server;
+//!         scope.spawn(move || match server.stream(prompt, &options).and_then(|text| text.finish()) {
+//!             Ok(answer) => println!("{prompt}{}", answer.text),
+//!             Err(error) => eprintln!("{prompt} {error}"),
+//!         });
+//!     }
+//! });
+//! # Ok::<(), gatefold::Error>(())
+//! ```
+//!
+//! The way of the data: `text` makes ids, `model` holds weights, `plan` writes the network as `ops` over tensors, `gpu` and
+//! `cpu` run the same plan behind one `Executor`, `generate`, `score` and `train` are the jobs. The core uses no clock and
+//! starts no thread; `host` brings both.
 
+#[cfg(feature = "cli")]
 pub mod bench;
 pub mod check;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod cpu;
 mod error;
 pub mod executor;
+#[cfg(not(target_arch = "wasm32"))]
+mod front;
 pub mod generate;
 pub mod gpu;
 mod hash;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod host;
 pub mod import;
 pub mod model;
@@ -24,3 +83,6 @@ pub mod text;
 pub mod train;
 
 pub use error::{Error, OutputFault, Result};
+#[cfg(not(target_arch = "wasm32"))]
+pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream};
+pub use generate::FinishReason;

@@ -6,9 +6,6 @@ use std::process::ExitCode;
 use gatefold::host::{message, readable};
 
 fn main() -> ExitCode {
-    // SAFETY: the first thing that the process does, while it has one thread. We choose among adapters ourselves;
-    // Mesa's layer that reorders them would print that a headless machine has no display.
-    unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,gatefold=warn,wgpu_hal=off"))
         .format(|to, record| {
             let (level, text) = (record.level().as_str().to_lowercase(), readable(&record.args().to_string()));

@@ -11,6 +11,7 @@ use super::numbers::{count, grouped};
 use crate::error::Result;
 use crate::generate;
 use crate::host;
+use crate::import::{self, Source, Tensor, Tensors};
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
 use crate::network::Form;
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
@@ -19,7 +20,8 @@ use crate::score;
 /// Arguments of `inspect`.
 #[derive(Args)]
 pub(super) struct InspectArgs {
-    /// A model's folder, `builtin:shakespeare`, `builtin:molecules`, or a .safetensors file, whose tensors are listed
+    /// A model's folder, `builtin:shakespeare`, `builtin:molecules`, or any file that convert reads, whose tensors are
+    /// listed
     #[arg(value_name = "MODEL")]
     model: String,
 
@@ -28,6 +30,8 @@ pub(super) struct InspectArgs {
     json: bool,
 }
 
+/// Tokens at most that are listed.
+const MOST_TOKENS: usize = 256;
 /// Tokens of the score window whose memory is shown.
 const SCORE_WINDOW: usize = 256;
 
@@ -44,6 +48,8 @@ struct ModelReport {
     file_bytes: usize,
     tokenizer: &'static str,
     tokens: usize,
+    /// The first of them, by id.
+    first_tokens: Vec<String>,
     memory: Vec<RunMemory>,
 }
 
@@ -76,14 +82,27 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let path = Path::new(&args.model);
     let (text, json) = if path.is_file() || is_stdin(path) {
         let bytes = host::map(path)?;
-        let report = FileReport::new(&args.model, bytes.len(), read_header(&args.model, &bytes)?);
+        let report = match read_header(&args.model, &bytes) {
+            Ok(tensors) => FileReport::new(&args.model, bytes.len(), tensors),
+            Err(error) if is_safetensors(&bytes) => return Err(error),
+            Err(_) => {
+                let open = |file: &str| host::map(&path.with_file_name(file));
+                let source = Source { name: args.model.clone(), bytes: bytes.clone(), open: &open };
+                FileReport::foreign(&args.model, bytes.len(), &import::tensors(&source)?)
+            }
+        };
         (report.text(), serde_json::to_string_pretty(&report))
     } else {
         let report = ModelReport::new(&host::open_model(path)?);
         (report.text(), serde_json::to_string_pretty(&report))
     };
-    super::print(&if args.json { json.expect("a report is JSON") + "\n" } else { text })?;
+    super::print(&if args.json { json.expect("a report is JSON") + "\n" } else { host::readable(&text) })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a file begins as a safetensors file does.
+fn is_safetensors(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, _, _, _, _, 0, 0, 0, b'{', ..])
 }
 
 impl ModelReport {
@@ -97,6 +116,9 @@ impl ModelReport {
             file_bytes: model.weights.file_bytes(),
             tokenizer: model.tokenizer.kind(),
             tokens: model.tokenizer.len(),
+            first_tokens: (0..model.tokenizer.len().min(MOST_TOKENS) as u32)
+                .map(|id| model.tokenizer.token_text(id).unwrap_or_default())
+                .collect(),
             memory: memory(model),
         }
     }
@@ -115,6 +137,8 @@ impl ModelReport {
             ("parameters", grouped(self.parameters)),
             ("weights", format!("{}, {} on disk", self.dtypes.join(" and "), bytes_in_words(self.file_bytes as u64))),
             ("tokenizer", format!("{}, {}", self.tokenizer, count(self.tokens as u64, "token"))),
+            ("", short(&self.first_tokens.join(" "))),
+            ("name", c.name.as_deref().map_or("none".into(), short)),
             ("special ids", special_ids(c)),
             ("start text", c.start_text.as_ref().map_or("none".into(), |text| format!("\"{}\"", short(text)))),
         ];
@@ -194,6 +218,21 @@ impl FileReport {
             tensors: (tensors.into_iter())
                 .map(|tensor| TensorLine { dtype: tensor.dtype.to_string(), name: tensor.name, shape: tensor.shape })
                 .collect(),
+        }
+    }
+
+    /// Of a file that convert reads.
+    fn foreign(name: &str, file_bytes: usize, tensors: &Tensors) -> FileReport {
+        let line = |(name, tensor): (&String, &Tensor)| TensorLine {
+            name: name.clone(),
+            dtype: tensor.element.name().into(),
+            shape: tensor.shape.iter().map(|n| *n as u64).collect(),
+        };
+        FileReport {
+            name: name.into(),
+            file_bytes,
+            parameters: tensors.tensors.values().map(|tensor| tensor.elements() as u128).sum(),
+            tensors: tensors.tensors.iter().map(line).collect(),
         }
     }
 

@@ -77,7 +77,7 @@ struct DeviceArgs {
     device: String,
 
     /// Threads of the CPU [default: one for each core]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     threads: Option<u16>,
 }
 
@@ -101,17 +101,15 @@ impl DeviceArgs {
 }
 
 /// Options that `train -h` shows; `--help` has all.
-const SHORT_TRAIN: [&str; 14] = [
+const SHORT_TRAIN: [&str; 12] = [
     "resume",
     "data",
     "output",
     "lines",
     "tokenizer",
-    "valid",
     "cell",
     "hidden",
     "layers",
-    "learning_rate",
     "steps",
     "epochs",
     "device",

@@ -110,12 +110,13 @@ mod tests {
     fn a_line_fits_every_terminal() {
         let parts = ["1,000/200,000 sequences", "123,456 tokens/s", "1:05 min left"].map(String::from);
         let of = |width| line(Some(0.005), &parts, width);
-        assert_eq!([of(20), of(24)], ["  0 %", "  0 %, 123,456 tokens/s"]);
+        assert_eq!(of(24), "  0 %, 123,456 tokens/s");
+        assert!(of(20).ends_with("\u{2591}   0 %"), "{}", of(20));
         for width in 0..200 {
             let text = of(width);
             assert!(text.chars().count() < width.max(6), "{width}: {text}");
         }
-        assert_eq!(of(40), "  0 %, 1,000/200,000 sequences");
+        assert!(of(40).ends_with("\u{2591}   0 %, 1,000/200,000 sequences"), "{}", of(40));
         assert!(of(80).ends_with("  0 %, 1,000/200,000 sequences, 123,456 tokens/s, 1:05 min left"), "{}", of(80));
         assert!(of(80).starts_with('\u{2591}'), "{}", of(80));
         assert_eq!(line(None, &parts[1..], 20), "123,456 tokens/s");

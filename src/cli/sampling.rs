@@ -26,15 +26,15 @@ pub(super) struct SamplingArgs {
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
 
-    /// Among the most likely that have probability P together
+    /// Among the likeliest, of probability P together
     ///
     /// 1 for all tokens.
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
 
-    /// Among those at least P times as likely as the likeliest
+    /// Among those with P times the best one's probability
     ///
-    /// 0 for all tokens.
+    /// At least P times as likely as the likeliest token; 0 for all tokens.
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f32>,
 

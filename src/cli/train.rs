@@ -1,6 +1,7 @@
 //! `gatefold train`.
 
 mod arguments;
+mod chart;
 mod display;
 mod prepare;
 mod session;

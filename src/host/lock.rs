@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::files::context;
 use crate::error::{Error, Result};
@@ -11,6 +12,8 @@ use crate::error::{Error, Result};
 const MARK: &str = "gatefold: process ";
 /// Bytes of it that are looked at.
 const MOST: u64 = 400;
+/// How long another process may still have it: one that was killed takes a moment to die.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Held while this process writes something; the system lets go of it however the process ends.
 #[derive(Debug)]
@@ -46,11 +49,16 @@ impl Lock {
     /// # Errors
     /// Another process has it; a file of something else at `path`; what the file system says.
     fn take(path: &Path, what: &Path) -> Result<Lock> {
+        let asked = Instant::now();
         loop {
             let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
             let mut file = options.open(path).map_err(context(path))?;
             match file.try_lock() {
                 Ok(()) => {}
+                Err(TryLockError::WouldBlock) if asked.elapsed() < PATIENCE => {
+                    std::thread::sleep(PATIENCE / 20);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::Busy {
                         path: what.into(),
@@ -170,7 +178,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..20 {
                         if let Ok(lock) = Lock::of_output(&output) {
                             use std::sync::atomic::Ordering::SeqCst;
                             assert_eq!(held.fetch_add(1, SeqCst), 0, "two owners at once");

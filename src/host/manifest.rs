@@ -200,7 +200,7 @@ mod tests {
             ("\"crc32\": 5", "\"crc32\": -5", "no run that can be resumed"),
             ("\"sequences\": 7", "\"sequences\": 7, \"other\": 1", "unknown field `other`"),
             ("\"sequences\": 7", "\"sequences\": 7, \"sequences\": 8", ""),
-            ("\"skipped\": 0,", "", "missing field `skipped`"),
+            ("\"dropped\": 0,", "", "missing field `dropped`"),
             ("{", "", "no run that can be resumed"),
         ] {
             assert!(json.contains(from), "{from}");

@@ -202,18 +202,18 @@ impl RunFolder {
         replace_file(&self.path.join("checkpoint").join(LAST), |out| checkpoint.write(config, out))
     }
 
-    /// Draws the losses so far.
+    /// The losses so far.
+    pub fn curves(&self) -> &Curves {
+        &self.curves
+    }
+
+    /// Writes a picture of the log.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn draw(&self, title: &str) -> Result<()> {
-        match self.curves.draw(title)? {
-            Some(svg) => {
-                let path = self.path.join(CHART);
-                replace_file(&path, |out| out.write_all(svg.as_bytes()).map_err(context(&path)))
-            }
-            None => Ok(()),
-        }
+    pub fn save_chart(&self, svg: &str) -> Result<()> {
+        let path = self.path.join(CHART);
+        replace_file(&path, |out| out.write_all(svg.as_bytes()).map_err(context(&path)))
     }
 
     /// Removes what a process that was killed had begun to write here.

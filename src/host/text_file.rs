@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 
 /// Bytes that are read at a time.
 pub(super) const PIECE: usize = 256 << 10;
+/// Bytes by which a file's format and encoding are known.
+const LOOKED_AT: usize = 64;
 /// What a file in gzip's format begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -41,10 +43,10 @@ impl TextFile {
     }
 
     fn of(name: String, mut file: File) -> Result<TextFile> {
-        let mut magic = Vec::with_capacity(GZIP.len());
-        let read = (&mut file).take(GZIP.len() as u64).read_to_end(&mut magic);
+        let mut magic = Vec::with_capacity(LOOKED_AT);
+        let read = (&mut file).take(LOOKED_AT as u64).read_to_end(&mut magic);
         read.map_err(context(Path::new(&name)))?;
-        let packed = magic == GZIP;
+        let packed = magic.starts_with(&GZIP);
         let whole = std::io::Cursor::new(magic).chain(file);
         let reader: Box<dyn Read> =
             if packed { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) };

@@ -59,6 +59,8 @@ pub fn entries(bytes: &Bytes) -> Result<Vec<Entry>, String> {
     let (count, directory) = directory(&at).ok_or("cut off or no zip archive: it has no directory at its end")?;
     let mut room = ROOM + 2 * bytes.len();
     let (mut entries, mut place) = (Vec::new(), directory);
+    // Entries that lie over each other would make a small file large.
+    let mut packed = bytes.len();
     for i in 0..count {
         let (record, next) = record(&at, place).ok_or_else(|| format!("its directory is cut off at entry {i}"))?;
         place = next;
@@ -70,6 +72,7 @@ pub fn entries(bytes: &Bytes) -> Result<Vec<Entry>, String> {
             continue;
         }
         let data = data(&at, &record).ok_or_else(|| within("cut off: it ends behind the archive".into()))?;
+        packed = packed.checked_sub(record.packed).ok_or_else(|| within("it lies over other entries".into()))?;
         let entry = match record.method {
             0 if record.packed == record.size => Entry { name: record.name.clone(), bytes: bytes.clone(), range: data },
             8 => {

@@ -3,7 +3,7 @@
 use crate::network::{Form, weight_name};
 
 /// One direction of a layer, as PyTorch has it: gates i f g o or r z n, outputs before inputs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CellWeights {
     /// `[G H, K]`.
     pub w_ih: Vec<f32>,

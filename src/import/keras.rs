@@ -3,126 +3,21 @@
 //! A file is what `assets/keras_export.py` writes: tensors `LAYER/kernel` and so on, and Keras's own description of the
 //! layers in the header.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::cell::{CellWeights, Recurrent, reordered, transposed};
-use super::parts::{Matrix, Parts, Vector};
+use super::cell::{Recurrent, transposed};
+use super::keras_cell::{Function, Owned, function};
+pub use super::keras_cell::{KerasCell, Sized, activation};
+use super::keras_graph::{Step, class, name, ways};
+use super::parts::{Matrix, Parts, Vector, identity};
 use super::tensors::Tensors;
 use crate::model::short;
-use crate::network::{Form, Kind};
-use crate::ops::activation::Activation;
 
 /// Bytes of the description of layers at most.
 const MAX_DESCRIPTION: usize = 1 << 20;
-
-/// A recurrent layer, as Keras describes it.
-#[derive(Clone, Copy, Debug)]
-pub struct KerasCell {
-    /// LSTM, GRU or SimpleRNN.
-    pub kind: Kind,
-    /// `activation`.
-    pub activation: Activation,
-    /// `recurrent_activation`.
-    pub recurrent_activation: Activation,
-    /// `reset_after`; where it is absent, a bias of two rows says so.
-    pub reset_after: Option<bool>,
-}
-
-/// Numbers and their sizes.
-type Owned = (Vec<f32>, Vec<usize>);
-/// The same, borrowed.
-pub type Sized<'a> = (&'a [f32], &'a [usize]);
-
-impl KerasCell {
-    /// Reads a layer's `config`. `sixth` says that hard_sigmoid is Keras 3's.
-    fn new(class: &str, config: &Value, sixth: bool) -> Result<KerasCell, String> {
-        let (kind, gate) = match class {
-            "LSTM" | "CuDNNLSTM" => (Kind::Lstm, "sigmoid"),
-            "GRU" | "CuDNNGRU" => (Kind::Gru, "sigmoid"),
-            _ => (Kind::Rnn, "sigmoid"),
-        };
-        if config["go_backwards"] == true {
-            return Err("go_backwards: a language model reads from its beginning".into());
-        }
-        let activation = |field: &str, default: &str| match &config[field] {
-            Value::Null => activation(default, sixth),
-            Value::String(name) => activation(name, sixth),
-            other => Err(format!("{field} is {}; expected a name", short(&other.to_string()))),
-        };
-        Ok(KerasCell {
-            kind,
-            activation: activation("activation", "tanh")?,
-            recurrent_activation: activation("recurrent_activation", gate)?,
-            reset_after: config["reset_after"].as_bool().or((class == "CuDNNGRU").then_some(true)),
-        })
-    }
-
-    /// The layer's form.
-    fn form(self, bias_rows: usize) -> Form {
-        let plain = Form::plain(self.kind);
-        let reset_after = self.reset_after.unwrap_or(bias_rows == 2);
-        Form {
-            gate: if self.kind == Kind::Rnn { plain.gate } else { self.recurrent_activation },
-            cell: self.activation,
-            output: if self.kind == Kind::Lstm { self.activation } else { plain.output },
-            reset_before: self.kind == Kind::Gru && !reset_after,
-            ..plain
-        }
-    }
-
-    /// One direction of a layer in PyTorch's form, from `kernel` [K, G H], `recurrent_kernel` [H, G H] and `bias` [G H]
-    /// or [2, G H].
-    pub fn layer(self, from: &str, kernel: Sized, recurrent: Sized, bias: Option<Sized>) -> Result<Recurrent, String> {
-        let gates = self.kind.gates();
-        let wrong = |what: &str, shape: &[usize]| Err(format!("`{}`: its {what} has shape {shape:?}", short(from)));
-        let (&[inputs, columns], &[hidden, of_state]) = (kernel.1, recurrent.1) else {
-            return wrong("kernel", kernel.1);
-        };
-        if hidden == 0 || inputs == 0 || columns != gates * hidden || of_state != columns {
-            return wrong("kernel", kernel.1);
-        }
-        let order: &[usize] = match self.kind {
-            // i f c o is PyTorch's order under other letters.
-            Kind::Lstm => &[0, 1, 2, 3],
-            Kind::Gru => &[1, 0, 2],
-            Kind::Rnn => &[0],
-        };
-        let rows = match bias.map(|(_, shape)| shape) {
-            None => 1,
-            Some([n]) if *n == columns => 1,
-            Some([2, n]) if *n == columns => 2,
-            Some(shape) => return wrong("bias", shape),
-        };
-        let zeros = || vec![0.0; columns];
-        let (b_ih, b_hh) = match bias {
-            None => (zeros(), zeros()),
-            Some((bias, _)) if rows == 1 => (reordered(bias, order), zeros()),
-            Some((bias, _)) => (reordered(&bias[..columns], order), reordered(&bias[columns..], order)),
-        };
-        let weights = CellWeights {
-            w_ih: reordered(&transposed(kernel.0, inputs, columns), order),
-            w_hh: reordered(&transposed(recurrent.0, hidden, columns), order),
-            b_ih,
-            b_hh,
-            w_hr: None,
-            peephole: None,
-        };
-        let form = self.form(rows);
-        Ok(Recurrent { form, inputs, hidden, directions: vec![weights], from: from.into() })
-    }
-}
-
-/// An activation by Keras's name. hard_sigmoid has the slope 1/5 up to Keras 2 and 1/6 from Keras 3 on.
-pub fn activation(name: &str, sixth: bool) -> Result<Activation, String> {
-    match name {
-        "hard_sigmoid" if sixth => Ok(Activation::HardSigmoid6),
-        name => Activation::named(name).ok_or_else(|| {
-            format!("activation `{}`; expected tanh, sigmoid, relu, hard_sigmoid or linear", short(name))
-        }),
-    }
-}
 
 /// The parts of a model.
 pub fn parts(mut file: Tensors) -> Result<Parts, String> {
@@ -134,66 +29,148 @@ pub fn parts(mut file: Tensors) -> Result<Parts, String> {
     }
     let description: Value =
         serde_json::from_str(&description).map_err(|e| format!("the description of the layers: {e}"))?;
-    let sixth = description["keras_version"].as_str().is_some_and(|v| !v.starts_with(['1', '2']));
-    let mut reader = Reader { file, sixth, embedding: None, layers: Vec::new(), head: None, bias: None };
-    let layers = description["layers"].as_array().ok_or("the description has no list `layers`")?;
-    let mut names = BTreeSet::new();
-    for layer in layers {
-        let name = layer["config"]["name"].as_str().unwrap_or_default();
-        if !names.insert(name) {
-            return Err(format!("two layers are called `{}`", short(name)));
-        }
-        reader.layer(layer)?;
-    }
-    let missing = |what: &str| format!("no {what} among the layers");
+    let version = description["keras_version"].as_str().unwrap_or_default();
+    let sixth = version.starts_with(|c: char| c.is_ascii_digit() && c > '2');
     let mut notes = Vec::new();
-    if reader.bias.is_none() {
-        notes.push("the output layer has no bias in the file: zeros".into());
+    let mut first_error = None;
+    let ways = ways(&description, &mut notes)?;
+    let several = ways.len() > 1;
+    for way in ways {
+        match way.and_then(|way| Ok((Reader::new(&file, sixth).run(&way)?, way))) {
+            Ok((mut parts, way)) => {
+                if several {
+                    let last = way.last().map_or("", |step| name(step.layer));
+                    notes.push(format!("of several outputs `{}` is the one that has logits", short(last)));
+                }
+                notes.append(&mut parts.notes);
+                return Ok(Parts { notes, ..parts });
+            }
+            Err(e) => drop(first_error.get_or_insert(e)),
+        }
     }
-    Ok(Parts {
-        embedding: reader.embedding.ok_or_else(|| missing("Embedding"))?,
-        layers: reader.layers,
-        head: Some(reader.head.ok_or_else(|| missing("Dense"))?),
-        head_bias: reader.bias,
-        notes,
-    })
+    Err(first_error.unwrap_or_else(|| "no layers".into()))
 }
 
-struct Reader {
-    file: Tensors,
+struct Reader<'a> {
+    file: &'a Tensors,
     sixth: bool,
     embedding: Option<Matrix>,
     layers: Vec<Recurrent>,
     head: Option<Matrix>,
     bias: Option<Vector>,
+    /// A softmax was met.
+    normalised: bool,
+    /// A layer gave its last step alone.
+    last_step: bool,
+    /// Time steps, where the model says how many.
+    window: Option<u64>,
+    notes: Vec<String>,
+    read: RefCell<BTreeSet<String>>,
 }
 
-impl Reader {
-    fn layer(&mut self, layer: &Value) -> Result<(), String> {
-        let class = layer["class_name"].as_str().ok_or("a layer without a class_name")?;
-        let config = &layer["config"];
-        let name = config["name"].as_str().ok_or_else(|| format!("a {} without a name", short(class)))?;
+impl<'a> Reader<'a> {
+    fn new(file: &'a Tensors, sixth: bool) -> Reader<'a> {
+        Reader {
+            file,
+            sixth,
+            embedding: None,
+            layers: Vec::new(),
+            head: None,
+            bias: None,
+            normalised: false,
+            last_step: false,
+            window: None,
+            notes: Vec::new(),
+            read: RefCell::default(),
+        }
+    }
+
+    /// Goes the way from ids to logits; what nobody read on it is an error.
+    fn run(mut self, way: &[Step]) -> Result<Parts, String> {
+        way.iter().try_for_each(|step| self.layer(step))?;
+        let missing = |what: &str| format!("no {what} among the layers");
+        let head = self.head.ok_or_else(|| missing("Dense"))?;
+        let first = self.layers.first().ok_or_else(|| missing("recurrent layer"))?;
+        let mut notes = self.notes;
+        let embedding = match self.embedding {
+            Some(embedding) => embedding,
+            None if first.inputs == head.rows => identity(head.rows, &mut notes)?,
+            None => return Err(missing("Embedding")),
+        };
+        let read = self.read.into_inner();
+        let rest: Vec<String> = (self.file.tensors.iter().filter(|(name, _)| !read.contains(*name)))
+            .map(|(name, t)| format!("{} {:?}", short(name), t.shape))
+            .collect();
+        if !rest.is_empty() {
+            let some = rest[..rest.len().min(12)].join(", ");
+            return Err(format!(
+                "left over, {} tensors that no layer on the way from ids to logits reads: {some}; `--map NAME=` leaves one \
+                 out that the logits do not depend on",
+                rest.len()
+            ));
+        }
+        if self.bias.is_none() {
+            notes.push("the output layer has no bias in the file: zeros".into());
+        }
+        if self.last_step {
+            notes.push("it was trained on the last step of its windows alone".into());
+        }
+        if let Some(window) = self.window.filter(|_| self.last_step) {
+            notes.push(format!(
+                "its windows have {window} ids. Where they were padded in front with id 0 and no mask (pad_sequences), \
+                 its numbers hold for such windows; texts here are not padded, and begin with states of zeros"
+            ));
+        }
+        Ok(Parts { embedding, layers: self.layers, head: Some(head), head_bias: self.bias, notes })
+    }
+
+    fn layer(&mut self, step: &Step) -> Result<(), String> {
+        let Step { layer, output } = step;
+        let (class, name, config) = (class(layer), name(layer), &layer["config"]);
         let within = |e: String| format!("layer `{}` ({}): {e}", short(name), short(class));
+        if config["dtype"].to_string().contains("int8") || config["quantization_config"].is_object() {
+            return Err(within("it is quantised; save the model as it was before".into()));
+        }
+        let recurrent = matches!(class, "LSTM" | "GRU" | "SimpleRNN" | "CuDNNLSTM" | "CuDNNGRU");
+        if *output > 1 || *output == 1 && !recurrent {
+            return Err(within("its cell state is used, not its outputs".into()));
+        }
         if self.head.is_some() && !matches!(class, "Activation" | "Softmax" | "Dropout") {
             return Err(within("it stands behind the output layer".into()));
         }
+        let shape = [&config["batch_shape"], &config["batch_input_shape"]].into_iter().find(|shape| shape.is_array());
+        if let Some(shape) = shape {
+            self.window = self.window.or(shape[1].as_u64());
+        }
         match class {
-            "InputLayer" | "Dropout" | "SpatialDropout1D" | "Softmax" => Ok(()),
-            "Activation" if config["activation"] == "softmax" => Ok(()),
+            "InputLayer" if self.layers.is_empty() && self.embedding.is_none() => Ok(()),
+            "Dropout"
+            | "SpatialDropout1D"
+            | "GaussianDropout"
+            | "GaussianNoise"
+            | "AlphaDropout"
+            | "ActivityRegularization" => Ok(()),
+            "Softmax" | "Activation" => self.softmax(class, config).map_err(within),
             "Embedding" if self.embedding.is_none() && self.layers.is_empty() => {
-                let found = self.tensor(name, "embeddings").map_err(within)?;
-                let (values, shape) = found.ok_or_else(|| within("no embeddings".into()))?;
-                let &[rows, columns] = &shape[..] else { return Err(within(format!("shape {shape:?}"))) };
-                self.embedding = Some(Matrix { values, rows, columns, from: name.into() });
-                Ok(())
+                self.window = self.window.or(config["input_length"].as_u64());
+                self.embedding(name, config).map_err(within)
             }
-            "LSTM" | "GRU" | "SimpleRNN" | "CuDNNLSTM" | "CuDNNGRU" => {
-                let layer = self.recurrent(name, name, class, config).map_err(within)?;
-                self.layers.push(layer);
-                Ok(())
-            }
-            "Bidirectional" => {
-                let layer = self.bidirectional(name, config).map_err(within)?;
+            _ if recurrent || class == "Bidirectional" => {
+                if self.last_step {
+                    return Err(within("the layer before it gives its last step alone".into()));
+                }
+                let inner = if recurrent { config } else { &config["layer"]["config"] };
+                self.last_step = *output == 1 || inner["return_sequences"] != true;
+                let layer = if recurrent {
+                    self.recurrent(name, name, class, config).map_err(within)?
+                } else {
+                    self.bidirectional(name, config).map_err(within)?
+                };
+                if self.last_step && layer.form.bidirectional {
+                    return Err(within(
+                        "its last state is one of the end and one of the beginning, which is no step's output".into(),
+                    ));
+                }
                 self.layers.push(layer);
                 Ok(())
             }
@@ -205,9 +182,38 @@ impl Reader {
         }
     }
 
+    /// A softmax behind the output layer, over the tokens and once.
+    fn softmax(&mut self, class: &str, config: &Value) -> Result<(), String> {
+        let axis = config["axis"].as_i64().unwrap_or(-1);
+        let is_softmax = class == "Softmax" || matches!(function(&config["activation"]), Function::Named("softmax"));
+        let nothing = class == "Activation" && matches!(function(&config["activation"]), Function::Named("linear"));
+        if nothing {
+            return Ok(());
+        }
+        if !is_softmax || axis != -1 || self.head.is_none() {
+            return Err("expected a softmax over the last axis, behind the output layer".into());
+        }
+        if std::mem::replace(&mut self.normalised, true) {
+            return Err("a second softmax, of what is probabilities already".into());
+        }
+        Ok(())
+    }
+
+    fn embedding(&mut self, name: &str, config: &Value) -> Result<(), String> {
+        let (values, shape) = self.tensor(name, "embeddings")?.ok_or("no embeddings")?;
+        let &[rows, columns] = &shape[..] else { return Err(format!("shape {shape:?}")) };
+        self.embedding = Some(Matrix { values, rows, columns, from: name.into() });
+        if config["mask_zero"] == true {
+            self.notes.push("Keras passes id 0 over (mask_zero); here it is a token like others".into());
+        }
+        Ok(())
+    }
+
     /// A tensor `LAYER/WEIGHT` with its shape, if it is there.
     fn tensor(&self, layer: &str, weight: &str) -> Result<Option<Owned>, String> {
-        let Some(tensor) = self.file.tensors.get(&format!("{layer}/{weight}")) else { return Ok(None) };
+        let name = format!("{layer}/{weight}");
+        let Some(tensor) = self.file.tensors.get(&name) else { return Ok(None) };
+        self.read.borrow_mut().insert(name);
         Ok(Some((tensor.values().map_err(|e| format!("{weight}: {e}"))?, tensor.shape.clone())))
     }
 
@@ -229,8 +235,16 @@ impl Reader {
         }
         let class = config["layer"]["class_name"].as_str().ok_or("no layer inside")?;
         let inner = &config["layer"]["config"];
+        let back = &config["backward_layer"];
+        let backward_config = if back.is_object() { &back["config"] } else { inner };
+        if back.is_object() && back["class_name"] != class {
+            return Err("its two directions are of different classes".into());
+        }
         let mut forward = self.recurrent(name, &format!("{name}/forward"), class, inner)?;
-        let backward = self.recurrent(name, &format!("{name}/backward"), class, inner)?;
+        let backward = self.recurrent(name, &format!("{name}/backward"), class, &Self::forwards(backward_config))?;
+        if backward.form != forward.form {
+            return Err("its two directions have different cells".into());
+        }
         if (backward.inputs, backward.hidden) != (forward.inputs, forward.hidden) {
             return Err("its two directions have different sizes".into());
         }
@@ -239,10 +253,19 @@ impl Reader {
         Ok(forward)
     }
 
+    /// The layer that reads from the end is described as such.
+    fn forwards(config: &Value) -> Value {
+        let mut config = config.clone();
+        config["go_backwards"] = false.into();
+        config
+    }
+
     fn dense(&mut self, name: &str, config: &Value) -> Result<(), String> {
-        match config["activation"].as_str() {
-            None | Some("softmax" | "linear") => {}
-            Some(other) => return Err(format!("activation {}; expected softmax or linear", short(other))),
+        match function(&config["activation"]) {
+            Function::Absent | Function::Named("linear") => {}
+            Function::Named("softmax") => self.normalised = true,
+            Function::Named(other) => return Err(format!("activation {}; expected softmax or linear", short(other))),
+            Function::Other(what) => return Err(format!("activation is {what}; expected softmax or linear")),
         }
         let (values, shape) = self.tensor(name, "kernel")?.ok_or("no kernel")?;
         let &[inputs, outputs] = &shape[..] else { return Err(format!("its kernel has shape {shape:?}")) };

@@ -6,28 +6,49 @@
 
 mod archive;
 pub mod cell;
+mod fold;
 pub mod keras;
+mod keras_cell;
+mod keras_graph;
+mod modules;
 mod names;
 mod npz;
 pub mod onnx;
+mod onnx_axes;
+mod onnx_cell;
+mod onnx_fold;
 mod onnx_graph;
+mod onnx_states;
+mod onnx_way;
 mod parts;
 mod pickle;
+mod pickle_calls;
+mod pickle_values;
 mod protobuf;
 mod pytorch;
+mod sizes;
 mod tensorflow;
+mod tensorflow_js;
 mod tensors;
 mod verify;
 mod vocabulary;
 
 pub use parts::{Imported, Matrix, Parts};
 pub use tensors::{Element, Tensor, Tensors};
-pub use verify::{Agreement, verify};
-pub use vocabulary::Vocabulary;
+pub use verify::{Agreement, Recorded, verify};
+pub use vocabulary::{Vocabulary, looks_like_words};
 
 use crate::error::{Error, Result};
 use crate::model::{Bytes, Dtype, metadata_entry, read_header, short};
 use crate::ops::activation::Activation;
+
+/// Opens a file beside the one that is read.
+pub type Beside<'a> = &'a dyn Fn(&str) -> Result<Bytes>;
+
+/// Whether a name that a file gives is that of a file beside it.
+fn is_beside(file: &str) -> bool {
+    !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\', ':', '\0'])
+}
 
 /// A file to be imported, and the ones beside it.
 pub struct Source<'a> {
@@ -36,7 +57,7 @@ pub struct Source<'a> {
     /// What it holds.
     pub bytes: Bytes,
     /// Opens a file beside it.
-    pub open: &'a dyn Fn(&str) -> Result<Bytes>,
+    pub open: Beside<'a>,
 }
 
 /// What people say about their file.
@@ -48,15 +69,18 @@ pub struct Options {
     pub forget_bias: f32,
     /// The function of plain RNN cells under PyTorch's names, which do not say it.
     pub activation: Option<Activation>,
+    /// The recurrent modules in the order of data, where their names do not say it.
+    pub layers: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { map: Vec::new(), forget_bias: 1.0, activation: None }
+        Options { map: Vec::new(), forget_bias: 1.0, activation: None, layers: Vec::new() }
     }
 }
 
 /// The formats that are known by how they begin.
+#[derive(PartialEq, Eq)]
 enum Format {
     Safetensors,
     Torch,
@@ -72,24 +96,46 @@ enum Format {
 /// what was found and what was expected.
 pub fn import(source: &Source, options: &Options) -> Result<Imported> {
     let name = &source.name;
-    parts(source, options).map_err(|what| Error::Model(format!("{name}: {what}")))?.into_model(name)
+    let wrong = |what| Error::Model(format!("{name}: {what}"));
+    if format(&source.bytes).map_err(wrong)? == Format::Onnx {
+        if !options.map.is_empty() {
+            return Err(wrong("--map is for files of named tensors; an ONNX graph says what its tensors are".into()));
+        }
+        let graph = onnx::read(&source.bytes, &remembered(source.open)).map_err(wrong)?;
+        return onnx_graph::parts(&graph).map_err(wrong)?.into_model(name);
+    }
+    let mut tensors = tensors(source)?;
+    rename(&mut tensors, &options.map).map_err(wrong)?;
+    let vocabulary = tensors.vocabulary.take();
+    let mut imported = parts(tensors, options).map_err(wrong)?.into_model(name)?;
+    if let Some((called, tokens)) = vocabulary {
+        match vocabulary::in_order(tokens, imported.config.vocab_size) {
+            Some(tokens) => imported.vocabulary = Some((called, tokens)),
+            None => imported.notes.push(format!("the file's own `{called}` is not one token for each row: not taken")),
+        }
+    }
+    Ok(imported)
 }
 
-fn parts(source: &Source, options: &Options) -> std::result::Result<Parts, String> {
+/// The tensors of a file that has them by name.
+///
+/// # Errors
+/// A file that cannot be read, or an ONNX graph.
+pub fn tensors(source: &Source) -> Result<Tensors> {
     let bytes = &source.bytes;
-    let mut tensors = match format(bytes)? {
-        Format::Onnx => {
-            if !options.map.is_empty() {
-                return Err("--map is for files of named tensors; an ONNX graph says what its tensors are".into());
-            }
-            return onnx_graph::parts(&onnx::read(bytes)?, bytes.len());
-        }
-        Format::Safetensors => safetensors(&source.name, bytes)?,
-        Format::Torch => pytorch::read(bytes)?,
-        Format::Npz => npz::read(bytes)?,
-        Format::Manifest => tensorflow::read_manifest(bytes, source.open)?,
+    let read = match format(bytes) {
+        Ok(Format::Onnx) => onnx::read(bytes, &remembered(source.open))
+            .map(|graph| Tensors { tensors: graph.initializers, ..Tensors::default() }),
+        Ok(Format::Safetensors) => safetensors(&source.name, bytes),
+        Ok(Format::Torch) => pytorch::read(bytes),
+        Ok(Format::Npz) => npz::read(bytes),
+        Ok(Format::Manifest) => tensorflow::read_json(bytes, source.open),
+        Err(e) => Err(e),
     };
-    rename(&mut tensors, &options.map)?;
+    read.map_err(|what| Error::Model(format!("{}: {what}", source.name)))
+}
+
+fn parts(tensors: Tensors, options: &Options) -> std::result::Result<Parts, String> {
     let any = |what: &str| tensors.tensors.keys().any(|name| name.ends_with(what));
     if tensors.keras.is_some() || any("/recurrent_kernel") {
         keras::parts(tensors)
@@ -97,6 +143,19 @@ fn parts(source: &Source, options: &Options) -> std::result::Result<Parts, Strin
         tensorflow::parts(tensors, options)
     } else {
         names::parts(tensors, options)
+    }
+}
+
+/// Opens each file once.
+fn remembered<'a>(open: Beside<'a>) -> impl Fn(&str) -> Result<Bytes> + 'a {
+    let files = std::cell::RefCell::new(std::collections::BTreeMap::<String, Bytes>::new());
+    move |name: &str| {
+        if let Some(bytes) = files.borrow().get(name) {
+            return Ok(bytes.clone());
+        }
+        let bytes = open(name)?;
+        files.borrow_mut().insert(name.to_string(), bytes.clone());
+        Ok(bytes)
     }
 }
 
@@ -112,12 +171,12 @@ fn format(bytes: &[u8]) -> std::result::Result<Format, String> {
         _ if is_zip => {
             Err("a zip archive of neither PyTorch nor NumPy; a .keras file goes through keras_export.py".into())
         }
+        // A header of less than 2^40 bytes: no text and no protocol buffer has such zeros.
+        [_, _, _, _, _, 0, 0, 0, b'{', ..] => Ok(Format::Safetensors),
         [0x80, version, ..] if (2..=5).contains(version) => Ok(Format::Torch),
         [0x89, b'H', b'D', b'F', ..] => {
             Err("an HDF5 file, as Keras saves; make a .safetensors of it with keras_export.py".into())
         }
-        // A header of less than 2^40 bytes: no text and no protocol buffer has such zeros.
-        [_, _, _, _, _, 0, 0, 0, b'{', ..] => Ok(Format::Safetensors),
         _ if begins == Some(&b'{') => Ok(Format::Manifest),
         // A model begins with its version of the format, field 1, or with its producer's name.
         [0x08 | 0x12 | 0x3a | 0x42, ..] => Ok(Format::Onnx),
@@ -145,7 +204,8 @@ fn safetensors(name: &str, bytes: &Bytes) -> std::result::Result<Tensors, String
                 "U64" => Element::Other(8),
                 "U32" => Element::Other(4),
                 "I16" | "U16" => Element::Other(2),
-                "I8" | "U8" | "BOOL" => Element::Other(1),
+                "I8" => Element::I8,
+                "U8" | "BOOL" => Element::U8,
                 _ => return Err(format!("tensor `{}` is {}; expected floats", short(&stored.name), stored.dtype)),
             },
         };

@@ -1,72 +1,27 @@
 //! PyTorch's names with any prefix: which tensor is the embedding, which are recurrent layers, which is the output.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Options;
-use super::cell::{CellWeights, Recurrent};
-use super::parts::{Matrix, Parts, Vector};
+use super::fold::fold;
+use super::modules::recurrent_layers;
+use super::parts::{Matrix, Parts, Vector, identity};
 use super::tensors::{Tensor, Tensors};
 use crate::model::short;
-use crate::network::{Form, Kind};
-use crate::ops::activation::Activation;
 
 /// Parts of names that embeddings have.
 const EMBEDDING_WORDS: [&str; 5] = ["embed", "emb", "encoder", "wte", "lookup"];
 /// Parts of names that output layers have.
 const OUTPUT_WORDS: [&str; 9] = ["decoder", "linear", "fc", "output", "out", "head", "proj", "dense", "classifier"];
 
-/// A recurrent weight's name, taken apart.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Recurring {
-    prefix: String,
-    /// `_l3`; cells (`LSTMCell`) have none.
-    layer: Option<usize>,
-    reverse: bool,
-    weight: &'static str,
-}
-
-/// `encoder.rnn.weight_ih_l0_reverse` is `weight_ih` of layer 0, reversed, under `encoder.rnn.`.
-fn recurring(name: &str) -> Option<Recurring> {
-    const WEIGHTS: [&str; 6] = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "peephole"];
-    let weight = WEIGHTS.into_iter().find(|weight| name.contains(weight))?;
-    let at = name.rfind(weight)?;
-    let (prefix, rest) = (&name[..at], &name[at + weight.len()..]);
-    let (rest, reverse) = rest.strip_suffix("_reverse").map_or((rest, false), |rest| (rest, true));
-    let layer = match rest.strip_prefix("_l") {
-        Some(number) => Some(number.parse().ok().filter(|n| *n < 256)?),
-        None if rest.is_empty() => None,
-        None => return None,
-    };
-    Some(Recurring { prefix: prefix.into(), layer, reverse, weight })
-}
-
-/// The names of a layer's weights, by direction and kind.
-type Weights = BTreeMap<(bool, &'static str), String>;
-/// A name as [`natural`] takes it apart.
-type Natural = Vec<(String, u64)>;
-
-/// Names sorted as people count: `cell.2` before `cell.10`.
-fn natural(name: &str) -> Natural {
-    let mut key: Natural = vec![(String::new(), 0)];
-    for c in name.chars() {
-        let last = key.last_mut().expect("not empty");
-        match c.to_digit(10) {
-            Some(digit) => last.1 = last.1.saturating_mul(10).saturating_add(u64::from(digit) + 1),
-            None if last.1 > 0 => key.push((c.to_string(), 0)),
-            None => last.0.push(c),
-        }
-    }
-    key
-}
-
 /// The parts of a model from a state dict.
 pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
-    let mut notes = Vec::new();
-    let drop =
-        |name: &String, t: &Tensor| t.shape.is_empty() || !t.element.is_float() && t.elements() < 2 || name.is_empty();
-    let counters: Vec<String> = file.tensors.iter().filter(|(n, t)| drop(n, t)).map(|(n, _)| n.clone()).collect();
-    counters.iter().for_each(|name| drop_tensor(&mut file, name));
-    let layers = recurrent_layers(&mut file, options.activation, &mut notes)?;
+    let mut notes = std::mem::take(&mut file.notes);
+    let options = &Options { activation: options.activation.or(file.activation), ..options.clone() };
+    fold(&mut file, &mut notes)?;
+    leave_out_counters(&mut file, &mut notes);
+    let layers = recurrent_layers(&mut file, options, &mut notes)?;
+    keep_one_name(&mut file, &mut notes);
     let inputs = layers[0].inputs;
     let last = layers.last().expect("not empty");
     let outputs = last.form.outputs(last.hidden);
@@ -76,9 +31,22 @@ pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
         let values = tensor.values().map_err(|e| format!("tensor `{}`: {e}", short(name)))?;
         Ok(Matrix { values, rows: tensor.shape[0], columns: tensor.shape[1], from: name.into() })
     };
-    let embedding = take(&mut file, &embedding)?;
+    let embedding = match embedding {
+        Some(name) => take(&mut file, &name)?,
+        None => identity(inputs, &mut notes)?,
+    };
     let head = head.map(|name| take(&mut file, &name)).transpose()?;
-    let head_bias = head_bias(&mut file, head.as_ref(), embedding.rows)?;
+    if let Some(head) = head.as_ref().filter(|head| head.rows != embedding.rows) {
+        return Err(format!(
+            "the output layer `{}` has {} rows, but the embedding `{}` has {}: a tagger or classifier, or a model of two \
+             vocabularies; a model here is a language model of one",
+            short(&head.from),
+            head.rows,
+            short(&embedding.from),
+            embedding.rows
+        ));
+    }
+    let head_bias = head_bias(&mut file, head.as_ref(), &embedding)?;
     if head.is_none() {
         notes.push(format!("no output weight in the file, so `{}` is the output layer too (tied)", embedding.from));
     }
@@ -93,122 +61,67 @@ pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
     if !file.tensors.is_empty() {
         return Err(format!(
             "left over: {}. Models here are an embedding, recurrent layers and an output layer; `--map NAME=` leaves a \
-             tensor out, `--map NAME=OTHER` gives it another name",
+             tensor out that the logits do not depend on, `--map NAME=OTHER` gives it another name",
             file.listed()
         ));
     }
     Ok(Parts { embedding, layers, head: head.filter(|_| !tied), head_bias, notes })
 }
 
+/// Counters of batches and steps, and tensors of no elements: no weights, and said to be left out.
+fn leave_out_counters(file: &mut Tensors, notes: &mut Vec<String>) {
+    let drop = |t: &Tensor| t.elements() == 0 || !t.element.is_float() && t.elements() == 1;
+    let names: Vec<String> = file.tensors.iter().filter(|(_, t)| drop(t)).map(|(name, _)| name.clone()).collect();
+    names.iter().for_each(|name| drop_tensor(file, name));
+    if let Some(first) = names.first() {
+        let more = if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
+        notes.push(format!("left out, as it is a counter or empty: `{}`{more}", short(first)));
+    }
+}
+
 fn drop_tensor(file: &mut Tensors, name: &str) {
     file.tensors.remove(name);
 }
 
-/// All recurrent layers in their order; their tensors leave the file.
-fn recurrent_layers(
-    file: &mut Tensors,
-    activation: Option<Activation>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Recurrent>, String> {
-    let mut found: BTreeMap<(Natural, Option<usize>), Weights> = BTreeMap::new();
-    for name in file.tensors.keys() {
-        if let Some(r) = recurring(name) {
-            let weights = found.entry((natural(&r.prefix), r.layer)).or_default();
-            weights.insert((r.reverse, r.weight), name.clone());
-        }
-    }
-    if found.is_empty() {
-        return Err(format!(
-            "no recurrent weights: expected names that end in weight_ih_l0, weight_hh_l0 and so on (or weight_ih of \
-             cells); the file has {}",
-            file.listed()
-        ));
-    }
-    let numbers: Vec<(&Natural, usize)> =
-        found.keys().filter_map(|(prefix, layer)| Some((prefix, (*layer)?))).collect();
-    for (i, (prefix, layer)) in numbers.iter().enumerate() {
-        let before = i.checked_sub(1).map(|i| numbers[i]).filter(|(p, _)| p == prefix);
-        if *layer != before.map_or(0, |(_, layer)| layer + 1) {
-            let name = found[&((*prefix).clone(), Some(*layer))].values().next().map(String::as_str);
-            return Err(format!("before `{}` a layer is missing: they count from l0", short(name.unwrap_or_default())));
-        }
-    }
-    let prefixes: BTreeSet<&Natural> = found.keys().map(|(prefix, _)| prefix).collect();
-    if prefixes.len() > 1 {
-        notes.push("layers of several modules are put one behind the other, in the order of their names".into());
-    }
-    found.into_values().map(|weights| layer(file, &weights, activation, notes)).collect()
+/// The name of the bias beside a weight.
+fn bias_beside(name: &str) -> Option<String> {
+    let at = name.rfind('.').map_or(0, |at| at + 1);
+    let (module, last) = name.split_at(at);
+    last.contains("weight").then(|| module.to_string() + &last.replace("weight", "bias"))
 }
 
-/// One layer, of one direction or two.
-fn layer(
-    file: &mut Tensors,
-    weights: &Weights,
-    activation: Option<Activation>,
-    notes: &mut Vec<String>,
-) -> Result<Recurrent, String> {
-    let any = weights.values().next().expect("a layer has a weight");
-    let name_of = |reverse: bool, weight: &'static str| {
-        weights.get(&(reverse, weight)).ok_or_else(|| format!("beside `{}` there is no {weight}", short(any)))
-    };
-    let matrix = |file: &Tensors, name: &str| match file.tensors[name].shape[..] {
-        [rows, columns] if rows > 0 && columns > 0 => Ok((rows, columns)),
-        ref shape => Err(format!("tensor `{}` has shape {shape:?}; expected a matrix", short(name))),
-    };
-    let bidirectional = weights.keys().any(|(reverse, _)| *reverse);
-    let (hh, ih) = (name_of(false, "weight_hh")?, name_of(false, "weight_ih")?);
-    let ((rows, state), (_, inputs)) = (matrix(file, hh)?, matrix(file, ih)?);
-    let projected = weights.get(&(false, "weight_hr")).map(|name| matrix(file, name)).transpose()?;
-    let hidden = projected.map_or(state, |(_, hidden)| hidden);
-    let kind = Kind::ALL.into_iter().find(|kind| kind.gates() * hidden == rows);
-    let kind = kind.ok_or_else(|| {
-        format!(
-            "tensor `{}` has shape [{rows}, {state}]; expected 4 (LSTM), 3 (GRU) or 1 (RNN) times as many rows as units",
-            short(hh)
-        )
-    })?;
-    let form = Form {
-        bidirectional,
-        projection: projected.map(|(p, _)| p),
-        peepholes: weights.contains_key(&(false, "peephole")),
-        cell: activation.filter(|_| kind == Kind::Rnn).unwrap_or(Activation::Tanh),
-        ..Form::plain(kind)
-    };
-    if kind == Kind::Rnn && activation.is_none() && !notes.iter().any(|note| note.contains("tanh")) {
-        notes.push("a plain RNN is taken to have tanh, as a state dict does not say (--activation relu)".into());
+fn has_bias(file: &Tensors, name: &str) -> bool {
+    let rows = file.tensors[name].shape[0];
+    bias_beside(name).and_then(|bias| file.tensors.get(&bias)).is_some_and(|bias| bias.shape == [rows])
+}
+
+/// How much a name looks like an embedding's, as against an output layer's.
+fn embedding_like(name: &str) -> i64 {
+    likeness(name, &EMBEDDING_WORDS) as i64 - likeness(name, &OUTPUT_WORDS) as i64
+}
+
+/// A matrix that stands there under several names is kept under one, or under two where the output layer is one of them.
+fn keep_one_name(file: &mut Tensors, notes: &mut Vec<String>) {
+    let mut alike: BTreeMap<(Vec<usize>, u32), Vec<String>> = BTreeMap::new();
+    for (name, tensor) in file.tensors.iter().filter(|(_, t)| t.shape.len() == 2 && t.element.is_float()) {
+        alike.entry((tensor.shape.clone(), tensor.checksum())).or_default().push(name.clone());
     }
-    let from = hh.replace("weight_hh", "*");
-    let mut directions = Vec::new();
-    for reverse in [false, true].into_iter().take(form.directions()) {
-        let mut take = |weight: &'static str, shape: &[usize]| -> Result<Option<Vec<f32>>, String> {
-            let Some(name) = weights.get(&(reverse, weight)) else { return Ok(None) };
-            let tensor = file.tensors.remove(name).expect("it was found there");
-            if tensor.shape != shape {
-                return Err(format!("tensor `{}` has shape {:?}; expected {shape:?}", short(name), tensor.shape));
+    for names in alike.into_values().filter(|names| names.len() > 1) {
+        let first = file.tensors[&names[0]].values().ok();
+        let equal = |name: &String| file.tensors[name].values().ok() == first;
+        let mut names: Vec<String> = names.into_iter().filter(equal).collect();
+        names.sort_by_key(|name| (has_bias(file, name), std::cmp::Reverse(embedding_like(name))));
+        let Some(embedding) = names.first().cloned() else { continue };
+        let output = names.pop();
+        for name in names.iter().filter(|name| **name != embedding) {
+            if has_bias(file, name) {
+                continue;
             }
-            tensor.values().map(Some).map_err(|e| format!("tensor `{}`: {e}", short(name)))
-        };
-        let missing = |weight| format!("beside `{}` there is no {weight} of that direction", short(any));
-        let gates = kind.gates() * hidden;
-        let state = form.state(hidden);
-        let w_ih = take("weight_ih", &[gates, inputs])?.ok_or_else(|| missing("weight_ih"))?;
-        let w_hh = take("weight_hh", &[gates, state])?.ok_or_else(|| missing("weight_hh"))?;
-        let biases = [take("bias_ih", &[gates])?, take("bias_hh", &[gates])?];
-        if biases.iter().any(Option::is_none) && !notes.iter().any(|note| note.contains("without a bias")) {
-            notes.push("a layer without a bias in the file has zeros".into());
+            drop_tensor(file, name);
+            notes.push(format!("`{}` is the same matrix as `{}`", short(name), short(&embedding)));
         }
-        let [b_ih, b_hh] = biases.map(|bias| bias.unwrap_or_else(|| vec![0.0; gates]));
-        let w_hr = match form.projection {
-            Some(p) => Some(take("weight_hr", &[p, hidden])?.ok_or_else(|| missing("weight_hr"))?),
-            None => None,
-        };
-        let peephole = match form.peepholes {
-            true => Some(take("peephole", &[3 * hidden])?.ok_or_else(|| missing("peephole"))?),
-            false => None,
-        };
-        directions.push(CellWeights { w_ih, w_hh, b_ih, b_hh, w_hr, peephole });
+        debug_assert!(output.is_some());
     }
-    Ok(Recurrent { form, inputs, hidden, directions, from })
 }
 
 /// How many of the words a name has.
@@ -217,8 +130,13 @@ fn likeness(name: &str, words: &[&str]) -> usize {
     words.iter().filter(|word| name.contains(**word)).count()
 }
 
-/// The names of the embedding [V, inputs] and the output layer [V, outputs]; `None` for a tied one.
-fn embedding_and_head(file: &Tensors, inputs: usize, outputs: usize) -> Result<(String, Option<String>), String> {
+/// The names of the embedding [V, inputs], `None` for one-hot vectors, and of the output layer [V, outputs], `None` for a
+/// tied one.
+fn embedding_and_head(
+    file: &Tensors,
+    inputs: usize,
+    outputs: usize,
+) -> Result<(Option<String>, Option<String>), String> {
     let of_width = |width: usize| -> Vec<&String> {
         let fits = |t: &Tensor| t.shape.len() == 2 && t.shape[1] == width && t.shape[0] > 0 && t.element.is_float();
         file.tensors.iter().filter(|(_, t)| fits(t)).map(|(name, _)| name).collect()
@@ -232,39 +150,43 @@ fn embedding_and_head(file: &Tensors, inputs: usize, outputs: usize) -> Result<(
         }
     };
     let (own_embedding, own_head) = (named("embedding.weight", inputs)?, named("output.weight", outputs)?);
-    if let (Some(embedding), Some(head)) = (&own_embedding, &own_head) {
-        return Ok((embedding.clone(), Some(head.clone())));
+    if own_embedding.is_some() && own_head.is_some() {
+        return Ok((own_embedding, own_head));
     }
     let (mut embeddings, mut heads) = (of_width(inputs), of_width(outputs));
     embeddings.retain(|name| own_embedding.as_ref().is_none_or(|own| own == *name) && own_head.as_ref() != Some(name));
     heads.retain(|name| own_head.as_ref().is_none_or(|own| own == *name) && own_embedding.as_ref() != Some(name));
-    if embeddings.is_empty() {
-        return Err(format!(
-            "no embedding: expected a tensor of shape [tokens, {inputs}], as the first recurrent layer takes {inputs} \
-             numbers; besides recurrent weights the file has {}",
-            file.listed()
-        ));
+    if embeddings.is_empty() || inputs != outputs && embeddings.iter().all(|name| has_bias(file, name)) {
+        // As many outputs as inputs of the first layer: a network over one-hot vectors.
+        return match heads[..] {
+            [head] if file.tensors[head].shape[0] == inputs => Ok((None, Some(head.clone()))),
+            _ => Err(format!(
+                "no embedding: expected a tensor of shape [tokens, {inputs}], as the first recurrent layer takes {inputs} \
+                 numbers; besides recurrent weights the file has {}",
+                file.listed()
+            )),
+        };
     }
-    // The pair that looks most like an embedding and an output of one vocabulary.
-    let score = |embedding: &String, head: Option<&String>| -> i64 {
-        let plus = likeness(embedding, &EMBEDDING_WORDS) as i64 - likeness(embedding, &OUTPUT_WORDS) as i64;
-        let Some(head) = head else { return 2 * plus - 1 };
-        let minus = likeness(head, &OUTPUT_WORDS) as i64 - likeness(head, &EMBEDDING_WORDS) as i64;
-        let same = file.tensors[embedding].shape[0] == file.tensors[head].shape[0];
-        2 * plus + 2 * minus + 4 + if same { 100 } else { 0 }
-    };
     let mut pairs = Vec::new();
     for &embedding in &embeddings {
-        let others = heads.iter().copied().filter(|head| *head != embedding);
-        pairs.extend(others.map(|head| (score(embedding, Some(head)), embedding, Some(head))));
+        // An embedding adds no bias; an output layer that is tied may.
+        let others = heads.iter().copied().filter(|head| *head != embedding && !has_bias(file, embedding));
+        pairs.extend(others.map(|head| (score(file, embedding, Some(head)), embedding, Some(head))));
         if inputs == outputs && own_head.is_none() {
-            pairs.push((score(embedding, None), embedding, None));
+            pairs.push((score(file, embedding, None), embedding, None));
         }
     }
     let best = pairs.iter().map(|pair| pair.0).max();
     let best: Vec<_> = pairs.iter().filter(|pair| Some(pair.0) == best).collect();
     match best[..] {
-        [(_, embedding, head)] => Ok(((*embedding).clone(), head.cloned())),
+        [(_, embedding, None)] if file.tensors[*embedding].shape[0] == inputs && has_bias(file, embedding) => {
+            Err(format!(
+                "`{}` is square, so it cannot be told whether it is the output layer of a network over one-hot vectors or \
+             the embedding too; add the other matrix to the file",
+                short(embedding)
+            ))
+        }
+        [(_, embedding, head)] => Ok((Some((*embedding).clone()), head.cloned())),
         [] => Err(format!(
             "no output layer: expected a tensor of shape [tokens, {outputs}]; besides recurrent weights the file has {}",
             file.listed()
@@ -277,14 +199,30 @@ fn embedding_and_head(file: &Tensors, inputs: usize, outputs: usize) -> Result<(
     }
 }
 
-/// The output layer's bias: beside its weight, or the only vector of that length.
-fn head_bias(file: &mut Tensors, head: Option<&Matrix>, vocab: usize) -> Result<Option<Vector>, String> {
-    let beside = head.and_then(|head| Some(head.from.strip_suffix("weight")?.to_string() + "bias"));
-    let fits = |t: &Tensor| t.shape == [vocab] && t.element.is_float();
-    let name = beside.filter(|name| file.tensors.get(name).is_some_and(fits)).or_else(|| {
-        let mut vectors = file.tensors.iter().filter(|(_, t)| fits(t)).map(|(name, _)| name.clone());
-        vectors.next().filter(|_| vectors.next().is_none())
-    });
+/// How much a pair looks like an embedding and an output layer of one vocabulary.
+fn score(file: &Tensors, embedding: &str, head: Option<&String>) -> i64 {
+    let plus = embedding_like(embedding);
+    let Some(head) = head else { return 2 * plus - 1 };
+    let same = file.tensors[embedding].shape[0] == file.tensors[head].shape[0];
+    2 * plus - 2 * embedding_like(head) + 4 + if same { 100 } else { 0 } + if has_bias(file, head) { 1 } else { 0 }
+}
+
+/// The output layer's bias: the one beside its weight. Where the embedding is the output layer, the weight that the bias
+/// stood beside may have left the file, as safetensors keeps shared tensors once.
+fn head_bias(file: &mut Tensors, head: Option<&Matrix>, embedding: &Matrix) -> Result<Option<Vector>, String> {
+    let fits = |t: &Tensor| t.shape == [embedding.rows] && t.element.is_float();
+    let beside = |matrix: &Matrix| bias_beside(&matrix.from).filter(|name| file.tensors.get(name).is_some_and(fits));
+    let name = match head {
+        Some(head) => beside(head),
+        None => beside(embedding).or_else(|| {
+            let is_bias =
+                |name: &str| name.rsplit('.').next().is_some_and(|last| last.to_lowercase().ends_with("bias"));
+            let alone = |name: &String| !file.tensors.contains_key(&name.replace("bias", "weight"));
+            let mut vectors = file.tensors.iter().filter(|(name, t)| fits(t) && is_bias(name) && alone(name));
+            let found = vectors.next().map(|(name, _)| name.clone());
+            found.filter(|_| vectors.next().is_none())
+        }),
+    };
     let Some(name) = name else { return Ok(None) };
     let values = file.tensors[&name].values().map_err(|e| format!("tensor `{}`: {e}", short(&name)))?;
     file.tensors.remove(&name);
@@ -294,23 +232,6 @@ fn head_bias(file: &mut Tensors, head: Option<&Matrix>, vocab: usize) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_taken_apart() {
-        let of =
-            |prefix: &str, layer, reverse, weight| Some(Recurring { prefix: prefix.into(), layer, reverse, weight });
-        assert_eq!(recurring("encoder.rnn.weight_ih_l0"), of("encoder.rnn.", Some(0), false, "weight_ih"));
-        assert_eq!(recurring("lstm.bias_hh_l12_reverse"), of("lstm.", Some(12), true, "bias_hh"));
-        assert_eq!(recurring("cells.3.weight_hh"), of("cells.3.", None, false, "weight_hh"));
-        assert_eq!(recurring("rnn.weight_hh_l0_raw"), None);
-        assert_eq!(recurring("fc.weight"), None);
-    }
-
-    #[test]
-    fn cells_count_as_people_do() {
-        assert!(natural("cells.2.") < natural("cells.10."));
-        assert!(natural("lstm1.") < natural("lstm2."));
-    }
 
     /// A file of these names and shapes; tensor i holds the number i.
     fn file(tensors: &[(&str, &[usize])]) -> Tensors {

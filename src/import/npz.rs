@@ -2,6 +2,7 @@
 
 use super::archive::entries;
 use super::tensors::{Element, Tensor, Tensors};
+use super::vocabulary;
 use crate::model::{Bytes, short};
 
 /// The arrays of an archive.
@@ -9,12 +10,44 @@ pub fn read(bytes: &Bytes) -> Result<Tensors, String> {
     let mut tensors = Tensors::default();
     for entry in entries(bytes)? {
         let name = entry.name.strip_suffix(".npy").unwrap_or(&entry.name).to_string();
+        if let Some(other) = other_kind(&entry.bytes[entry.range.clone()]) {
+            match texts(&entry.bytes[entry.range], other).filter(|_| vocabulary::NAMES.contains(&name.as_str())) {
+                Some(tokens) if tensors.vocabulary.is_none() => {
+                    tensors.vocabulary = Some((name, tokens.into_iter().zip(0..).collect()));
+                }
+                _ => tensors.notes.push(format!("passed over: array `{}`, which holds no numbers", short(&name))),
+            }
+            continue;
+        }
         let tensor = array(&entry.bytes, entry.range).map_err(|e| format!("array `{}`: {e}", short(&name)))?;
+        let tensor = tensor.at(tensors.tensors.len());
         if tensors.tensors.insert(name.clone(), tensor).is_some() {
             return Err(format!("array `{}` stands there twice", short(&name)));
         }
     }
     Ok(tensors)
+}
+
+/// The type of an array of texts (U of 4 bytes, S of one) or of Python's objects, and where its data begins.
+fn other_kind(data: &[u8]) -> Option<(u8, usize, usize)> {
+    let len = usize::from(u16::from_le_bytes([*data.get(8)?, *data.get(9)?]));
+    let first = if data.get(6)? == &1 { 10 } else { return None };
+    let header = std::str::from_utf8(data.get(first..first + len)?).ok()?;
+    let descr = header.split("'descr':").nth(1)?.trim_start().strip_prefix('\'')?.split('\'').next()?;
+    let kind = descr.trim_start_matches(['<', '>', '|', '=']);
+    let letter = *kind.as_bytes().first()?;
+    matches!(letter, b'U' | b'S' | b'O').then_some((letter, kind[1..].parse().unwrap_or(0), first + len))
+}
+
+/// The texts of an array: characters of four bytes, or of one, padded with zeros.
+fn texts(data: &[u8], (letter, length, first): (u8, usize, usize)) -> Option<Vec<String>> {
+    let width = if letter == b'U' { 4 } else { 1 };
+    let size = length.checked_mul(width).filter(|size| *size > 0 && letter != b'O')?;
+    let text = |bytes: &[u8]| -> Option<String> {
+        let code = |b: &[u8]| b.iter().rev().fold(0u32, |n, b| n << 8 | u32::from(*b));
+        bytes.chunks_exact(width).map(code).take_while(|c| *c != 0).map(char::from_u32).collect()
+    };
+    data.get(first..)?.chunks_exact(size).map(text).collect()
 }
 
 /// One .npy: a magic word, a version, the length of a header, the header, the numbers.
@@ -48,7 +81,8 @@ fn array(bytes: &Bytes, range: std::ops::Range<usize>) -> Result<Tensor, String>
         "u8" => Element::Other(8),
         "u4" => Element::Other(4),
         "i2" | "u2" => Element::Other(2),
-        "i1" | "u1" | "b1" => Element::Other(1),
+        "i1" => Element::I8,
+        "u1" | "b1" => Element::U8,
         _ => return Err(format!("numbers of type `{}`; expected floats", short(descr))),
     };
     let shape = field("shape")?;

@@ -1,17 +1,13 @@
-//! ONNX: the messages of a model file, and recurrent nodes in PyTorch's form.
-//!
-//! LSTM has gates i o f c, GRU z r h with the reset before the product or after it (`linear_before_reset`); biases of
-//! both products stand in one tensor, peepholes in another.
+//! ONNX: the messages of a model file, and of the files beside it that hold its large tensors.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::cell::{CellWeights, Recurrent, reordered};
+pub use super::onnx_cell::recurrent;
 use super::protobuf::{FieldValue, fields, varints};
 use super::tensors::{Element, Tensor};
+use super::{Beside, is_beside};
 use crate::model::{Bytes, short};
-use crate::network::{Form, Kind};
-use crate::ops::activation::Activation;
 
 /// Nodes at most.
 const MAX_NODES: usize = 1 << 16;
@@ -50,6 +46,17 @@ pub struct Node {
     pub attributes: BTreeMap<String, Attribute>,
 }
 
+/// An input of the graph.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds floats.
+    pub float: bool,
+    /// Its axes: their names and sizes, where they are said. `None` where nothing is said.
+    pub dims: Option<Vec<(String, Option<usize>)>>,
+}
+
 /// What a model file holds.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
@@ -57,23 +64,37 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Tensors by name.
     pub initializers: BTreeMap<String, Tensor>,
-    /// Names of the graph's inputs.
-    pub inputs: Vec<String>,
+    /// What the graph is given.
+    pub inputs: Vec<Input>,
     /// Names of its outputs.
     pub outputs: Vec<String>,
+    /// The version of ONNX's own operators.
+    pub version: i64,
 }
 
-/// Reads a model file.
-pub fn read(bytes: &Bytes) -> Result<Graph, String> {
-    let mut graph = None;
+/// Where tensors are read from: the model file, and files beside it.
+#[derive(Clone, Copy)]
+struct Files<'a> {
+    bytes: &'a Bytes,
+    beside: Beside<'a>,
+}
+
+/// Reads a model file; `beside` opens the files beside it.
+pub fn read(bytes: &Bytes, beside: Beside) -> Result<Graph, String> {
+    let files = Files { bytes, beside };
+    let (mut range, mut graph) = (None, Graph::default());
     for field in fields(bytes, 0..bytes.len()) {
         let field = field?;
-        if field.number == 7 {
-            graph = Some(field.value.range()?);
+        match field.number {
+            7 => range = Some(field.value.range()?),
+            8 => {
+                let (domain, version) = operators(bytes, field.value.range()?)?;
+                graph.version = if domain.is_empty() || domain == "ai.onnx" { version } else { graph.version };
+            }
+            _ => {}
         }
     }
-    let range = graph.ok_or("not an ONNX model: it has no graph")?;
-    let mut graph = Graph::default();
+    let range = range.ok_or("not an ONNX model: it has no graph")?;
     for field in fields(bytes, range) {
         let field = field?;
         match field.number {
@@ -81,38 +102,87 @@ pub fn read(bytes: &Bytes) -> Result<Graph, String> {
                 if graph.nodes.len() >= MAX_NODES {
                     return Err(format!("more than {MAX_NODES} nodes"));
                 }
-                graph.nodes.push(node(bytes, field.value.range()?)?);
+                graph.nodes.push(node(files, field.value.range()?)?);
             }
             5 => {
-                let (name, tensor) = tensor(bytes, field.value.range()?)?;
+                let (name, tensor) = tensor(files, field.value.range()?)?;
                 graph.initializers.insert(name, tensor);
             }
-            11 => graph.inputs.push(first_text(bytes, field.value.range()?)?),
-            12 => graph.outputs.push(first_text(bytes, field.value.range()?)?),
+            11 => graph.inputs.push(input(bytes, field.value.range()?)?),
+            12 => graph.outputs.push(input(bytes, field.value.range()?)?.name),
             15 => return Err("it has sparse weights; save it with dense ones".into()),
             _ => {}
         }
     }
-    graph.inputs.retain(|name| !graph.initializers.contains_key(name));
+    graph.inputs.retain(|input| !graph.initializers.contains_key(&input.name));
     Ok(graph)
+}
+
+/// A set of operators: its domain and version.
+fn operators(bytes: &[u8], range: Range<usize>) -> Result<(String, i64), String> {
+    let (mut domain, mut version) = (String::new(), 0);
+    for field in fields(bytes, range) {
+        match field? {
+            f if f.number == 1 => domain = text(bytes, f.value.range()?)?,
+            f if f.number == 2 => version = f.value.int()?,
+            _ => {}
+        }
+    }
+    Ok((domain, version))
+}
+
+/// The message that fills field `number` of a message, the last one where there are several.
+fn within(bytes: &[u8], range: Range<usize>, number: u64) -> Result<Option<Range<usize>>, String> {
+    let mut found = None;
+    for field in fields(bytes, range) {
+        let field = field?;
+        if field.number == number {
+            found = Some(field.value.range()?);
+        }
+    }
+    Ok(found)
+}
+
+/// An input or output: its name, and the type and axes of its tensor.
+fn input(bytes: &[u8], range: Range<usize>) -> Result<Input, String> {
+    let name = within(bytes, range.clone(), 1)?.map(|name| text(bytes, name)).transpose()?;
+    let mut input = Input { name: name.unwrap_or_default(), ..Input::default() };
+    let kind = within(bytes, range, 2)?.map(|range| within(bytes, range, 1)).transpose()?.flatten();
+    let Some(tensor) = kind else { return Ok(input) };
+    for field in fields(bytes, tensor) {
+        let field = field?;
+        match field.number {
+            1 => input.float = matches!(field.value.int()?, 1 | 10 | 11 | 16),
+            2 => {
+                let mut dims = Vec::new();
+                for dim in fields(bytes, field.value.range()?) {
+                    let (mut named, mut size) = (String::new(), None);
+                    for part in fields(bytes, dim?.value.range()?) {
+                        match part? {
+                            p if p.number == 1 => size = usize::try_from(p.value.int()?).ok().filter(|n| *n > 0),
+                            p if p.number == 2 => named = text(bytes, p.value.range()?)?,
+                            _ => {}
+                        }
+                    }
+                    if dims.len() >= 8 {
+                        return Err(format!("`{}` has more than 8 axes", short(&input.name)));
+                    }
+                    dims.push((named, size));
+                }
+                input.dims = Some(dims);
+            }
+            _ => {}
+        }
+    }
+    Ok(input)
 }
 
 fn text(bytes: &[u8], range: Range<usize>) -> Result<String, String> {
     std::str::from_utf8(&bytes[range]).map(str::to_string).map_err(|_| "a name that is no text".into())
 }
 
-/// Field 1 of a message as a text: the name of an input or output.
-fn first_text(bytes: &[u8], range: Range<usize>) -> Result<String, String> {
-    for field in fields(bytes, range) {
-        let field = field?;
-        if field.number == 1 {
-            return text(bytes, field.value.range()?);
-        }
-    }
-    Ok(String::new())
-}
-
-fn node(bytes: &Bytes, range: Range<usize>) -> Result<Node, String> {
+fn node(files: Files, range: Range<usize>) -> Result<Node, String> {
+    let bytes = files.bytes;
     let mut node = Node::default();
     for field in fields(bytes, range) {
         let field = field?;
@@ -122,7 +192,7 @@ fn node(bytes: &Bytes, range: Range<usize>) -> Result<Node, String> {
             3 => node.name = text(bytes, field.value.range()?)?,
             4 => node.op = text(bytes, field.value.range()?)?,
             5 => {
-                let (name, attribute) = attribute(bytes, field.value.range()?)?;
+                let (name, attribute) = attribute(files, field.value.range()?)?;
                 node.attributes.insert(name, attribute);
             }
             7 => {
@@ -137,7 +207,8 @@ fn node(bytes: &Bytes, range: Range<usize>) -> Result<Node, String> {
     Ok(node)
 }
 
-fn attribute(bytes: &Bytes, range: Range<usize>) -> Result<(String, Attribute), String> {
+fn attribute(files: Files, range: Range<usize>) -> Result<(String, Attribute), String> {
+    let bytes = files.bytes;
     let (mut name, mut attribute) = (String::new(), Attribute::default());
     for field in fields(bytes, range) {
         let field = field?;
@@ -146,7 +217,7 @@ fn attribute(bytes: &Bytes, range: Range<usize>) -> Result<(String, Attribute), 
             (2, FieldValue::Fixed32(bits)) => attribute.float = f32::from_bits(*bits),
             (3, value) => attribute.int = value.int()?,
             (4, value) => attribute.text = text(bytes, value.range()?).unwrap_or_default(),
-            (5, value) => attribute.tensor = Some(tensor(bytes, value.range()?)?.1),
+            (5, value) => attribute.tensor = Some(tensor(files, value.range()?)?.1),
             (7, FieldValue::Fixed32(bits)) => attribute.floats.push(f32::from_bits(*bits)),
             (7, FieldValue::Bytes(range)) => {
                 let words = bytes[range.clone()].chunks_exact(4);
@@ -163,14 +234,17 @@ fn attribute(bytes: &Bytes, range: Range<usize>) -> Result<(String, Attribute), 
 
 /// A tensor that is a file of its own: inputs and outputs of ONNX's tests.
 pub fn tensor_file(bytes: &Bytes) -> Result<Tensor, String> {
-    Ok(tensor(bytes, 0..bytes.len())?.1)
+    let beside = |_: &str| Err(crate::Error::Model("no file stands beside it".into()));
+    Ok(tensor(Files { bytes, beside: &beside }, 0..bytes.len())?.1)
 }
 
-fn tensor(bytes: &Bytes, range: Range<usize>) -> Result<(String, Tensor), String> {
+fn tensor(files: Files, range: Range<usize>) -> Result<(String, Tensor), String> {
+    let bytes = files.bytes;
     let (mut name, mut shape, mut kind) = (String::new(), Vec::new(), 0);
     let mut stored: Option<(Bytes, Range<usize>)> = None;
     // Numbers that stand each in a field of its own, or packed with a varying length.
     let (mut loose, mut loose_wide) = (Vec::<u8>::new(), Vec::<u8>::new());
+    let mut external = Vec::new();
     for field in fields(bytes, range) {
         let field = field?;
         match (field.number, &field.value) {
@@ -185,10 +259,7 @@ fn tensor(bytes: &Bytes, range: Range<usize>) -> Result<(String, Tensor), String
             (5, value) => varints(bytes, value.range()?)?.iter().for_each(|n| loose.extend((*n as i32).to_le_bytes())),
             (7, FieldValue::Varint(n)) => loose_wide.extend(n.to_le_bytes()),
             (7, value) => varints(bytes, value.range()?)?.iter().for_each(|n| loose_wide.extend(n.to_le_bytes())),
-            (13, _) => return Err(format!("tensor `{}` is in another file; save the model in one", short(&name))),
-            (14, value) if value.int()? == 1 => {
-                return Err(format!("tensor `{}` is in another file; save the model in one", short(&name)));
-            }
+            (13, value) => external.push(entry(bytes, value.range()?)?),
             _ => {}
         }
         if shape.len() > 8 {
@@ -202,7 +273,8 @@ fn tensor(bytes: &Bytes, range: Range<usize>) -> Result<(String, Tensor), String
         10 => Element::F16,
         11 => Element::F64,
         16 => Element::Bf16,
-        2 | 3 | 9 => Element::Other(1),
+        3 => Element::I8,
+        2 | 9 => Element::U8,
         4 | 5 => Element::Other(2),
         12 => Element::Other(4),
         13 => Element::Other(8),
@@ -213,129 +285,50 @@ fn tensor(bytes: &Bytes, range: Range<usize>) -> Result<(String, Tensor), String
         .map(|n| usize::try_from(*n))
         .collect::<Result<_, _>>()
         .map_err(|_| format!("tensor `{}` has a negative size", short(&name)))?;
-    let (bytes, range) = stored.unwrap_or_else(|| {
-        let data = if element.bytes() == 8 { loose_wide } else { loose };
-        let range = 0..data.len();
-        (Bytes::new(data), range)
-    });
+    let (bytes, range) = match stored {
+        _ if !external.is_empty() => {
+            outside(&external, files.beside).map_err(|e| format!("tensor `{}`: {e}", short(&name)))?
+        }
+        Some(stored) => stored,
+        None => {
+            // Small types stand in words of 32 bits each.
+            let data = match element.bytes() {
+                8 => loose_wide,
+                4 => loose,
+                small => loose.chunks_exact(4).flat_map(|word| &word[..small]).copied().collect(),
+            };
+            let range = 0..data.len();
+            (Bytes::new(data), range)
+        }
+    };
     let tensor = Tensor::new(shape, element, bytes, range).map_err(|e| format!("tensor `{}`: {e}", short(&name)))?;
     Ok((name, tensor))
 }
 
-/// A recurrent node's layer. `weight` gives the tensor of an input: 1 is W, 2 is R, 3 is B, 7 is P. A layer of the
-/// direction `reverse` comes back as one direction; whoever runs it turns time round.
-pub fn recurrent(node: &Node, weight: &dyn Fn(usize) -> Result<Option<Tensor>, String>) -> Result<Recurrent, String> {
-    let kind = match node.op.as_str() {
-        "LSTM" => Kind::Lstm,
-        "GRU" => Kind::Gru,
-        "RNN" => Kind::Rnn,
-        other => return Err(format!("`{}` is no recurrent node", short(other))),
-    };
-    let int = |name: &str| node.attributes.get(name).map_or(0, |a| a.int);
-    if node.attributes.get("clip").is_some_and(|a| a.float != 0.0) {
-        return Err("it clips its sums (`clip`), which cells here do not".into());
-    }
-    if int("input_forget") != 0 {
-        return Err("its input and forget gates are coupled (`input_forget`), which cells here do not have".into());
-    }
-    let bidirectional = match node.attributes.get("direction").map(|a| a.text.as_str()) {
-        None | Some("" | "forward" | "reverse") => false,
-        Some("bidirectional") => true,
-        Some(other) => return Err(format!("direction is `{}`", short(other))),
-    };
-    let directions = 1 + usize::from(bidirectional);
-    let (w, r) = (weight(1)?.ok_or("no weights W")?, weight(2)?.ok_or("no weights R")?);
-    let (&[d, rows, inputs], &[dr, of_state, hidden]) = (&w.shape[..], &r.shape[..]) else {
-        return Err(format!("W has shape {:?} and R {:?}; expected three axes each", w.shape, r.shape));
-    };
-    let gates = kind.gates();
-    if d != directions || dr != d || rows == 0 || inputs == 0 || gates * hidden != rows || of_state != rows {
-        return Err(format!("W has shape {:?} and R {:?}, which do not fit each other", w.shape, r.shape));
-    }
-    let optional = |input: usize, name: &str, len: usize| -> Result<Option<Vec<f32>>, String> {
-        let Some(tensor) = weight(input)? else { return Ok(None) };
-        if tensor.shape != [directions, len] {
-            return Err(format!("{name} has shape {:?}; expected [{directions}, {len}]", tensor.shape));
-        }
-        tensor.values().map(Some)
-    };
-    let (b, p) = (optional(3, "B", 2 * rows)?, if kind == Kind::Lstm { optional(7, "P", 3 * hidden)? } else { None });
-    let form = Form {
-        bidirectional,
-        peepholes: p.is_some(),
-        reset_before: kind == Kind::Gru && int("linear_before_reset") == 0,
-        ..functions(node, kind, directions)?
-    };
-    let order: &[usize] = match kind {
-        Kind::Lstm => &[0, 2, 3, 1],
-        Kind::Gru => &[1, 0, 2],
-        Kind::Rnn => &[0],
-    };
-    let (w, r) = (w.values()?, r.values()?);
-    let part = |values: &[f32], d: usize, len: usize| values[d * len..(d + 1) * len].to_vec();
-    let weights = (0..directions).map(|d| {
-        let (b_ih, b_hh) = match &b {
-            Some(b) => {
-                let b = part(b, d, 2 * rows);
-                (reordered(&b[..rows], order), reordered(&b[rows..], order))
-            }
-            None => (vec![0.0; rows], vec![0.0; rows]),
-        };
-        CellWeights {
-            w_ih: reordered(&part(&w, d, rows * inputs), order),
-            w_hh: reordered(&part(&r, d, rows * hidden), order),
-            b_ih,
-            b_hh,
-            w_hr: None,
-            // i o f.
-            peephole: p.as_ref().map(|p| reordered(&part(p, d, 3 * hidden), &[0, 2, 1])),
-        }
-    });
-    let from = if node.name.is_empty() { node.op.clone() } else { node.name.clone() };
-    Ok(Recurrent { form, inputs, hidden, directions: weights.collect(), from })
+/// A key and its value.
+fn entry(bytes: &[u8], range: Range<usize>) -> Result<(String, String), String> {
+    let part = |number| within(bytes, range.clone(), number)?.map_or(Ok(String::new()), |range| text(bytes, range));
+    Ok((part(1)?, part(2)?))
 }
 
-/// The plain form with the node's activations.
-fn functions(node: &Node, kind: Kind, directions: usize) -> Result<Form, String> {
-    let plain = Form::plain(kind);
-    let empty = Attribute::default();
-    let of = |name: &str| node.attributes.get(name).unwrap_or(&empty);
-    let names = &of("activations").texts;
-    if names.is_empty() {
-        return Ok(plain);
-    }
-    let each = match kind {
-        Kind::Lstm => 3,
-        Kind::Gru => 2,
-        Kind::Rnn => 1,
+/// The numbers of a tensor in a file beside the model: `location`, `offset`, `length`.
+fn outside(entries: &[(String, String)], beside: Beside) -> Result<(Bytes, Range<usize>), String> {
+    let get = |key: &str| entries.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let number = |key: &str| {
+        let read = |text: &str| text.parse::<usize>().map_err(|_| format!("{key} is `{}`", short(text)));
+        get(key).map(read).transpose()
     };
-    if names.len() != each * directions {
-        return Err(format!("{} activations; expected {}", names.len(), each * directions));
+    let file = get("location").unwrap_or_default();
+    if !is_beside(file) {
+        return Err(format!("its numbers are said to be in `{}`, which is no file beside the model", short(file)));
     }
-    let (mut alphas, mut betas) = (of("activation_alpha").floats.iter(), of("activation_beta").floats.iter());
-    let mut found = Vec::new();
-    for name in names {
-        found.push(match name.to_lowercase().as_str() {
-            "sigmoid" => Activation::Sigmoid,
-            "tanh" => Activation::Tanh,
-            "relu" => Activation::Relu,
-            "hardsigmoid" => {
-                let (alpha, beta) = (alphas.next().copied().unwrap_or(0.2), betas.next().copied().unwrap_or(0.5));
-                match (alpha, beta) {
-                    (a, 0.5) if (a - 0.2).abs() < 1e-6 => Activation::HardSigmoid,
-                    (a, 0.5) if (a - 1.0 / 6.0).abs() < 1e-6 => Activation::HardSigmoid6,
-                    _ => return Err(format!("HardSigmoid of {alpha} x + {beta}; expected 1/5 or 1/6 and 1/2")),
-                }
-            }
-            _ => return Err(format!("activation `{}`; expected Sigmoid, Tanh, Relu or HardSigmoid", short(name))),
-        });
-    }
-    if directions == 2 && found[..each] != found[each..] {
-        return Err("its two directions have different activations".into());
-    }
-    Ok(match (kind, &found[..each]) {
-        (Kind::Lstm, &[gate, cell, output]) => Form { gate, cell, output, ..plain },
-        (Kind::Gru, &[gate, cell]) => Form { gate, cell, ..plain },
-        (_, found) => Form { cell: found[0], ..plain },
-    })
+    let bytes = beside(file).map_err(|e| format!("its numbers are in a file beside the model: {e}"))?;
+    let first = number("offset")?.unwrap_or(0);
+    let last = match number("length")? {
+        Some(length) => first.checked_add(length),
+        None => Some(bytes.len()),
+    };
+    let last = last.filter(|last| first <= *last && *last <= bytes.len());
+    let range = first..last.ok_or_else(|| format!("`{}` ends before its numbers do", short(file)))?;
+    Ok((bytes, range))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cell::Recurrent;
+use super::sizes::equal_sizes;
 use crate::error::{Error, Result};
 use crate::model::{Config, Weights, weight_shapes};
 use crate::network::Shape;
@@ -49,6 +50,8 @@ pub struct Imported {
     pub names: Vec<(String, String, Vec<usize>)>,
     /// What was assumed or rewritten.
     pub notes: Vec<String>,
+    /// The tokens that the file keeps beside its weights, and what it calls them.
+    pub vocabulary: Option<(String, Vec<String>)>,
 }
 
 impl Parts {
@@ -57,6 +60,12 @@ impl Parts {
     /// # Errors
     /// Layers that do not fit one behind the other or differ from each other, an output that does not fit.
     pub fn into_model(self, file: &str) -> Result<Imported> {
+        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let equal = equal_sizes(self).map_err(wrong)?;
+        equal.into_equal(file)
+    }
+
+    fn into_equal(self, file: &str) -> Result<Imported> {
         let wrong = |what: String| Error::Model(format!("{file}: {what}"));
         let first = self.layers.first().ok_or_else(|| wrong("no recurrent layer".into()))?;
         let (form, hidden) = (first.form, first.hidden);
@@ -92,7 +101,8 @@ impl Parts {
         }
         if head.rows != self.embedding.rows {
             return Err(wrong(format!(
-                "the output layer `{}` has {} rows, but the embedding `{}` has {}: a model here has one vocabulary",
+                "the output layer `{}` has {} rows, but the embedding `{}` has {}: a tagger or classifier, or a model of two \
+                 vocabularies; a model here is a language model of one",
                 head.from, head.rows, self.embedding.from, self.embedding.rows
             )));
         }
@@ -148,6 +158,23 @@ impl Parts {
             true => Weights::tied_from_tensors(tensors),
             false => Weights::from_tensors(tensors),
         };
-        Ok(Imported { config, weights, names, notes: self.notes })
+        Ok(Imported { config, weights, names, notes: self.notes, vocabulary: None })
     }
+}
+
+/// Tokens at most of a network over one-hot vectors: the identity has their square.
+const MAX_ONE_HOT: usize = 2048;
+
+/// The embedding of a network over one-hot vectors.
+///
+/// # Errors
+/// More tokens than such networks have.
+pub fn identity(tokens: usize, notes: &mut Vec<String>) -> std::result::Result<Matrix, String> {
+    if tokens > MAX_ONE_HOT {
+        return Err(format!("one-hot vectors of {tokens} tokens; expected at most {MAX_ONE_HOT}"));
+    }
+    notes.push("no embedding in the file: its layers take one-hot vectors, so the embedding is the identity".into());
+    let mut values = vec![0.0; tokens * tokens];
+    values.iter_mut().step_by(tokens + 1).for_each(|x| *x = 1.0);
+    Ok(Matrix { values, rows: tokens, columns: tokens, from: "(none: one-hot)".into() })
 }

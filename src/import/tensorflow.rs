@@ -3,11 +3,10 @@
 
 use serde_json::Value;
 
-use super::Options;
 use super::cell::{CellWeights, Recurrent, reordered, transposed};
 use super::parts::{Matrix, Parts};
 use super::tensors::{Element, Tensor, Tensors, elements};
-use crate::error::Result as LibraryResult;
+use super::{Beside, Options, is_beside, tensorflow_js};
 use crate::model::{Bytes, short};
 use crate::network::{Form, Kind};
 
@@ -17,14 +16,15 @@ const MAX_MANIFEST: usize = 1 << 20;
 const MAX_TENSORS: usize = 4096;
 
 /// The tensors of a manifest `{NAME: {"filename": FILE, "shape": [...]}}`; `open` gives the bytes of the files beside it.
-pub fn read_manifest(manifest: &Bytes, open: &dyn Fn(&str) -> LibraryResult<Bytes>) -> Result<Tensors, String> {
+/// Or those of a model.json of TensorFlow.js's layers.
+pub fn read_json(manifest: &Bytes, open: Beside) -> Result<Tensors, String> {
     if manifest.len() > MAX_MANIFEST {
         return Err(format!("{} bytes; expected at most {MAX_MANIFEST}", manifest.len()));
     }
     let manifest: Value = serde_json::from_slice(crate::text::unmarked(manifest)?).map_err(|e| e.to_string())?;
     let entries = manifest.as_object().ok_or("not a manifest: expected an object of tensors")?;
     if entries.contains_key("weightsManifest") {
-        return Err("a model.json of TensorFlow.js's layers; save the model from Keras and use keras_export.py".into());
+        return tensorflow_js::read(&manifest, open);
     }
     if entries.len() > MAX_TENSORS {
         return Err(format!("{} tensors; expected at most {MAX_TENSORS}", entries.len()));
@@ -34,8 +34,7 @@ pub fn read_manifest(manifest: &Bytes, open: &dyn Fn(&str) -> LibraryResult<Byte
     for (name, entry) in entries {
         let within = |what: String| format!("tensor `{}`: {what}", short(name));
         let file = entry["filename"].as_str().ok_or_else(|| within("no `filename`".into()))?;
-        let plain = !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\', ':', '\0']);
-        if !plain {
+        if !is_beside(file) {
             return Err(within(format!("the file `{}` is not beside the manifest", short(file))));
         }
         if !files.insert(file) {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use crate::model::{Bytes, short};
+use crate::ops::activation::Activation;
 
 /// Numbers of one tensor at most.
 const MAX_ELEMENTS: usize = u32::MAX as usize;
@@ -25,6 +26,10 @@ pub enum Element {
     I64,
     /// Signed whole numbers of 32 bits.
     I32,
+    /// Signed whole numbers of 8 bits.
+    I8,
+    /// Whole numbers of 8 bits, and truth values.
+    U8,
     /// Any other whole number, of this many bytes.
     Other(usize),
 }
@@ -36,7 +41,23 @@ impl Element {
             Element::F32 | Element::I32 => 4,
             Element::F16 | Element::Bf16 => 2,
             Element::F64 | Element::I64 => 8,
+            Element::I8 | Element::U8 => 1,
             Element::Other(bytes) => bytes,
+        }
+    }
+
+    /// For lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::F32 => "F32",
+            Element::F16 => "F16",
+            Element::Bf16 => "BF16",
+            Element::F64 => "F64",
+            Element::I64 => "I64",
+            Element::I32 => "I32",
+            Element::I8 => "I8",
+            Element::U8 => "U8",
+            Element::Other(_) => "other",
         }
     }
 
@@ -59,6 +80,8 @@ pub struct Tensor {
     /// From one number to the next along each axis, in numbers.
     strides: Vec<usize>,
     big_endian: bool,
+    /// The how-manieth of its file it is, where the file keeps the order in which a script named them.
+    pub place: Option<usize>,
 }
 
 /// Number of elements of a shape, where it is one that a tensor can have.
@@ -113,7 +136,24 @@ impl Tensor {
         if count.checked_mul(element.bytes()).is_none_or(|n| n > range.len()) {
             return Err(format!("shape {} repeats numbers of its {} bytes", shown(), range.len()));
         }
-        Ok(Tensor { shape, element, bytes, range, strides, big_endian: false })
+        Ok(Tensor { shape, element, bytes, range, strides, big_endian: false, place: None })
+    }
+
+    /// A tensor of these numbers.
+    pub fn of_values(shape: Vec<usize>, values: Vec<f32>) -> Tensor {
+        let bytes = Bytes::new(values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        let range = 0..bytes.len();
+        Tensor::new(shape, Element::F32, bytes, range).expect("as many numbers as the shape has")
+    }
+
+    /// The same at a place in its file.
+    pub fn at(self, place: usize) -> Tensor {
+        Tensor { place: Some(place), ..self }
+    }
+
+    /// A number that equal tensors of one type and layout have in common.
+    pub fn checksum(&self) -> u32 {
+        crc32fast::hash(&self.bytes[self.range.start..self.range.start + self.byte_len()])
     }
 
     /// The same with its bytes the other way round.
@@ -149,11 +189,13 @@ impl Tensor {
                 Element::F64 => number!(f64, std::array::from_fn::<u8, 8, _>(b)) as f32,
                 Element::I64 => number!(i64, std::array::from_fn::<u8, 8, _>(b)) as f32,
                 Element::I32 => number!(i32, [b(0), b(1), b(2), b(3)]) as f32,
+                Element::I8 => f32::from(b(0) as i8),
+                Element::U8 => f32::from(b(0)),
                 Element::Other(_) => f32::NAN,
             }
         };
         if let Element::Other(_) = self.element {
-            return Err("its numbers are neither floats nor whole numbers of 32 or 64 bits".into());
+            return Err("its numbers are neither floats nor whole numbers of 8, 32 or 64 bits".into());
         }
         let mut values = Vec::with_capacity(self.elements());
         let mut index = vec![0; self.shape.len()];
@@ -178,6 +220,12 @@ pub struct Tensors {
     pub tensors: BTreeMap<String, Tensor>,
     /// A description of Keras layers, which `assets/keras_export.py` writes.
     pub keras: Option<String>,
+    /// What was passed over or assumed.
+    pub notes: Vec<String>,
+    /// The function of plain RNN cells, where the file says it.
+    pub activation: Option<Activation>,
+    /// Tokens that the file keeps beside the weights, with their ids, and what it calls them.
+    pub vocabulary: Option<(String, Vec<(String, u64)>)>,
 }
 
 impl Tensors {

@@ -17,10 +17,47 @@ pub struct Agreement {
     pub name: String,
     /// Rows and time steps.
     pub sizes: Sizes,
-    /// Largest difference of a logit.
+    /// What was recorded: logits, log-probabilities or probabilities.
+    pub of: Recorded,
+    /// Largest difference of a logit, or of a log-probability.
     pub largest: f64,
     /// Positions at which the most likely token is another one.
     pub other_best: usize,
+}
+
+/// What a recording has in place of logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The logits themselves.
+    Logits,
+    /// Their logarithms of a softmax.
+    LogProbabilities,
+    /// Their softmax.
+    Probabilities,
+}
+
+impl Recorded {
+    /// What rows of numbers are, by their sums.
+    fn of(expected: &[f32], vocab: usize) -> Recorded {
+        let all = |is: &dyn Fn(&[f32]) -> bool| expected.chunks(vocab).all(is);
+        let one = |sum: f64| (sum - 1.0).abs() < 1e-3;
+        if vocab > 1 && all(&|row| row.iter().all(|x| *x >= 0.0) && one(row.iter().map(|x| f64::from(*x)).sum())) {
+            Recorded::Probabilities
+        } else if vocab > 1 && all(&|row| one(row.iter().map(|x| f64::from(*x).exp()).sum())) {
+            Recorded::LogProbabilities
+        } else {
+            Recorded::Logits
+        }
+    }
+
+    /// For messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Recorded::Logits => "logits",
+            Recorded::LogProbabilities => "log-probabilities",
+            Recorded::Probabilities => "probabilities",
+        }
+    }
 }
 
 /// What runs a plan: plan, sizes and sections to an executor.
@@ -85,10 +122,54 @@ fn run(model: &Model, sizes: Sizes, ids: &[f32], open: Opens) -> Result<Vec<f32>
 }
 
 fn compare(name: &str, sizes: Sizes, found: &[f32], expected: &[f32], vocab: usize) -> Agreement {
-    let apart = found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs()));
-    let largest = apart.fold(0.0, |most: f64, x| if x.is_nan() { f64::INFINITY } else { most.max(x) });
+    let of = Recorded::of(expected, vocab);
+    let apart = |(found, expected): (&[f32], &[f32])| -> f64 {
+        let pairs = found.iter().zip(expected);
+        let worst = |most: f64, x: f64| if x.is_nan() { f64::INFINITY } else { most.max(x) };
+        let most = f64::from(found.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let sum = most + found.iter().map(|x| (f64::from(*x) - most).exp()).sum::<f64>().ln();
+        match of {
+            Recorded::Logits => pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, worst),
+            Recorded::LogProbabilities => {
+                pairs.map(|(a, b)| (f64::from(*a) - sum - f64::from(*b)).abs()).fold(0.0, worst)
+            }
+            // Below the least that a float of 32 bits holds exactly, its logarithm says nothing.
+            Recorded::Probabilities => pairs
+                .map(|(a, b)| (f64::from(*a) - sum, f64::from(*b)))
+                .map(|(a, b)| if b < 1e-30 { (a - 1e-30f64.ln()).max(0.0) } else { (a - b.ln()).abs() })
+                .fold(0.0, worst),
+        }
+    };
+    let largest = found.chunks(vocab).zip(expected.chunks(vocab)).map(apart).fold(0.0, f64::max);
     let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(i, _)| i);
     let pairs = found.chunks(vocab).zip(expected.chunks(vocab));
     let other_best = pairs.filter(|(a, b)| best(a) != best(b)).count();
-    Agreement { name: name.into(), sizes, largest, other_best }
+    Agreement { name: name.into(), sizes, of, largest, other_best }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_and_what_a_softmax_makes_of_them_agree() {
+        let logits = [1.0f32, -2.0, 0.5, 3.0, 3.0, -40.0];
+        let softmax = |row: &[f32]| {
+            let sum: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+            row.iter().map(|x| (f64::from(*x).exp() / sum) as f32).collect::<Vec<f32>>()
+        };
+        let probabilities: Vec<f32> = logits.chunks(3).flat_map(softmax).collect();
+        let logs: Vec<f32> = probabilities.iter().map(|x| x.ln()).collect();
+        let sizes = Sizes::of(1, 2);
+        for (recorded, of) in [
+            (&logits[..], Recorded::Logits),
+            (&probabilities, Recorded::Probabilities),
+            (&logs, Recorded::LogProbabilities),
+        ] {
+            let same = compare("r", sizes, &logits, recorded, 3);
+            assert!(same.of == of && same.largest < 1e-5 && same.other_best == 0, "{same:?}");
+            let other = compare("r", sizes, &[1.0, -2.0, 0.6, 3.0, 3.0, -40.0], recorded, 3);
+            assert!(other.largest > 0.02, "{other:?}");
+        }
+    }
 }

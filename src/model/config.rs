@@ -50,6 +50,9 @@ pub struct Config {
     /// What a text without a prompt begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_text: Option<String>,
+    /// What people call the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl Config {
@@ -68,6 +71,7 @@ impl Config {
             pad_token_id: None,
             unk_token_id: None,
             start_text: None,
+            name: None,
         }
     }
 
@@ -97,6 +101,7 @@ impl Config {
             pad_token_id: fields.id("pad_token_id", vocab_size)?,
             unk_token_id: fields.id("unk_token_id", vocab_size)?,
             start_text: fields.text("start_text")?,
+            name: fields.text("name")?,
         };
         config.check(file)?;
         Ok(config)

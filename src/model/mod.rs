@@ -2,6 +2,7 @@
 //!
 //! All of it is read from bytes; [`crate::host`] knows folders.
 
+mod builtin;
 mod config;
 mod fields;
 mod generation_config;
@@ -19,6 +20,7 @@ use crate::hash;
 use crate::network::Shape;
 use crate::text::{Lacking, OnUnknown, Tokenizer};
 
+pub use builtin::BUILTIN;
 pub use config::{Config, FORMAT_VERSION};
 pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
@@ -26,9 +28,6 @@ pub use init::initial_weights;
 pub use numbers::Numbers;
 pub use safetensors::{Bytes, Dtype, Precision, Stored, metadata_entry, read_header};
 pub use weights::Weights;
-
-/// The models in the program, under the names that stand for their folders.
-pub const BUILTIN: [&str; 2] = ["builtin:shakespeare", "builtin:molecules"];
 
 /// What begins the name of a model in the program.
 pub const BUILTIN_PREFIX: &str = "builtin:";
@@ -64,48 +63,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// The default model: characters of Shakespeare's plays, embedded in the program.
-    ///
-    /// # Errors
-    /// None that a test would not have found.
-    pub fn shakespeare() -> Result<Model> {
-        let files = Files {
-            config: Bytes::new(include_bytes!("../../assets/shakespeare/config.json")),
-            weights: Bytes::new(include_bytes!("../../assets/shakespeare/model.safetensors")),
-            tokenizer: Bytes::new(include_bytes!("../../assets/shakespeare/tokenizer.json")),
-            generation_config: None,
-        };
-        Model::from_files(BUILTIN[0], &files)
-    }
-
-    /// Molecules as SMILES, one a sequence from bos to eos, embedded in the program.
-    ///
-    /// # Errors
-    /// None that a test would not have found.
-    pub fn molecules() -> Result<Model> {
-        let files = Files {
-            config: Bytes::new(include_bytes!("../../assets/molecules/config.json")),
-            weights: Bytes::new(include_bytes!("../../assets/molecules/model.safetensors")),
-            tokenizer: Bytes::new(include_bytes!("../../assets/molecules/tokenizer.json")),
-            generation_config: Some(Bytes::new(include_bytes!("../../assets/molecules/generation_config.json"))),
-        };
-        Model::from_files(BUILTIN[1], &files)
-    }
-
-    /// The model in the program that is called `name`, one of [`BUILTIN`].
-    ///
-    /// # Errors
-    /// No such model: with the names that there are.
-    pub fn builtin(name: &str) -> Result<Model> {
-        if name == BUILTIN[0] {
-            return Model::shakespeare();
-        }
-        if name == BUILTIN[1] {
-            return Model::molecules();
-        }
-        Err(Error::Model(format!("no model in the program is called {name:?}; there are {}", BUILTIN.join(", "))))
-    }
-
     /// A model from the bytes of its files; `name` stands for the folder in messages.
     ///
     /// # Errors

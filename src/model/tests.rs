@@ -217,7 +217,7 @@ fn a_generation_config_is_read_against_the_vocabulary() {
 
 #[test]
 fn the_models_in_the_program_open_by_name() {
-    for name in BUILTIN {
+    for name in BUILTIN.iter().copied() {
         assert_eq!(Model::builtin(name).unwrap().name, name);
     }
     let message = Model::builtin("builtin:goethe").unwrap_err().to_string();

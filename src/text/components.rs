@@ -29,7 +29,7 @@ const MOST_GROWTH: f64 = 1024.0;
 #[derive(Debug)]
 pub(super) enum Normalizer {
     Plain(NormalizerWrapper),
-    Replace(Expression, String),
+    Replace(Box<Expression>, String),
     Sequence(Vec<Normalizer>),
 }
 
@@ -37,7 +37,7 @@ impl tokenizers::Normalizer for Normalizer {
     fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         match self {
             Normalizer::Plain(plain) => plain.normalize(text),
-            Normalizer::Replace(expression, content) => text.replace(expression, content),
+            Normalizer::Replace(expression, content) => text.replace(&**expression, content),
             Normalizer::Sequence(parts) => parts.iter().try_for_each(|part| part.normalize(text)),
         }
     }
@@ -47,7 +47,7 @@ impl tokenizers::Normalizer for Normalizer {
 #[derive(Debug)]
 pub(super) enum PreTokenizer {
     Plain(PreTokenizerWrapper),
-    Split { expression: Expression, behavior: SplitDelimiterBehavior, invert: bool },
+    Split { expression: Box<Expression>, behavior: SplitDelimiterBehavior, invert: bool },
     Sequence(Vec<PreTokenizer>),
 }
 
@@ -56,10 +56,10 @@ impl tokenizers::PreTokenizer for PreTokenizer {
         match self {
             PreTokenizer::Plain(plain) => plain.pre_tokenize(text),
             PreTokenizer::Split { expression, behavior, invert: true } => {
-                text.split(|_, word| word.split(Invert(expression), *behavior))
+                text.split(|_, word| word.split(Invert(&**expression), *behavior))
             }
             PreTokenizer::Split { expression, behavior, invert: false } => {
-                text.split(|_, word| word.split(expression, *behavior))
+                text.split(|_, word| word.split(&**expression, *behavior))
             }
             PreTokenizer::Sequence(parts) => parts.iter().try_for_each(|part| part.pre_tokenize(text)),
         }
@@ -242,7 +242,7 @@ impl NormalizerFile {
             }
             NormalizerFile::Replace { pattern, content } => {
                 grow(growth, content.len() as f64 / pattern.shortest() as f64)?;
-                return Ok(Normalizer::Replace(pattern.expression()?, content.clone()));
+                return Ok(Normalizer::Replace(pattern.expression()?.into(), content.clone()));
             }
             NormalizerFile::Precompiled { precompiled_charsmap } => {
                 let map = charsmap::decode(precompiled_charsmap)?;
@@ -310,7 +310,7 @@ impl PreTokenizerFile {
                 (1.0, Punctuation::new(behavior.unwrap_or(SplitDelimiterBehavior::Isolated)).into())
             }
             PreTokenizerFile::Split { pattern, behavior, invert } => {
-                let (expression, behavior, invert) = (pattern.expression()?, *behavior, *invert);
+                let (expression, behavior, invert) = (pattern.expression()?.into(), *behavior, *invert);
                 *in_words |= self.splits_lines();
                 return Ok(PreTokenizer::Split { expression, behavior, invert });
             }

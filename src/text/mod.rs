@@ -146,6 +146,15 @@ impl Tokenizer {
         }
     }
 
+    /// The tokens of characters and lists as they are, in the order of their ids; of other kinds none.
+    pub fn texts(&self) -> Vec<String> {
+        match &*self.kind {
+            Kind::Characters(characters) => characters.texts(),
+            Kind::List(list) => list.texts().iter().map(|text| text.to_string()).collect(),
+            Kind::Bytes(_) | Kind::HuggingFace(_) => Vec::new(),
+        }
+    }
+
     /// One more than the largest id.
     pub fn len(&self) -> usize {
         match &*self.kind {

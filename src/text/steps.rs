@@ -61,7 +61,7 @@ pub(super) enum Step {
         replacement: char,
         drop_first: bool,
     },
-    Replace(Expression, String),
+    Replace(Box<Expression>, String),
     /// All tokens become one; `Strip` then strips the whole text.
     Fuse,
     Strip {
@@ -134,7 +134,7 @@ impl DecoderFile {
             DecoderFile::Replace { .. } if *whole => return cannot("Replace"),
             DecoderFile::Replace { pattern, content } => {
                 grow(growth, content.len() as f64 / pattern.shortest() as f64)?;
-                steps.push(Step::Replace(pattern.expression()?, content));
+                steps.push(Step::Replace(pattern.expression()?.into(), content));
             }
             DecoderFile::Fuse {} => {
                 steps.push(Step::Fuse);

@@ -4,10 +4,10 @@
 //! learning rate, and a [`Trainer`] leads an [`Engine`] through all of it, from one [`Checkpoint`] to the next. Nothing
 //! here knows files, clocks or threads: [`crate::host`] writes folders, and the command line decides when.
 
-mod chart;
 mod checkpoint;
 mod choice;
 mod corpus;
+mod curves;
 mod engine;
 mod log;
 mod marks;
@@ -21,10 +21,10 @@ mod windows;
 
 pub use crate::network::{Optimizer, Recipe};
 pub use crate::ops::cross_entropy::IGNORED;
-pub use chart::Curves;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
 pub use choice::{Choice, Extent};
 pub use corpus::{Corpus, Ends, Ids, Width};
+pub use curves::Curves;
 pub use engine::{Engine, Outcome, Snapshot, Window};
 pub use log::Line;
 pub use marks::{Marks, with_marks};

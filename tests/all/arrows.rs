@@ -11,7 +11,7 @@ use crate::structure::{read, sources};
 
 /// Modules from the lowest to the highest, each with those that it names: all stand above it in the table, so there is
 /// no circle. Tests within a module may name more.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("error", &[]),
     ("hash", &[]),
     ("plan", &[]),
@@ -27,12 +27,13 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("generate", &["error", "executor", "network", "ops", "plan", "text"]),
     ("train", &["error", "executor", "model", "network", "ops", "plan", "text"]),
     ("check", &["cpu", "error", "executor", "gpu", "ops", "plan"]),
-    ("host", &["cpu", "error", "executor", "generate", "gpu", "model", "network", "plan", "text", "train"]),
+    ("host", &["cpu", "error", "executor", "generate", "gpu", "model", "network", "plan", "score", "text", "train"]),
+    ("front", &["error", "generate", "gpu", "host", "model", "text"]),
     (
         "bench",
         &[
             "check", "cpu", "error", "executor", "generate", "gpu", "host", "model", "network", "ops", "plan", "score",
-            "train",
+            "text", "train",
         ],
     ),
     (
@@ -136,12 +137,11 @@ fn files() -> Vec<File> {
 
 fn file(path: &Path, module: Vec<String>) -> File {
     let text = read(path);
-    let code: String = text
-        .split("#[cfg(test)]\nmod tests {")
-        .next()
-        .into_iter()
-        .flat_map(str::lines)
-        .fold(String::new(), |code, line| code + line.split("//").next().unwrap_or_default() + "\n");
+    // The tests within a file are its last module.
+    let is_tests = |at: &usize| text[*at..].lines().nth(1).is_some_and(|line| line.ends_with("mod tests {"));
+    let end = text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(is_tests).unwrap_or(text.len());
+    let code: Vec<&str> = text[..end].lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
     let mut paths = Vec::new();
     for (at, prefix) in code.match_indices("crate::").chain(code.match_indices("super::")) {
         if code[..at].ends_with(|c: char| c.is_alphanumeric() || "_:$".contains(c)) {

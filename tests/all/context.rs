@@ -88,12 +88,12 @@ pub fn pool(threads: usize) -> Arc<Threads> {
 /// Fails with a formatted message unless a condition holds.
 #[macro_export]
 macro_rules! ensure {
-    ($condition:expr, $($message:tt)+) => {
+    ($condition:expr, $($message:tt)+) => {{
         let holds: bool = $condition;
         if !holds {
             return Err(format!($($message)+).into());
         }
-    };
+    }};
 }
 
 /// Names what is absent: the folder with data beside the project, unless `GATEFOLD_VECTORS` and the like name it.

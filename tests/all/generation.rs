@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
     let on = |opened: Opened, run: Kind| {
         move |adapter| run(&|lm, sizes, sections| gpu_executor(&gpu(adapter, opened), &lm.plan, sizes, sections))
     };
-    let kinds: [(&str, Kind); 7] = [
+    let kinds: [(&str, Kind); 8] = [
         ("generation: hundreds of prompts of 0 to 5,000 tokens", |make| many_prompts(make, 250)),
         ("generation: the same for any batch and order", |make| any_batch(make, Cell::Lstm)),
         ("generation: the same for any batch and order, GRU", |make| any_batch(make, Cell::Gru)),
@@ -29,12 +29,15 @@ pub fn trials() -> Vec<Trial> {
         ("generation: the same for any batch and order, LSTM with projections", |make| any_batch(make, projected())),
         ("generation: long prompts of cells of other forms are read as a window is", other_forms),
         ("generation: what is cancelled leaves the others alone", cancelled),
+        ("generation: every ring goes round, filled to its very end", |make| rings(make, 60)),
     ];
     let mut trials = vec![trial("generation: texts come in order, errors at their places", in_order)];
     trials.push(trial(
         "generation: a thousand prompts of 0 to 5,000 tokens on the CPU",
         on_cpu(|make| many_prompts(make, 1000)),
     ));
+    trials
+        .push(trial("generation: every ring goes round a hundred times on the CPU", on_cpu(|make| rings(make, 1800))));
     for (name, run) in kinds {
         trials.push(trial(format!("{name} on the CPU"), on_cpu(run)));
         trials.extend(trials_per_adapter(name, on(Opened::Fully, run)));
@@ -109,6 +112,31 @@ fn tokens_of(requests: &[Request], events: &[Event]) -> Result<Vec<Vec<(u32, u32
         None => Ok(found),
         Some(i) => Err(format!("request {i} has no end")),
     }
+}
+
+/// Marks that fill the ring of edits (V + 65,536 entries) to its very end, again and again, without a pause, and with
+/// them the rings of records and of results: each sequence has the tokens that it has alone.
+fn rings(make: Make<'_>, count: usize) -> Outcome {
+    const BANNED: u32 = 4096;
+    let shape = Shape { cell: Cell::Gru, vocab: 2 * BANNED as usize, embedding: 3, hidden: 4, layers: 1 };
+    ensure!((shape.vocab + (1 << 16)) % BANNED as usize == 0, "the ring is not filled to its end");
+    let request = |i: usize| Request {
+        prompt: [i as u32 % 7].into(),
+        sequence: i as u64,
+        seed: 5,
+        options: Options { repetition_penalty: 1.1, banned: (0..BANNED).collect(), ..Options::default() },
+        max_tokens: 1 + i % 3,
+        stop: Vec::new(),
+    };
+    // Eighteen sequences fill the ring of edits once.
+    let requests: Vec<Request> = (0..count).map(request).collect();
+    let together = run(&mut generator(make, shape, 4)?, &requests)?;
+    ensure!(together.iter().flatten().all(|(token, _)| *token >= BANNED), "a banned token was drawn");
+    for i in [0, 17, 18, count - 1] {
+        let alone = run(&mut generator(make, shape, 1)?, &requests[i..=i])?;
+        ensure!(alone[0] == together[i], "sequence {i}: {:?} alone, {:?} among others", alone[0], together[i]);
+    }
+    DONE
 }
 
 fn run(generator: &mut Generator, requests: &[Request]) -> Result<Vec<Vec<(u32, u32)>>, String> {

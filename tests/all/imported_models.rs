@@ -53,7 +53,7 @@ const MODELS: [Published; 3] = [
 
 /// Small models of every kind of file in tests/imports, which make.py there made, with the logits that NumPy and ONNX's
 /// reference evaluator gave.
-const SMALL: [(&str, &str); 10] = [
+const SMALL: [(&str, &str); 16] = [
     ("cells.npz", "npz of two LSTMCells, deflated, in part f64 and column by column"),
     ("k2.safetensors", "Keras 2: GRU with the reset before the matrix, hard_sigmoid"),
     ("k3.safetensors", "Keras 3: bidirectional GRU with the reset after it, two biases"),
@@ -64,12 +64,19 @@ const SMALL: [(&str, &str); 10] = [
     ("rnn.onnx", "ONNX: two RNN nodes"),
     ("relu.npz", "npz of a plain RNN with relu"),
     ("projection.npz", "npz of two LSTM layers with a projection and without biases"),
+    ("order.npz", "npz of three modules whose order is not the alphabet's"),
+    ("norms.npz", "npz of weight norm, spectral norm and fastai's raw weight"),
+    ("sizes.npz", "npz of three LSTMs of 6, 5 and 3 units"),
+    ("onehot.npz", "npz of an LSTM over one-hot vectors"),
+    ("last.onnx", "ONNX: weights beside the model, the last step before the head"),
+    ("folded.onnx", "ONNX: weights behind Concat, Transpose, Unsqueeze and Cast, logits not the first output"),
 ];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("imported model: a dry run writes nothing, --map renames and leaves out", mapped),
         trial("imported model: wrong calls and files are named", wrong_calls),
+        trial("imported model: no wrong model is made in silence", refused),
     ];
     for device in devices() {
         let on = name_of(&device);
@@ -194,6 +201,58 @@ fn wrong_calls() -> Outcome {
     let again = gatefold(&["convert", &npz, &to]);
     ensure!(again.status.code() == Some(2) && text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
     ensure!(gatefold(&["convert", &npz, &to, "--force"]).status.success(), "with --force");
+    DONE
+}
+
+/// Graphs that change ids or mix texts, Keras's calls that are no chain, modules without an order.
+fn refused() -> Outcome {
+    let folder = Folder::new("import-refused");
+    let to = folder.join("model").display().to_string();
+    let path = |name: &str| project("tests/imports").join(name).display().to_string();
+    let k2 = std::fs::read(path("k2.safetensors"))?;
+    let changed = |name: &str, change: &dyn Fn(&mut Value)| -> Result<String, Box<dyn std::error::Error>> {
+        let len = u64::from_le_bytes(k2[..8].try_into()?) as usize;
+        let mut header: Value = serde_json::from_slice(&k2[8..8 + len])?;
+        let mut keras: Value = serde_json::from_str(header["__metadata__"]["keras"].as_str().unwrap_or_default())?;
+        change(&mut keras);
+        header["__metadata__"]["keras"] = keras.to_string().into();
+        let header = header.to_string();
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &k2[8 + len..]].concat();
+        Ok(folder.write(name, bytes))
+    };
+    let object = changed("object.safetensors", &|keras| {
+        keras["layers"][3]["config"]["layer"]["config"]["activation"] =
+            serde_json::json!({"class_name": "ReLU", "config": {"negative_slope": 0.5}});
+    })?;
+    let twice = changed("twice.safetensors", &|keras| {
+        let from = |name: &str| serde_json::json!([[[name, 0, 0, {}]]]);
+        for (i, name) in [(1, "embedding_1"), (2, "gru_1"), (3, "dropout")] {
+            keras["layers"][i]["inbound_nodes"] = from(name);
+        }
+        keras["layers"][1]["inbound_nodes"] = serde_json::json!([[["embedding_1", 0, 0, {}]], [["gru_1", 0, 0, {}]]]);
+        keras["output_layers"] = serde_json::json!([["td", 0, 0]]);
+    })?;
+    let softmax = changed("softmax.safetensors", &|keras| {
+        if let Some(layers) = keras["layers"].as_array_mut() {
+            layers.push(serde_json::json!({"class_name": "Softmax", "config": {"name": "again"}}));
+        }
+    })?;
+    let unread = changed("unread.safetensors", &|keras| {
+        keras["layers"][3]["config"]["name"] = "other".into();
+    })?;
+    for (file, part) in [
+        (path("shift.onnx"), "Add: it changes ids before they reach the embedding"),
+        (path("view.onnx"), "Reshape: it puts numbers of one axis into another"),
+        (object, "activation is a layer of its own, ReLU"),
+        (twice, "layer `gru_1` (GRU): it is called 2 times"),
+        (softmax, "a second softmax"),
+        (unread, "no kernel"),
+    ] {
+        let output = gatefold(&["convert", &file, &to]);
+        let said = text(&output.stderr);
+        ensure!(output.status.code() == Some(1) && said.contains(part), "{file}: expected `{part}` in {said}");
+        ensure!(!folder.join("model").exists(), "{file}: a model was written");
+    }
     DONE
 }
 

@@ -17,6 +17,7 @@ mod finite_differences;
 mod first_training;
 mod generation;
 mod gradients;
+mod import_cases;
 mod imported_models;
 mod keras;
 mod learning;
@@ -74,6 +75,7 @@ fn main() {
     trials.extend(model_folders::trials());
     trials.extend(texts::trials());
     trials.extend(imported_models::trials());
+    trials.extend(import_cases::trials());
     trials.extend(bench::trials());
     trials.extend(training_run::trials());
     trials.extend(first_training::trials());

@@ -17,6 +17,10 @@ pub fn trials() -> Vec<Trial> {
         trial("structure: every shader has a row, every row its shader", shaders_and_rows),
         trial("structure: every file of ops is in the table", ops_and_files),
         trial("structure: only src/gpu names wgpu", || names("src", &["wgpu::"], &["src/gpu"])),
+        trial("structure: messages go through the one writer that cannot fail", || {
+            let panicking = ["println!", "eprint!", "print!(", "stderr().lock", "stderr().write", "dbg!"];
+            names("src", &panicking, &["src/host/messages.rs"])
+        }),
         trial("structure: networks know no dispatch, workgroup or padding", || {
             names("src/network", &["dispatch", "workgroup", "padded"], &[])
         }),

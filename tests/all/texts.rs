@@ -233,7 +233,7 @@ fn quoting(folder: &Folder) -> Result<String, libtest_mimic::Failed> {
 fn read_back() -> Outcome {
     let folder = Folder::new("read-back");
     let of_model = quoting(&folder)?;
-    let ids = ["18446744073709551617", "1.10", r#"{"b": 1,"a": [1e400, "\u00e9"]}"#, "\"x\"", "-0"];
+    let ids = ["18446744073709551617", "1.10", r#"{"b": 1,"a": [1e30, "\u00e9"]}"#, "\"x\"", "-0"];
     let prompts = ["a", "\\\"\\n", "a,\\r\\na", " ", "\\\\n"];
     let lines: Vec<String> =
         ids.iter().zip(prompts).map(|(id, prompt)| format!("{{\"prompt\": \"{prompt}\", \"id\": {id}}}\n")).collect();

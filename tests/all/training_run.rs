@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("training: a run of lines goes on too", lines_go_on),
         trial("training: killed at 20 moments, a run loses only steps since its checkpoint", killed),
         trial("training: Ctrl-C writes a checkpoint", interrupted),
+        trial("training: a run that is refused leaves the old one whole", refused),
         trial("training: a loss that is no number ends the run and keeps the checkpoint", diverged),
         trial("training: without better validations a run ends early", patience),
         trial("training: lines become a model that ends its texts", lines),
@@ -362,16 +363,61 @@ fn score_agrees() -> Outcome {
     let data = folder.write("data.txt", corpus());
     let valid = folder.write("valid.txt", &corpus()[500..2000]);
     let output = folder.join("m").display().to_string();
-    // One row reads the text as score does, in windows that carry the state.
-    let more = ["--steps", "30", "--valid", &valid, "--cell", "gru", "--tied", "--embedding", "24"];
-    let one_row = ["--batch-size", "1", "--valid-every", "10", "--dropout", "0"];
-    let call =
-        [&["train", "--data", &data, "--output", &output, "--device", "cpu", "--hidden", "24"][..], &more, &one_row];
-    succeed(&call.concat())?;
-    let best = checkpoint(Path::new(&output))?.manifest.progress.best.ok_or("no validation")?;
-    let scored = json(&["score", &valid, "--model", &output, "--json", "--device", "cpu"])?;
-    let nats = scored["nats_per_token"].as_f64().ok_or("no nats")?;
-    ensure!((nats - best.loss).abs() < 1e-4, "{nats} by score, {} by validation", best.loss);
+    let more = ["--valid", &valid, "--valid-tokens", "0", "--cell", "gru", "--tied", "--embedding", "24"];
+    let call = ["train", "--data", &data, "--output", &output, "--device", "cpu", "--hidden", "24", "--overwrite"];
+    // One row reads the text as score does, in windows that carry the state. Of several rows all but the first begin
+    // in the text's middle, with the state of a window before.
+    for (rows, steps, apart) in [("1", "30", 1e-4), ("4", "200", 1e-3)] {
+        let steps = ["--steps", steps, "--batch-size", rows, "--dropout", "0"];
+        succeed(&[&call[..], &more, &steps].concat())?;
+        let best = checkpoint(Path::new(&output))?.manifest.progress.best.ok_or("no validation")?;
+        let scored = json(&["score", &valid, "--model", &output, "--json", "--device", "cpu"])?;
+        let nats = scored["nats_per_token"].as_f64().ok_or("no nats")?;
+        ensure!((nats - best.loss).abs() < apart, "{rows} rows: {nats} by score, {} by validation", best.loss);
+    }
+    DONE
+}
+
+/// What a folder holds, but for times.
+fn contents(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| e.to_string())? {
+        let path = entry.map_err(|e| e.to_string())?.path();
+        if path.is_dir() {
+            found.extend(contents(&path)?);
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).map_err(|e| e.to_string())?));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn refused() -> Outcome {
+    let folder = Folder::new("refused-training");
+    let data = folder.write("data.txt", corpus());
+    let (short, latin) = (folder.write("short.txt", "abc"), folder.write("latin.txt", "\u{e9}t\u{e9}"));
+    let output = folder.join("m").display().to_string();
+    succeed(&call(&data, &output, "cpu", &["--steps", "20"]))?;
+    let before = contents(Path::new(&output))?;
+    let tokenizer = format!("{output}/tokenizer.json");
+    for (call, status) in [
+        (call(&data, &output, "cpu", &["--steps", "20"]), 2),
+        (call(&short, &output, "cpu", &["--overwrite"]), 1),
+        (call(&latin, &output, "cpu", &["--overwrite", "--tokenizer", &tokenizer]), 1),
+        (call("nowhere.txt", &output, "cpu", &["--overwrite"]), 1),
+    ] {
+        fail(&call, status, &[])?;
+        ensure!(contents(Path::new(&output))? == before, "{call:?} changed the old run");
+    }
+    let new = folder.join("new");
+    fail(&call(&short, new.to_str().ok_or("a name")?, "cpu", &[]), 1, &["too few"])?;
+    ensure!(!new.exists(), "a run that did not begin left its folder");
+    // A folder whose config.json is lost still holds a model.
+    std::fs::remove_file(folder.join("m/config.json"))?;
+    std::fs::remove_dir_all(folder.join("m/checkpoint"))?;
+    std::fs::remove_file(folder.join("m/log.jsonl"))?;
+    fail(&call(&data, &output, "cpu", &["--steps", "20"]), 2, &["model.safetensors is there already", "--overwrite"])?;
     DONE
 }
 

@@ -2,6 +2,7 @@
 //! error that names the file, without a panic and without more memory than the file can need.
 
 mod allocator;
+mod amplification;
 mod foreign;
 mod mutations;
 mod tokenizer;

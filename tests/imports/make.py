@@ -45,7 +45,7 @@ def gru(x, kernel, recurrent, bias, gate, reset_after):
 
 def lstm(x, kernel, recurrent, bias, projection=np.eye(H)):
     """PyTorch's LSTM: gates i f g o."""
-    h, c, ys = np.zeros(len(projection)), np.zeros(H), []
+    h, c, ys = np.zeros(len(projection)), np.zeros(kernel.shape[0] // 4), []
     for t in x:
         i, f, g, o = np.split(t @ kernel.T + h @ recurrent.T + bias, 4)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
@@ -70,7 +70,7 @@ def layer(kind, name, **config):
 def keras_2(folder, table, bias):
     kernel, recurrent, b, weight = random(E, 3 * H), random(H, 3 * H), random(3 * H), random(H, V)
     layers = [layer("Embedding", "embedding_1"),
-              layer("GRU", "gru_1", activation="tanh", recurrent_activation="hard_sigmoid", reset_after=False),
+              layer("GRU", "gru_1", activation="tanh", return_sequences=True, recurrent_activation="hard_sigmoid", reset_after=False),
               layer("Dropout", "dropout"),
               layer("TimeDistributed", "td", layer=layer("Dense", "dense", activation="softmax"))]
     with h5py.File(f"{folder}/k2.h5", "w") as file:
@@ -90,7 +90,7 @@ def keras_2(folder, table, bias):
 def keras_3(folder, table, bias):
     cells = [(random(E, 3 * H), random(H, 3 * H), random(2, 3 * H)) for _ in range(2)]
     weight = random(2 * H, V)
-    inner = layer("GRU", "gru", activation="tanh", recurrent_activation="hard_sigmoid", reset_after=True)
+    inner = layer("GRU", "gru", activation="tanh", return_sequences=True, recurrent_activation="hard_sigmoid", reset_after=True)
     layers = [layer("InputLayer", "in"), layer("Embedding", "e"),
               layer("Bidirectional", "both", merge_mode="concat", layer=inner),
               layer("Dense", "d", activation="softmax")]
@@ -187,6 +187,102 @@ def onnx_model(name, kind, gates, layers, table, bias, peepholes=False, **attrib
     record(name, ReferenceEvaluator(model).run(None, {"ids": ids})[0])
 
 
+def run_lstm(x, weights, hidden, projection=None):
+    return lstm(x, weights["weight_ih"], weights["weight_hh"], weights["bias_ih"] + weights["bias_hh"], np.eye(hidden))
+
+
+def layer_of(inputs, hidden):
+    return {"weight_ih": random(4 * hidden, inputs), "weight_hh": random(4 * hidden, hidden),
+            "bias_ih": random(4 * hidden), "bias_hh": random(4 * hidden)}
+
+
+def stack(name, table, modules, sizes, order, arrays_of=lambda arrays: arrays, onehot=False):
+    """LSTMs of these names and sizes, saved in one order; data goes through them in `order`."""
+    inputs, layers = table.shape[1], {}
+    for module, hidden in zip(order, sizes):
+        layers[module] = (layer_of(inputs, hidden), hidden)
+        inputs = hidden
+    head, bias = random(V, inputs), random(V)
+    arrays = {} if onehot else {"emb.weight": table}
+    for module in modules:
+        arrays |= {f"{module}.{k}_l0": a for k, a in layers[module][0].items()}
+    arrays |= {"fc.weight": head, "fc.bias": bias}
+    np.savez(f"{HERE}/{name}.npz", **arrays_of(arrays))
+    logits = []
+    for row in ids:
+        x = table[row].astype(float)
+        for module in order:
+            x = run_lstm(x, *layers[module])
+        logits.append(x @ head.T + bias)
+    record(name, logits)
+
+
+def norms(arrays):
+    """Weight norm of both kinds, spectral norm and fastai's raw weight in place of the plain ones."""
+    a = dict(arrays)
+    w = a.pop("lstm1.weight_ih_l0")
+    a["lstm1.weight_ih_l0_g"], a["lstm1.weight_ih_l0_v"] = np.linalg.norm(w, axis=1, keepdims=True), 3 * w
+    w = a.pop("lstm2.weight_hh_l0")
+    a["lstm2.parametrizations.weight_hh_l0.original0"] = np.linalg.norm(w, axis=1, keepdims=True)
+    a["lstm2.parametrizations.weight_hh_l0.original1"] = w / 7
+    w = a.pop("fc.weight")
+    u, _, v = np.linalg.svd(w, full_matrices=False)
+    scale = np.float32(1 / (u[:, 0] @ w @ v[0]))
+    # W / (u W v) of a matrix c times as long as w is w where c u w v is its own length.
+    a["fc.weight_orig"], a["fc.weight_u"], a["fc.weight_v"] = w, (u[:, 0] * scale).astype(np.float32), v[0]
+    a["lstm1.weight_hh_l0_raw"], a["lstm1.weight_hh_l0"] = a["lstm1.weight_hh_l0"], np.zeros_like(a["lstm1.weight_hh_l0"])
+    return {k.replace("lstm1.", "lstm1.module.") if "raw" not in k else k: x for k, x in a.items()}
+
+
+def onnx_of(name, nodes, weights, inputs=("B", "T"), outputs=None, external=False):
+    info = helper.make_tensor_value_info
+    tensors = [numpy_helper.from_array(np.ascontiguousarray(a), n) for n, a in weights.items()]
+    outs = [info(o, TensorProto.FLOAT, None) for o in (outputs or ["logits"])]
+    graph = helper.make_graph(nodes, "model", [info("ids", TensorProto.INT64, list(inputs))], outs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    if external:
+        onnx.save(model, f"{HERE}/{name}.onnx", save_as_external_data=True, location=f"{name}.onnx.data", size_threshold=64)
+    else:
+        onnx.save(model, f"{HERE}/{name}.onnx")
+    return whole
+
+
+def graphs(table, bias):
+    """Nodes between ids and logits that move numbers, that take the last step, and that change what comes out."""
+    node = helper.make_node
+    w, r, b, head = random(1, 4 * H, E), random(1, 4 * H, H), random(1, 8 * H), random(H, V)
+    base = {"E": table, "W": w, "R": r, "B": b, "V": head, "b": bias, "one": np.array([1])}
+    lstm_node = lambda x: node("LSTM", [x, "W", "R", "B"], ["y"], name="rnn", hidden_size=H)
+    gather, turn = node("Gather", ["E", "ids"], ["x"]), node("Transpose", ["x"], ["xt"], perm=[1, 0, 2])
+    back = [node("Squeeze", ["y", "one"], ["s"]), node("Transpose", ["s"], ["st"], perm=[1, 0, 2])]
+    out = [node("MatMul", ["st", "V"], ["p"]), node("Add", ["p", "b"], ["logits"])]
+    plain = onnx_of("whole", [gather, turn, lstm_node("xt")] + back + out, base)
+    os.remove(f"{HERE}/whole.onnx")
+    expected = ReferenceEvaluator(plain).run(None, {"ids": ids})[0]
+    last = {**base, "end": np.array(-1)}
+    onnx_of("last", [gather, turn, lstm_node("xt"), *back, node("Gather", ["st", "end"], ["z"], axis=1),
+                     node("MatMul", ["z", "V"], ["p"]), node("Add", ["p", "b"], ["logits"])], last, external=True)
+    record("last", expected)
+    folded = {k: a for k, a in base.items() if k not in "WRV"}
+    folded |= {"w0": w[0, :2 * H], "w1": w[0, 2 * H:], "rT": np.ascontiguousarray(r[0].T), "zero": np.array([0]),
+               "V8": head.astype(np.float16)}
+    onnx_of("folded", [node("Concat", ["w0", "w1"], ["w"], axis=0), node("Unsqueeze", ["w", "zero"], ["W"]),
+                       node("Transpose", ["rT"], ["r"], perm=[1, 0]), node("Unsqueeze", ["r", "zero"], ["R"]),
+                       node("Cast", ["V8"], ["V"], to=1), gather, turn, lstm_node("xt"), *back, *out,
+                       node("Shape", ["logits"], ["size"])], folded, outputs=["size", "logits"])
+    exact = ReferenceEvaluator(onnx_of("exact", [gather, turn, lstm_node("xt")] + back + out,
+                                       {**base, "V": head.astype(np.float16).astype(np.float32)}))
+    os.remove(f"{HERE}/exact.onnx")
+    record("folded", exact.run(None, {"ids": ids})[0])
+    onnx_of("shift", [node("Add", ["ids", "one"], ["i1"]), node("Mod", ["i1", "n"], ["i2"]),
+                      node("Gather", ["E", "i2"], ["x"]), turn, lstm_node("xt"), *back, *out],
+            {**base, "n": np.array([V])})
+    onnx_of("view", [gather, node("Reshape", ["x", "shape"], ["xt"]), lstm_node("xt"), *back, *out],
+            {**base, "shape": np.array([6, 2, E])}, inputs=(2, 6))
+
+
 with tempfile.TemporaryDirectory() as folder:
     table, bias = random(V, E), random(V)
     keras_2(folder, table, bias)
@@ -199,3 +295,8 @@ with tempfile.TemporaryDirectory() as folder:
     onnx_model("rnn", "RNN", 1, 2, table, bias)
     relu(table, bias)
     projected(table, bias)
+    stack("order", table, ["lstm_one", "lstm_two", "lstm_three"], [H, H, H], ["lstm_one", "lstm_two", "lstm_three"])
+    stack("norms", table, ["lstm1", "lstm2"], [H, H], ["lstm1", "lstm2"], norms)
+    stack("sizes", table, ["rnns.0", "rnns.1", "rnns.2"], [6, 5, 3], ["rnns.0", "rnns.1", "rnns.2"])
+    stack("onehot", np.eye(V, dtype=np.float32), ["lstm"], [H], ["lstm"], onehot=True)
+    graphs(table, bias)

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use gatefold::gpu::ParamsBy;
 use gatefold::ops::TABLE;
-use gatefold::plan::{OpRow, Variant};
+use gatefold::plan::{Adapters, OpRow, Variant};
 use libtest_mimic::{Completion, Trial};
 use naga::valid::ModuleInfo;
 
@@ -22,6 +22,9 @@ fn translate(op: &OpRow, variant: &Variant) -> Outcome {
     for params_by in [ParamsBy::Immediates, ParamsBy::Uniform] {
         let (module, info) = parse(variant, params_by)?;
         validated &= to_spirv(&module, &info)?;
+        if params_by == ParamsBy::Immediates && variant.adapters != Adapters::Software {
+            export(&format!("{}.spv", variant.name), &release_spirv(&module, &info)?)?;
+        }
         to_msl(op, &module, &info)?;
         for checked in [false, true] {
             let text = to_hlsl(&module, &info, checked)?;
@@ -30,6 +33,27 @@ fn translate(op: &OpRow, variant: &Variant) -> Outcome {
         }
     }
     if validated { DONE } else { Ok(Completion::ignored_with("spirv-val is not installed (package spirv-tools)")) }
+}
+
+/// As wgpu hands it to a Vulkan driver in release: without checks.
+fn release_spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Vec<u8>, String> {
+    use naga::back::spv::{Options, PipelineOptions, ZeroInitializeWorkgroupMemoryMode};
+    let unchecked = naga::proc::BoundsCheckPolicy::Unchecked;
+    let options = Options {
+        lang_version: (1, 6),
+        bounds_check_policies: naga::proc::BoundsCheckPolicies {
+            index: unchecked,
+            buffer: unchecked,
+            image_load: unchecked,
+            binding_array: unchecked,
+        },
+        zero_initialize_workgroup_memory: ZeroInitializeWorkgroupMemoryMode::None,
+        force_loop_bounding: false,
+        ..Default::default()
+    };
+    let entry = PipelineOptions { entry_point: "main".into(), shader_stage: naga::ShaderStage::Compute };
+    let words = naga::back::spv::write_vec(module, info, &options, Some(&entry)).map_err(|e| e.to_string())?;
+    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
 }
 
 /// Whether spirv-val was there to accept the result.

@@ -8,5 +8,5 @@ fi
 chroot_of forky mesa-vulkan-drivers,libvulkan1
 mkdir -p "$root/suite"
 cp "$exe" "$root/gatefold"
-in_forky() { chroot "$root" env -C /suite NODEVICE_SELECT=1 /gatefold "$@"; }
+in_forky() { chroot "$root" env -C /suite /gatefold "$@"; }
 suite "Debian forky" in_forky "$root/suite" vulkan

@@ -155,7 +155,7 @@ struct ManyArgs {
 
     /// Leave out sequences whose text was written before: fewer are written than --count says, and with --shard only
     /// what a part has itself is left out
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     unique: bool,
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use super::chart::chart;
 use super::display::Display;
 use crate::cli::numbers::count;
 use crate::cli::{print, say};
@@ -142,7 +143,10 @@ impl Session {
                 format!(": best validation {:.4} after {}", best.loss, count(best.step.into(), "step"))
             });
             let (cell, layers, hidden) = (c.cell.name(), c.num_layers, c.hidden_size);
-            self.folder.draw(&format!("{} ({cell} {layers} x {hidden}){best}", self.model.name))?;
+            let title = format!("{} ({cell} {layers} x {hidden}){best}", self.model.name);
+            if let Some(svg) = chart(&title, self.folder.curves())? {
+                self.folder.save_chart(&svg)?;
+            }
         }
         self.display.line(&line, self.trainer.progress().best.is_some_and(|best| best.step == line.step));
         Ok(())

@@ -56,6 +56,9 @@ fn bytes_in_pieces_are_text_in_pieces() {
                 encoder.push_bytes(bytes, &mut ids).unwrap();
             }
             encoder.finish(&mut ids).unwrap();
+            // Files of Windows have the ids of the others, where the vocabulary is not one of carriage returns.
+            let returns = ["characters", "bytes", "list"].contains(&name.as_str());
+            let text = if returns { text } else { text.replace("\r\n", "\n") };
             assert_eq!(ids, tokenizer.encode(&text, unknown).unwrap(), "{name}: {text:?}");
         }
     }

@@ -10,7 +10,7 @@ fn keras_description() -> String {
     json!({"keras_version": "2.4.0", "layers": [
         {"class_name": "Embedding", "config": {"name": "embedding"}},
         {"class_name": "Bidirectional", "config": {"name": "both", "merge_mode": "concat", "layer":
-            {"class_name": "GRU", "config": {"reset_after": false, "recurrent_activation": "hard_sigmoid"}}}},
+            {"class_name": "GRU", "config": {"return_sequences": true, "reset_after": false, "recurrent_activation": "hard_sigmoid"}}}},
         {"class_name": "Dense", "config": {"name": "dense", "activation": "softmax"}},
     ]})
     .to_string()

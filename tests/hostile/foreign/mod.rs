@@ -5,7 +5,7 @@ mod npz;
 mod onnx;
 mod pt;
 mod tensorflow;
-mod zip;
+pub mod zip;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::mutations::{self, Rng};
 use crate::{Format, attack};
 
 /// Names and shapes of a small GRU under PyTorch's names: 5 tokens, embeddings of 3, 2 units.
-const TENSORS: [(&str, &[usize]); 8] = [
+const TENSORS: [(&str, &[usize]); 7] = [
     ("decoder.bias", &[5]),
     ("decoder.weight", &[5, 2]),
     ("encoder.weight", &[5, 3]),
@@ -27,7 +27,6 @@ const TENSORS: [(&str, &[usize]); 8] = [
     ("rnn.bias_ih_l0", &[6]),
     ("rnn.weight_hh_l0", &[6, 2]),
     ("rnn.weight_ih_l0", &[6, 3]),
-    ("step", &[]),
 ];
 
 /// Imports a file and does with the model what comes next.

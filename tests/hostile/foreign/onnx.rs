@@ -55,6 +55,11 @@ fn onnx_model() -> Vec<(u64, Proto)> {
         (1, Message(fields))
     };
     let int = |name: &str, n: u64| Message(vec![(1, text(name)), (3, Int(n)), (20, Int(2))]);
+    let ints = |name: &str, all: &[u64]| {
+        let mut fields = vec![(1, text(name)), (20, Int(7))];
+        fields.extend(all.iter().map(|n| (8, Int(*n))));
+        Message(fields)
+    };
     let tensor = |name: &str, shape: &[usize]| {
         let mut fields: Vec<(u64, Proto)> = shape.iter().map(|n| (1, Int(*n as u64))).collect();
         fields.extend([(2, Int(1)), (8, text(name)), (9, Raw(numbers(shape.iter().product())))]);
@@ -62,7 +67,7 @@ fn onnx_model() -> Vec<(u64, Proto)> {
     };
     let graph = vec![
         node("Gather", &["E", "ids"], &["x"], vec![]),
-        node("Transpose", &["x"], &["xt"], vec![]),
+        node("Transpose", &["x"], &["xt"], vec![ints("perm", &[1, 0, 2])]),
         node("GRU", &["xt", "W", "R", "B"], &["y"], vec![int("hidden_size", 2), int("linear_before_reset", 1)]),
         node("Squeeze", &["y"], &["ys"], vec![]),
         node("MatMul", &["ys", "V"], &["l"], vec![]),

@@ -2,78 +2,27 @@
 
 use plotters::prelude::*;
 
-use super::log::Line;
 use crate::error::{Error, Result};
+use crate::train::Curves;
 
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (900, 540);
-/// Points of a curve: at least so many, where there were as many losses, and less than twice as many; more would not
-/// be seen.
-const POINTS: usize = 1000;
 /// Of the curves: blue and orange that the colour-blind can tell apart.
 const TRAIN: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const VALID: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 
-/// The losses of a run, thinned as they come: it keeps no more of a long run than of a short one.
-#[derive(Clone, Debug, Default)]
-pub struct Curves {
-    train: Curve,
-    valid: Curve,
-    last: u32,
-}
-
-impl Curves {
-    /// Adds the losses of a line of the log.
-    pub fn add(&mut self, line: &Line) {
-        self.last = self.last.max(line.step);
-        line.loss.iter().for_each(|loss| self.train.add(line.step, *loss));
-        line.valid_loss.iter().for_each(|loss| self.valid.add(line.step, *loss));
-    }
-
-    /// An SVG of the losses over the steps, in nats; `title` stands above. Without a loss there is no picture.
-    ///
-    /// # Errors
-    /// None that is known; the drawing library has them in its types.
-    pub fn draw(&self, title: &str) -> Result<Option<String>> {
-        let (train, valid) = (self.train.points(), self.valid.points());
-        let Some((low, high)) = range(train.iter().chain(&valid).map(|(_, loss)| *loss)) else { return Ok(None) };
-        let mut svg = String::new();
-        let curves = [("training", TRAIN, &*train), ("validation", VALID, &*valid)];
-        draw(&mut svg, title, self.last.max(1), (low, high), curves)
-            .map_err(|e| Error::Training(format!("loss.svg: {e}")))?;
-        Ok(Some(svg))
-    }
-}
-
-/// A curve of means of equally many neighbours, each where its last one stands.
-#[derive(Clone, Debug, Default)]
-struct Curve {
-    points: Vec<(u32, f64)>,
-    /// Losses of a point, less one.
-    more: u32,
-    /// Losses since the last point: how many, their sum, the last one's step.
-    begun: (u32, f64, u32),
-}
-
-impl Curve {
-    fn add(&mut self, step: u32, loss: f64) {
-        self.begun = (self.begun.0 + 1, self.begun.1 + loss, step);
-        if self.begun.0 <= self.more {
-            return;
-        }
-        let (count, sum, step) = std::mem::take(&mut self.begun);
-        self.points.push((step, sum / f64::from(count)));
-        if self.points.len() == 2 * POINTS {
-            self.points = self.points.chunks(2).map(|two| (two[1].0, two[0].1.midpoint(two[1].1))).collect();
-            self.more = 2 * self.more + 1;
-        }
-    }
-
-    fn points(&self) -> Vec<(u32, f64)> {
-        let (count, sum, step) = self.begun;
-        let begun = (count > 0).then(|| (step, sum / f64::from(count)));
-        self.points.iter().copied().chain(begun).collect()
-    }
+/// An SVG of the losses over the steps, in nats; `title` stands above. Without a loss there is no picture.
+///
+/// # Errors
+/// None that is known; the drawing library has them in its types.
+pub(super) fn chart(title: &str, curves: &Curves) -> Result<Option<String>> {
+    let [train, valid] = curves.points();
+    let Some((low, high)) = range(train.iter().chain(&valid).map(|(_, loss)| *loss)) else { return Ok(None) };
+    let mut svg = String::new();
+    let shown = [("training", TRAIN, &*train), ("validation", VALID, &*valid)];
+    draw(&mut svg, title, curves.last().max(1), (low, high), shown)
+        .map_err(|e| Error::Training(format!("loss.svg: {e}")))?;
+    Ok(Some(svg))
 }
 
 type Points = [(u32, f64)];
@@ -144,6 +93,7 @@ fn range(losses: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Line;
 
     fn line(step: u32, loss: f64, valid_loss: Option<f64>) -> Line {
         Line {
@@ -163,7 +113,7 @@ mod tests {
         let chart = |title: &str, lines: &[Line]| {
             let mut curves = Curves::default();
             lines.iter().for_each(|line| curves.add(line));
-            curves.draw(title)
+            super::chart(title, &curves)
         };
         assert_eq!(chart("nothing", &[]).unwrap(), None);
         let lines: Vec<Line> = (1..5000u32)
@@ -177,19 +127,5 @@ mod tests {
         }
         assert!(svg.len() < 100_000, "{} bytes", svg.len());
         assert!(chart("one", &lines[..1]).unwrap().is_some());
-    }
-
-    #[test]
-    fn thinning_keeps_the_end_and_the_mean_and_forgets_the_rest() {
-        let mut curve = Curve::default();
-        (0..9).for_each(|i| curve.add(i, f64::from(i)));
-        assert_eq!(curve.points(), (0..9).map(|i| (i, f64::from(i))).collect::<Vec<_>>());
-        for i in 9..1_000_001 {
-            curve.add(i, f64::from(i));
-            assert!(curve.points.len() < 2 * POINTS);
-        }
-        let points = curve.points();
-        assert!(points.len() > POINTS && points.capacity() <= 4 * POINTS, "{}", points.len());
-        assert_eq!((points[0], *points.last().unwrap()), ((511, 255.5), (1_000_000, 999_968.5)));
     }
 }
