@@ -103,19 +103,23 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A text too short to be cut into so many rows. Fewer rows or a longer text will do.
-    #[error("{file}: {found} {unit} to {} are too few for {rows} rows", if *.validation { "validate on" } else { "learn from" })]
-    TooShort {
-        /// The file.
+    /// A text that has too little in it for the rows of a batch. Fewer rows or a longer text will do.
+    #[error(
+        "{file}: {found} {} to {} are too few for {rows} rows",
+        if *.lines { "lines" } else { "tokens" },
+        if *.to_validate { "validate on" } else { "learn from" }
+    )]
+    TooFew {
+        /// The text.
         file: String,
-        /// How much of it there is.
+        /// Lines or tokens that it has.
         found: usize,
-        /// `tokens` or `lines`.
-        unit: &'static str,
-        /// The rows.
+        /// Whether they are lines.
+        lines: bool,
+        /// Whether validation would read them.
+        to_validate: bool,
+        /// Rows of a batch.
         rows: usize,
-        /// Whether it is for validation.
-        validation: bool,
     },
     /// A token id beyond the vocabulary.
     #[error("token id {id} in a vocabulary of {vocabulary}")]

@@ -34,8 +34,8 @@ fn hint(error: &Error) -> Option<String> {
         },
         Error::Memory { rows: None, .. } => "a smaller --batch-size, --sequence-length or --hidden needs less".into(),
         Error::Memory { .. } => "a smaller --batch needs less".into(),
-        Error::TooShort { validation, .. } => {
-            let other = if *validation { ", --valid names another text" } else { "" };
+        Error::TooFew { to_validate, .. } => {
+            let other = if *to_validate { ", --valid names another text" } else { "" };
             format!("a smaller --batch-size needs fewer{other}")
         }
         Error::Diverged { .. } => "a lower --learning-rate, a longer --warmup or a lower --clip may help".into(),

@@ -122,7 +122,7 @@ pub fn tokenised(
             Ok(())
         }
     })?;
-    let mut made = open(staged_ids.path(), staged_ends.as_ref().map(Staged::path), width)?;
+    let mut made = open(staged_ids.partial(), staged_ends.as_ref().map(Staged::partial), width)?;
     made.lacking = lacking;
     // The ids appear last: where they are, the ends are whole.
     made.staged = staged_ends.into_iter().chain([staged_ids]).collect();

@@ -177,7 +177,7 @@ impl Staged {
     }
 
     /// Where it is until it is kept.
-    pub fn path(&self) -> &Path {
+    pub fn partial(&self) -> &Path {
         &self.partial
     }
 

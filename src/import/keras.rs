@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
     /// The layer that reads from the end is described as such.
     fn forwards(config: &Value) -> Value {
         let mut config = config.clone();
-        config["go_backwards"] = false.into();
+        config.as_object_mut().map(|config| config.insert("go_backwards".into(), false.into()));
         config
     }
 

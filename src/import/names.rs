@@ -282,8 +282,12 @@ mod tests {
         }
         // Names that say nothing are enough where shapes say it.
         assert_eq!(found(lstm("a.", "b.", "c.", 3)).unwrap(), ["a.weight", "b.*_l0", "c.weight"]);
-        let error = found(lstm("a.", "b.", "c.", 4)).unwrap_err();
-        assert!(error.to_string().contains("cannot be told") && error.option == Some("map"), "{error}");
+        // So is a bias, which an embedding has not.
+        assert_eq!(found(lstm("a.", "b.", "c.", 4)).unwrap(), ["a.weight", "b.*_l0", "c.weight"]);
+        let mut plain = lstm("a.", "b.", "c.", 4);
+        plain.tensors.remove("c.bias");
+        let error = found(plain).unwrap_err();
+        assert!(error.found.contains("cannot be told") && error.option == Some("map"), "{error}");
     }
 
     #[test]
@@ -312,7 +316,7 @@ mod tests {
             gap.tensors.insert(format!("rnn.{name}_l2"), tensor);
         }
         let error = found(gap).unwrap_err();
-        assert!(error.found.contains("_l2` a layer is missing"), "{error}");
+        assert!(error.found.contains("_l2` layer 1 is missing"), "{error}");
         let error = found(file(&[("conv.weight", &[3, 3])])).unwrap_err();
         assert!(error.found.contains("no recurrent weights") && error.found.contains("conv.weight [3, 3]"), "{error}");
     }

@@ -71,6 +71,13 @@ impl<'a> Constants<'a> {
         Ok(found.map(|constant| Tensor::of_values(constant.shape.clone(), constant.values.clone())))
     }
 
+    /// Pays for numbers that are copied out, as nodes may share theirs.
+    pub fn spend(&self, numbers: usize) -> Result<(), String> {
+        let left = self.room.get().checked_sub(numbers).ok_or("more weights than the file can hold")?;
+        self.room.set(left);
+        Ok(())
+    }
+
     fn at(&self, name: &str, depth: usize) -> Result<Option<Rc<Constant>>, String> {
         if let Some(known) = self.known.borrow().get(name) {
             return Ok(known.clone());

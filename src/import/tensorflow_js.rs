@@ -21,8 +21,9 @@ pub fn read(model: &Value, open: Beside) -> Result<Tensors, String> {
     let layers = layers.as_array().ok_or("its modelTopology describes no layers")?;
     let mut layers = layers.clone();
     for layer in &mut layers {
-        if layer["config"]["name"].is_null() {
-            layer["config"]["name"] = layer["name"].clone();
+        let name = layer["name"].clone();
+        if let Some(config) = layer.get_mut("config").and_then(Value::as_object_mut) {
+            config.entry("name").or_insert(name);
         }
     }
     let version = topology["keras_version"].as_str().unwrap_or_default();

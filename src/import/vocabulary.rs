@@ -78,6 +78,12 @@ impl Vocabulary {
     pub fn read(file: &str, bytes: &[u8]) -> Result<Vocabulary> {
         let bytes = unmarked(bytes).map_err(|what| Error::text(file, what))?;
         let begins = bytes.iter().find(|b| !b.is_ascii_whitespace());
+        if begins == Some(&b'[')
+            && let Ok(tokens) = serde_json::from_slice::<Vec<String>>(bytes)
+            && !tokens.is_empty()
+        {
+            return Vocabulary::of_tokens(tokens, file);
+        }
         if begins != Some(&b'{') {
             return Vocabulary::of_tokens(Tokenizer::from_vocabulary(bytes, file)?.texts(), file);
         }

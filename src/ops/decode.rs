@@ -136,9 +136,9 @@ pub(super) fn reference<C: Cell, F: Real>(args: &mut Args<F>) {
         let before = h.real()[(h_read_row + m) * hidden..][..hidden].to_vec();
         for j in 0..hidden {
             let mut input = [F::ZERO; MOST_GATES];
-            for g in 0..C::GATES {
+            for (g, sum) in input[..C::GATES].iter_mut().enumerate() {
                 let q = g * hidden + j;
-                input[g] = b_ih.real()[q] + dot(x, &w_ih.real()[q * inputs..][..inputs]);
+                *sum = b_ih.real()[q] + dot(x, &w_ih.real()[q * inputs..][..inputs]);
             }
             let sums = recurrent::sums::<C, F>(input, w_hh.real(), b_hh.real(), &before, j);
             let at = (extra_row + m) * hidden + j;

@@ -292,11 +292,11 @@ impl Texts {
     fn windows(&self, options: &Options) -> Result<(Windows, Windows)> {
         let (train, valid, held_out) = self.parts();
         let (rows, time) = (options.batch_size, options.sequence_length);
-        let unit = if options.corpus.lines { "lines" } else { "tokens" };
+        let lines = options.corpus.lines;
         let most = Windows::rows_at_most(&self.train.corpus, &train);
         if most < rows && !(options.corpus.lines && most > 0) {
             let file = options.corpus.data.clone();
-            return Err(Error::TooShort { file, found: train.len(), unit, rows, validation: false });
+            return Err(Error::TooFew { file, found: train.len(), lines, to_validate: false, rows });
         }
         let held_out = match options.corpus.valid_tokens {
             Some(most) => valid.corpus.first(held_out, most.max(rows + 1)),
@@ -305,7 +305,7 @@ impl Texts {
         let valid_rows = Windows::rows_at_most(&valid.corpus, &held_out);
         if valid_rows < rows && !(options.corpus.lines && valid_rows > 0) {
             let file = options.corpus.valid.as_ref().unwrap_or(&options.corpus.data).clone();
-            return Err(Error::TooShort { file, found: held_out.len(), unit, rows, validation: true });
+            return Err(Error::TooFew { file, found: held_out.len(), lines, to_validate: true, rows });
         }
         let seed = Some(options.seed);
         let train = Windows::new(&self.train.corpus, train, rows, time, seed);

@@ -133,14 +133,22 @@ fn onnx() {
     };
     graph.push(tensor("Wbig", &[1, 768, 256], big.clone()));
     graph.push(tensor("Vbig", &[256, 5], numbers(256 * 5)));
-    let mut previous = "ids".to_string();
+    graph.push(tensor("Ebig", &[5, 256], numbers(5 * 256)));
+    let node = |op: &str, inputs: &[&str], output: &str| {
+        let mut fields: Vec<(u64, Proto)> = inputs.iter().map(|name| (1, text((*name).into()))).collect();
+        fields.extend([(2, text(output.into())), (4, text(op.into()))]);
+        (1, Proto::Message(fields))
+    };
+    graph.push(node("Gather", &["Ebig", "ids"], "x"));
+    let mut previous = "x".to_string();
     for i in 0..2000 {
         let (next, x) = (format!("v{i}"), previous);
+        graph.push(node("Squeeze", &[&format!("w{i}")], &next));
         let fields = vec![
             (1, text(x)),
             (1, text("Wbig".into())),
             (1, text("Wbig".into())),
-            (2, text(next.clone())),
+            (2, text(format!("w{i}"))),
             (4, text("GRU".into())),
         ];
         graph.push((1, Proto::Message(fields)));
