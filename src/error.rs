@@ -193,7 +193,7 @@ pub enum Error {
         is_run: bool,
     },
     /// A file where something else must be. Move it away, or name another place.
-    #[error("{}: there is a file; expected {expected}", .path.display())]
+    #[error("{}: there is a file; expected {expected}. Move it away, or name another place", .path.display())]
     InTheWay {
         /// The file.
         path: PathBuf,

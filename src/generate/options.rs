@@ -181,17 +181,20 @@ mod tests {
         for temperature in [-1.0, 1e-9, f32::NAN, f32::INFINITY] {
             assert!(error(Options::at(temperature)).contains("expected 0 (greedy)"));
         }
-        assert!(error(Options { top_p: 0.0, ..plain() }).contains("top-p 0: expected more than 0"));
-        assert!(error(Options { top_p: 1.5, ..plain() }).contains("top-p 1.5"));
-        assert!(error(Options { min_p: -0.1, ..plain() }).contains("min-p -0.1"));
-        assert!(error(Options { repetition_penalty: 0.0, ..plain() }).contains("repetition-penalty 0"));
-        assert!(error(Options { presence_penalty: f32::NAN, ..plain() }).contains("presence-penalty NaN"));
+        assert!(error(Options { top_p: 0.0, ..plain() }).contains("top_p 0: expected more than 0"));
+        assert!(error(Options { top_p: 1.5, ..plain() }).contains("top_p 1.5"));
+        assert!(error(Options { min_p: -0.1, ..plain() }).contains("min_p -0.1"));
+        assert!(error(Options { repetition_penalty: 0.0, ..plain() }).contains("repetition_penalty 0"));
+        assert!(error(Options { presence_penalty: f32::NAN, ..plain() }).contains("presence_penalty NaN"));
         assert!(error(Options { frequency_penalty: 1e9, ..plain() }).contains("frequency_penalty"));
         assert!(
             error(Options { banned: [3, 10].into(), ..plain() })
-                .contains("ban-token 10: expected an id of the vocabulary, 0 to 9")
+                .contains("banned 10: expected an id of the vocabulary, 0 to 9")
         );
-        assert!(error(Options { banned: (0..10).rev().collect(), ..plain() }).contains("none is left"));
+        assert!(
+            error(Options { banned: (0..10).rev().collect(), ..plain() })
+                .contains("all 10 tokens: expected one that is left")
+        );
         assert!(Options { banned: [3; 10].into(), ..plain() }.check(10).is_ok());
     }
 

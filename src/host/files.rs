@@ -37,7 +37,7 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Model> {
         _ => Error::Io { context: name.clone(), source: e },
     })?;
     if !found.is_dir() {
-        return Err(Error::model(&name, Fault::from("a file").expected(expected)));
+        return Err(Error::model(&name, Fault::from("there is a file").expected(expected)));
     }
     let missing: Vec<&str> =
         [CONFIG, WEIGHTS, TOKENIZER].into_iter().filter(|file| !path.join(file).exists()).collect();
@@ -314,11 +314,11 @@ pub(super) mod tests {
         assert!(message(&folder.0).contains("lacks config.json, model.safetensors, tokenizer.json; expected a"));
         save_model(&folder.0, &Model::shakespeare().unwrap(), Precision::F32).unwrap();
         let file = message(&folder.0.join(CONFIG));
-        assert!(file.contains("config.json is a file; expected a model folder"), "{file}");
+        assert!(file.contains("config.json: there is a file; expected a model folder"), "{file}");
         fs::remove_file(folder.0.join(TOKENIZER)).unwrap();
-        assert!(message(&folder.0).contains("missing lacks tokenizer.json; expected"), "{}", message(&folder.0));
+        assert!(message(&folder.0).contains("missing: it lacks tokenizer.json; expected"), "{}", message(&folder.0));
         fs::create_dir(folder.0.join(TOKENIZER)).unwrap();
-        assert!(message(&folder.0).contains("tokenizer.json is not a file"), "{}", message(&folder.0));
+        assert!(message(&folder.0).contains("tokenizer.json: not a file"), "{}", message(&folder.0));
         assert!(message(Path::new("builtin:x")).contains("there are builtin:shakespeare"));
     }
 

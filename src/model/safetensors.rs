@@ -330,9 +330,9 @@ mod tests {
         let one = r#"{"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}"#;
         assert_eq!(read_header("w", &file(one, 24)).unwrap()[0].elements(), 6);
         for (header, data, expected) in [
-            (one.to_string(), 23, "w.safetensors: cut off: tensor `a` ends at byte 24 of the data, which has 23"),
+            (one.to_string(), 23, "w.safetensors: tensor `a` is cut off: it ends at byte 24 of the data, which has 23"),
             (one.to_string(), 25, "the tensors have 24 bytes, but 25 follow the header"),
-            (one.replace("[2, 3]", "[2, 4]"), 24, "tensor `a`, F32 of shape [2, 4], is said to have 24 bytes"),
+            (one.replace("[2, 3]", "[2, 4]"), 24, "tensor `a` is F32 of shape [2, 4], and is said to have 24 bytes"),
             (one.replace("[0,", "[4,"), 24, "tensor `a` is said to lie at bytes 4 to 24; expected it at 0"),
             (one.replace("[0,", "[-1,"), 24, "not a safetensors file: in the header, invalid value: integer `-1`"),
             (one.replace("{\"a\"", "{\"a\": 1, \"a\""), 24, "invalid type: integer `1`"),
@@ -359,7 +359,7 @@ mod tests {
             format!(r#""t{i}": {{"dtype": "U8", "shape": [{size}], "data_offsets": [{first}, {end}]}}"#)
         };
         let tensors: Vec<String> = (0..8).map(tensor).collect();
-        assert!(message(&file(&format!("{{{}}}", tensors.join(", ")), 8)).contains("cut off: tensor `t0`"));
+        assert!(message(&file(&format!("{{{}}}", tensors.join(", ")), 8)).contains("tensor `t0` is cut off"));
         let huge =
             format!(r#"{{"a": {{"dtype": "F64", "shape": [{0}, {0}, {0}], "data_offsets": [0, 8]}}}}"#, u64::MAX);
         assert!(message(&file(&huge, 8)).contains("is said to have 8 bytes"));
