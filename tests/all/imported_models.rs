@@ -175,7 +175,7 @@ fn wrong_calls() -> Outcome {
     let own = folder.write("theirs/model.safetensors", std::fs::read(path("k3.safetensors"))?);
     for (call, status, parts) in [
         (&["convert", &npz][..], 2, &["Usage"][..]),
-        (&["convert", &here, &to], 2, &["a folder without a manifest.json; expected a file of weights"]),
+        (&["convert", &here, &to], 2, &["a folder without a manifest.json or model.json; expected a file"]),
         (&["convert", &own, &theirs], 2, &["model.safetensors is there already; --force"]),
         (&["convert", &npz, &noise], 2, &["noise.pt: there is a file; expected a folder"]),
         (&["convert", &npz, &to, "--map", "x"], 2, &["--map", "OLD=NEW"]),
