@@ -1,16 +1,16 @@
 //! What is typed for a run of training, and what it means.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
 use super::super::DeviceArgs;
-use super::super::model::Unknown;
+use super::super::model::Unknown as UnknownArg;
 use crate::error::{Error, Result};
-use crate::model::Config;
-use crate::network::{Cell, Nonlinearity, Shape};
-use crate::train::{Cadence, Choice, CorpusOptions, End, Method, Options, Rate, Schedule};
+use crate::host::{TrainingOptions, Vocabulary, read_tokenizer};
+use crate::network::{Cell, Nonlinearity};
+use crate::train::{Cadence, Choice, End, Method, Schedule, Unknown};
 
 /// Arguments of `train`.
 #[derive(Args)]
@@ -98,8 +98,8 @@ pub(in crate::cli) struct DataArgs {
 
     /// What to do with text that the vocabulary lacks: an error that says where it is, leave it out, or the
     /// tokenizer's unknown token
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Unknown::Error)]
-    pub on_unknown: Unknown,
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownArg::Error)]
+    on_unknown: UnknownArg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -288,19 +288,7 @@ impl EndArgs {
 }
 
 impl ShapeArgs {
-    /// The model for a vocabulary of this many tokens: what was typed, else what was chosen.
-    pub fn config(&self, vocab: usize, choice: &Choice) -> Result<Config> {
-        let hidden = self.hidden.unwrap_or(choice.hidden) as usize;
-        let embedding = match self.embedding {
-            Some(embedding) => embedding as usize,
-            None if self.tied || vocab > 512 => hidden,
-            None => 64,
-        };
-        if self.tied && embedding != hidden {
-            return Err(Error::Usage(format!(
-                "--tied: the embedding has length {embedding} and the state {hidden}; expected equal lengths"
-            )));
-        }
+    fn cell(&self) -> Result<Cell> {
         let cell = match self.cell {
             CellName::Lstm => Cell::Lstm,
             CellName::Gru => Cell::Gru,
@@ -309,52 +297,99 @@ impl ShapeArgs {
                 _ => Nonlinearity::Tanh,
             }),
         };
-        if self.forget_bias.is_some() && cell != Cell::Lstm {
-            return Err(Error::Usage(format!("--forget-bias: a cell `{}` has no forget gate", cell.name())));
-        }
         if self.nonlinearity.is_some() && self.cell != CellName::Rnn {
             return Err(Error::Usage(format!("--nonlinearity: a cell `{}` has functions of its own", cell.name())));
         }
-        let shape = Shape { cell, vocab, embedding, hidden, layers: self.layers.unwrap_or(choice.layers) as usize };
-        let dropout = self.dropout.unwrap_or(choice.dropout);
-        Ok(Config { tie_word_embeddings: self.tied, dropout, ..Config::new(shape) })
+        Ok(cell)
+    }
+}
+
+impl DataArgs {
+    fn vocabulary(&self) -> Result<Vocabulary> {
+        Ok(match self.tokenizer.as_str() {
+            "char" => Vocabulary::Characters,
+            "byte" => Vocabulary::Bytes,
+            path => Vocabulary::Tokenizer(Box::new(read_tokenizer(Path::new(path)).map_err(|e| match e {
+                Error::Io { context, source } => Error::Io { context: format!("--tokenizer {context}"), source },
+                other => other,
+            })?)),
+        })
+    }
+
+    /// What becomes of text that the vocabulary lacks. Characters and bytes have no token for it.
+    fn unknown(&self, vocabulary: &Vocabulary) -> Result<Unknown> {
+        let id = match vocabulary {
+            Vocabulary::Tokenizer(tokenizer) => tokenizer.unknown_id(),
+            Vocabulary::Characters | Vocabulary::Bytes => None,
+        };
+        match (self.on_unknown, id) {
+            (UnknownArg::Error, _) => Ok(Unknown::Error),
+            (UnknownArg::Skip, _) => Ok(Unknown::Skip),
+            (UnknownArg::Unk, Some(id)) => Ok(Unknown::Unk(id)),
+            (UnknownArg::Unk, None) => Err(Error::Usage("--on-unknown unk: the tokenizer has no unknown token".into())),
+        }
+    }
+}
+
+impl ScheduleArgs {
+    fn schedule(&self) -> Schedule {
+        let divisor = self.divide_by;
+        match self.schedule {
+            ScheduleName::Constant => Schedule::Constant,
+            ScheduleName::Cosine => Schedule::Cosine { floor: self.min_learning_rate },
+            ScheduleName::Step => Schedule::Step { every: self.divide_after, divisor },
+            ScheduleName::Plateau => Schedule::Plateau { patience: self.plateau, divisor },
+        }
     }
 }
 
 impl TrainArgs {
-    /// What is asked of a new run: what was typed, else what was chosen.
-    pub fn options(&self, corpus: CorpusOptions, choice: &Choice) -> Options {
-        let optimizer = match self.steps.optimizer {
-            MethodName::Adam => Method::Adam,
-            MethodName::Adamw => Method::Adamw,
-            MethodName::Sgd => Method::Sgd,
+    /// What is asked of a new run, as it was typed.
+    pub fn asked(&self) -> Result<TrainingOptions> {
+        let TrainArgs { data, model, steps, valid, schedule, end, .. } = self;
+        let vocabulary = data.vocabulary()?;
+        let size = |typed: Option<u32>| typed.map(|n| n as usize);
+        let asked = TrainingOptions {
+            valid: data.valid.clone(),
+            lines: data.lines,
+            bos: data.bos.clone(),
+            eos: data.eos.clone(),
+            unknown: data.unknown(&vocabulary)?,
+            vocabulary,
+            cell: model.cell()?,
+            hidden: size(model.hidden),
+            layers: size(model.layers),
+            embedding: size(model.embedding),
+            tied: model.tied,
+            dropout: model.dropout,
+            forget_bias: model.forget_bias,
+            batch_size: size(steps.batch_size),
+            sequence_length: size(steps.sequence_length),
+            seed: steps.seed,
+            optimizer: match steps.optimizer {
+                MethodName::Adam => Method::Adam,
+                MethodName::Adamw => Method::Adamw,
+                MethodName::Sgd => Method::Sgd,
+            },
+            learning_rate: steps.learning_rate,
+            weight_decay: steps.weight_decay,
+            momentum: steps.momentum,
+            clip: Some(steps.clip).filter(|clip| *clip > 0.0),
+            schedule: schedule.schedule(),
+            warmup: schedule.warmup,
+            end: end.end(),
+            patience: end.patience,
+            valid_every: valid.valid_every,
+            valid_tokens: valid.valid_tokens,
+            log_every: valid.log_every,
+            checkpoint_every: valid.checkpoint_every,
+            f16: valid.f16,
         };
-        let divisor = self.schedule.divide_by;
-        let schedule = match self.schedule.schedule {
-            ScheduleName::Constant => Schedule::Constant,
-            ScheduleName::Cosine => Schedule::Cosine { floor: self.schedule.min_learning_rate },
-            ScheduleName::Step => Schedule::Step { every: self.schedule.divide_after, divisor },
-            ScheduleName::Plateau => Schedule::Plateau { patience: self.schedule.plateau, divisor },
-        };
-        let usual = if optimizer == Method::Sgd { 0.5 } else { choice.learning_rate };
-        let peak = self.steps.learning_rate.unwrap_or(usual);
-        Options {
-            corpus,
-            batch_size: self.steps.batch_size.unwrap_or(choice.batch_size) as usize,
-            sequence_length: self.steps.sequence_length.unwrap_or(choice.sequence_length) as usize,
-            seed: self.steps.seed,
-            optimizer,
-            weight_decay: self.steps.weight_decay,
-            momentum: self.steps.momentum,
-            clip: Some(self.steps.clip).filter(|clip| *clip > 0.0),
-            rate: Rate { peak, warmup: self.schedule.warmup.unwrap_or(choice.warmup), schedule },
-            end: self.end.end().unwrap_or(End::Epochs(choice.epochs)),
-            patience: self.end.patience,
-            valid_every: self.valid.valid_every,
-            log_every: self.valid.log_every,
-            checkpoint_every: self.valid.checkpoint_every,
-            f16: self.valid.f16,
-        }
+        asked.check().map_err(|e| match e {
+            Error::Usage(what) => Error::Usage(format!("--{what}")),
+            other => other,
+        })?;
+        Ok(asked)
     }
 
     /// What was chosen and not typed, as it would be typed.
