@@ -76,7 +76,8 @@ impl Options {
         Ok(Resolved {
             sampling: self.sampling(&generation, model.config.vocab_size)?,
             max_tokens: self.max_tokens.unwrap_or(usual),
-            stops: StopTexts::new(if self.stop.is_empty() { of_model } else { &self.stop })?,
+            stops: StopTexts::new(if self.stop.is_empty() { of_model } else { &self.stop })
+                .map_err(|e| e.within("stop"))?,
             eos: model.eos_ids(),
             seed: self.seed,
         })

@@ -44,10 +44,10 @@ impl Prompt {
         Prompt {
             id: None,
             prompt,
-            options: defaults.options.clone(),
-            max_tokens: defaults.max_tokens,
-            stops: defaults.stops.clone(),
-            seed: defaults.seed,
+            options: defaults.of.sampling.clone(),
+            max_tokens: defaults.of.max_tokens,
+            stops: defaults.of.stops.clone(),
+            seed: defaults.of.seed,
             sequence: None,
         }
     }
@@ -84,7 +84,7 @@ impl Line {
     fn into_prompt(self, defaults: &Defaults, model: &Model) -> Result<Prompt> {
         let ids = |tokens: Vec<Token>| tokens.iter().map(|token| token.id(model)).collect::<Result<Vec<u32>>>();
         let banned = self.ban_tokens.map(ids).transpose().map_err(|e| e.within("ban_tokens"))?;
-        let of = &defaults.options;
+        let of = &defaults.of.sampling;
         let options = Options {
             temperature: self.temperature.unwrap_or(of.temperature),
             top_k: self.top_k.unwrap_or(of.top_k),
@@ -97,7 +97,7 @@ impl Line {
         };
         options.check(model.config.vocab_size)?;
         let stops = match self.stop {
-            None => defaults.stops.clone(),
+            None => defaults.of.stops.clone(),
             Some(Texts::One(text)) => StopTexts::new(&[text])?,
             Some(Texts::Several(texts)) => StopTexts::new(&texts)?,
         };
@@ -105,9 +105,9 @@ impl Line {
             id: self.id.map(Rc::from),
             prompt: self.prompt,
             options,
-            max_tokens: self.max_tokens.map_or(defaults.max_tokens, |n| n as usize),
+            max_tokens: self.max_tokens.map_or(defaults.of.max_tokens, |n| n as usize),
             stops,
-            seed: self.seed.unwrap_or(defaults.seed),
+            seed: self.seed.unwrap_or(defaults.of.seed),
             sequence: self.sequence,
         })
     }
