@@ -103,7 +103,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         unknown: defaults.unknown,
         lacking: lacking.clone(),
         samples: many.samples_per_prompt,
-        eos: defaults.of.eos.clone(),
         range,
         current: None,
     };
@@ -156,7 +155,7 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
     let (mut lines, mut filters) = (0u64, filters);
     for prompt in prompts {
         lines += 1;
-        filters |= prompt.is_ok_and(|prompt| prompt.options.need_filters());
+        filters |= prompt.is_ok_and(|prompt| prompt.of.sampling.need_filters());
     }
     let bytes = crate::host::map(path)?;
     let hash = crate::hash::bytes(crate::hash::START, &bytes);
