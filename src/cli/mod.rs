@@ -52,7 +52,7 @@ enum Command {
     /// Show what a model or a .safetensors file holds
     Inspect(inspect::InspectArgs),
     /// Make a model folder from weights of PyTorch, Keras, ONNX or TensorFlow.js
-    Convert(convert::ConvertArgs),
+    Convert(Box<convert::ConvertArgs>),
     /// List the devices that models can run on
     Devices(devices::DevicesArgs),
     /// Compare the kernels of a device with the references

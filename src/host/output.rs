@@ -277,7 +277,7 @@ mod tests {
         let changes: [(&dyn Fn(), OutputFault); 3] = [
             (&|| fs::remove_file(&path).unwrap(), OutputFault::Replaced),
             (
-                &|| super::super::replace_file(&path, |out| Ok(out.write_all(b"one\n").unwrap())).unwrap(),
+                &|| super::super::replace_file(&path, |out| out.write_all(b"one\n").map_err(context(&path))).unwrap(),
                 OutputFault::Replaced,
             ),
             (&|| fs::write(&path, "").unwrap(), OutputFault::Length { found: 6, expected: 6 }),

@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
         let only = atoms.is_empty() && (index == 0 || index == -1);
         let of_time = matches!(atoms[..], [Atom::Id(i)] if Some(i) == self.time);
         let last = index == -1 || self.axes.size(&atoms).is_some_and(|size| size as i64 - 1 == index);
-        if !only && !(of_time && last) {
+        if !(only || of_time && last) {
             return Err("it takes a part of its input that is not the last step".into());
         }
         if !only {

@@ -148,6 +148,8 @@ impl<'a> Reader<'a> {
             return Ok(false);
         }
         for (key, value) in self.entries(id) {
+            // A long key takes as much time as many.
+            self.steps.set(self.steps.get().saturating_sub(self.text(*key).map_or(0, |key| key.len() / 64)));
             self.look()?;
             let named = self.text(*key).is_some_and(|key| key.contains("weight_ih"));
             let holds = matches!(self.value(*value), Value::Dict(_) | Value::Object(_));

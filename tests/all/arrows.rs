@@ -58,7 +58,7 @@ pub fn trials() -> Vec<Trial> {
 fn modules() -> Outcome {
     for (i, (name, below)) in ARROWS.iter().enumerate() {
         let lower = |other: &&str| ARROWS[..i].iter().any(|(name, _)| name == other);
-        ensure!(below.iter().all(|other| lower(&other)), "{name} stands above a module that it may name");
+        ensure!(below.iter().all(lower), "{name} stands above a module that it may name");
     }
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in files() {

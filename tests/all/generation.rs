@@ -119,7 +119,7 @@ fn tokens_of(requests: &[Request], events: &[Event]) -> Result<Vec<Vec<(u32, u32
 fn rings(make: Make<'_>, count: usize) -> Outcome {
     const BANNED: u32 = 4096;
     let shape = Shape { cell: Cell::Gru, vocab: 2 * BANNED as usize, embedding: 3, hidden: 4, layers: 1 };
-    ensure!((shape.vocab + (1 << 16)) % BANNED as usize == 0, "the ring is not filled to its end");
+    ensure!((shape.vocab + (1 << 16)).is_multiple_of(BANNED as usize), "the ring is not filled to its end");
     let request = |i: usize| Request {
         prompt: [i as u32 % 7].into(),
         sequence: i as u64,
