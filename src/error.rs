@@ -47,6 +47,27 @@ pub enum Error {
         /// From 1.
         line: u64,
     },
+    /// A text that has too little in it for the rows of a batch; fewer rows need less.
+    #[error(
+        "{file}: {found} {} to {} are too few for {rows} rows",
+        if *.lines { "lines" } else { "tokens" },
+        if *.to_validate { "validate on" } else { "learn from" }
+    )]
+    TooFew {
+        /// The text.
+        file: String,
+        /// Lines or tokens that it has.
+        found: usize,
+        /// Whether they are lines.
+        lines: bool,
+        /// Whether validation would read them.
+        to_validate: bool,
+        /// Rows of a batch.
+        rows: usize,
+    },
+    /// Training that needs more memory than there is; smaller batches, windows or states need less.
+    #[error("{0}")]
+    TrainingMemory(String),
     /// Training that cannot go on: at which step, and what to do.
     #[error("{0}")]
     Training(String),
@@ -170,6 +191,7 @@ impl Error {
             }
             Error::Steps { place, line } => Error::Steps { place: at(place), line },
             Error::Training(text) => Error::Training(at(text)),
+            Error::TrainingMemory(text) => Error::TrainingMemory(at(text)),
             Error::Io { context, source } => Error::Io { context: at(context), source },
             Error::Record { file, field, found, expected } => Error::Record { file: at(file), field, found, expected },
             // They name their place.

@@ -199,6 +199,11 @@ pub fn explain(error: &Error) -> String {
             format!("; --on-unknown unk writes {} there, --on-unknown skip leaves it out", short(token))
         }
         Error::Lacking { .. } => "; --on-unknown skip leaves it out".into(),
+        Error::TooFew { to_validate: true, .. } => {
+            "; a smaller --batch-size needs fewer, --valid names another text".into()
+        }
+        Error::TooFew { .. } => "; a smaller --batch-size needs fewer".into(),
+        Error::TrainingMemory(_) => ". A smaller --batch-size, --sequence-length or --hidden needs less".into(),
         _ => String::new(),
     };
     format!("{error}{advice}")
