@@ -73,29 +73,33 @@
 //! `cpu` run the same plan behind one `Executor`, `generate`, `score` and `train` are the jobs. The core uses no clock and
 //! starts no thread; `host` brings both.
 
+#![warn(missing_docs)]
+
 #[cfg(feature = "cli")]
-pub mod bench;
-pub mod check;
+mod bench;
+mod check;
 #[cfg(feature = "cli")]
-pub mod cli;
-pub mod cpu;
+mod cli;
+mod cpu;
 mod error;
-pub mod executor;
+mod executor;
 #[cfg(not(target_arch = "wasm32"))]
 mod front;
-pub mod generate;
-pub mod gpu;
+mod generate;
+mod gpu;
 mod hash;
 #[cfg(not(target_arch = "wasm32"))]
-pub mod host;
-pub mod import;
-pub mod model;
-pub mod network;
-pub mod ops;
-pub mod plan;
-pub mod score;
-pub mod text;
-pub mod train;
+mod host;
+mod import;
+mod model;
+mod network;
+mod ops;
+mod plan;
+mod score;
+mod text;
+mod train;
+
+pub mod unstable;
 
 pub use error::{Error, OutputFault, Result};
 #[cfg(not(target_arch = "wasm32"))]

@@ -292,7 +292,7 @@ fn published(model: Published, device: &str) -> Outcome {
     let ids = |field: &str| -> Vec<u64> {
         json[field].as_array().map(|ids| ids.iter().filter_map(Value::as_u64).collect()).unwrap_or_default()
     };
-    let vocabulary = gatefold::import::Vocabulary::read("vocabulary", &std::fs::read(&vocab)?)?.tokenizer;
+    let vocabulary = gatefold::unstable::import::Vocabulary::read("vocabulary", &std::fs::read(&vocab)?)?.tokenizer;
     let prime: Vec<u32> = ids("prime_ids")[model.begins_with..].iter().map(|id| *id as u32).collect();
     let prompt = vocabulary.decode(&prime)?;
     let greedy = ids("greedy_ids");

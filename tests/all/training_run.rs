@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gatefold::host::{map, open_model};
-use gatefold::train::{Checkpoint, Line};
+use gatefold::unstable::host::{map, open_model};
+use gatefold::unstable::train::{Checkpoint, Line};
 use libtest_mimic::Trial;
 
 use crate::command_line::{gatefold, text};
