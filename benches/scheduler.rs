@@ -4,11 +4,11 @@
 
 use std::time::Instant;
 
-use gatefold::executor::{Executor, Kernel, Run, Ticket, Values};
-use gatefold::generate::{self, Completions, Generator, Job, Options, Request, Sequence};
-use gatefold::network::{Cell, Shape};
-use gatefold::plan::{Buffer, Plan, SectionId, Sizes, TensorId};
-use gatefold::text::{StopTexts, Tokenizer};
+use gatefold::unstable::executor::{Executor, Kernel, Run, Ticket, Values};
+use gatefold::unstable::generate::{self, Completions, Generator, Job, Options, Request, Sequence};
+use gatefold::unstable::network::{Cell, Shape};
+use gatefold::unstable::plan::{Buffer, Plan, SectionId, Sizes, TensorId};
+use gatefold::unstable::text::{StopTexts, Tokenizer};
 
 /// Answers every submission at once.
 struct Nothing {

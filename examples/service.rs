@@ -2,10 +2,10 @@
 //!
 //! Each prompt is a caller of its own with a thread; tokens come to it as they are drawn.
 
-use gatefold::generate::{Options, Request};
-use gatefold::gpu::Choice;
-use gatefold::host::{Device, Service, generator, open_model};
-use gatefold::text::{Decoder, OnUnknown};
+use gatefold::unstable::generate::{Options, Request};
+use gatefold::unstable::gpu::Choice;
+use gatefold::unstable::host::{Device, Service, generator, open_model};
+use gatefold::unstable::text::{Decoder, OnUnknown};
 
 fn main() -> gatefold::Result<()> {
     let mut prompts: Vec<String> = std::env::args().skip(1).collect();
@@ -27,7 +27,12 @@ fn main() -> gatefold::Result<()> {
     Ok(())
 }
 
-fn answer(service: &Service, model: &gatefold::model::Model, prompt: &str, sequence: u64) -> gatefold::Result<String> {
+fn answer(
+    service: &Service,
+    model: &gatefold::unstable::model::Model,
+    prompt: &str,
+    sequence: u64,
+) -> gatefold::Result<String> {
     let request = Request {
         prompt: model.prompt_ids(prompt, OnUnknown::Error)?.into(),
         sequence,

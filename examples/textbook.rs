@@ -3,11 +3,11 @@
 //!
 //!     cargo run --release --example textbook
 
-use gatefold::gpu::Choice;
-use gatefold::host::Device;
-use gatefold::model::initial_weights;
-use gatefold::network::{Cell, Optimizer, Recipe, Shape};
-use gatefold::train::Window;
+use gatefold::unstable::gpu::Choice;
+use gatefold::unstable::host::Device;
+use gatefold::unstable::model::initial_weights;
+use gatefold::unstable::network::{Cell, Optimizer, Recipe, Shape};
+use gatefold::unstable::train::Window;
 
 fn main() -> gatefold::Result<()> {
     let recipe = Recipe {

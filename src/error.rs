@@ -31,7 +31,7 @@ pub enum Error {
     #[error("{name} {value}: expected {expected}")]
     Option {
         /// Its name in the library: the field's.
-        name: &'static str,
+        name: String,
         /// What was asked for.
         value: String,
         /// What may be asked for.

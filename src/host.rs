@@ -12,6 +12,7 @@ mod output;
 mod run_folder;
 mod service;
 mod text_file;
+mod training;
 #[cfg(target_os = "linux")]
 mod wayland;
 
@@ -40,6 +41,7 @@ pub use output::{Output, is_kept};
 pub use run_folder::{RunFolder, replace_model};
 pub use service::{Service, Tokens};
 pub use text_file::TextFile;
+pub use training::{Note, Observer, Session, TrainingOptions, Vocabulary, read_tokenizer};
 
 /// Threads for the CPU executor.
 pub struct Threads {

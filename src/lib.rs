@@ -54,35 +54,56 @@
 //! # Ok::<(), gatefold::Error>(())
 //! ```
 //!
+//! Training on a text; what is not said is chosen by its size:
+//!
+//! ```
+//! use gatefold::{Device, Options, Training, TrainingOptions, train::End};
+//!
+//! let text = "the gate folds the state, and the state forgets what the gate read.\n".repeat(60);
+//! let sizes = TrainingOptions { hidden: Some(32), layers: Some(1), end: Some(End::Steps(60)), ..Default::default() };
+//! let training = Training::on_text(&text).with(TrainingOptions { learning_rate: Some(0.02), ..sizes });
+//! let training = training.on_line(|line| println!("step {}: loss {:.3}", line.step, line.loss.unwrap_or(f64::NAN)));
+//! let model = training.run(&Device::cpu(None)?)?;
+//! println!("the gate {}", model.generate("the gate ", &Options { max_tokens: Some(40), ..Options::default() })?);
+//! # assert!(model.score(&text)?.nats_per_token() < 1.5);
+//! # Ok::<(), gatefold::Error>(())
+//! ```
+//!
 //! The way of the data: `text` makes ids, `model` holds weights, `plan` writes the network as `ops` over tensors, `gpu` and
 //! `cpu` run the same plan behind one `Executor`, `generate`, `score` and `train` are the jobs. The core uses no clock and
 //! starts no thread; `host` brings both.
 
+#![warn(missing_docs)]
+
 #[cfg(feature = "cli")]
-pub mod bench;
-pub mod check;
+mod bench;
+mod check;
 #[cfg(feature = "cli")]
-pub mod cli;
-pub mod cpu;
+mod cli;
+mod cpu;
 mod error;
-pub mod executor;
+mod executor;
 #[cfg(not(target_arch = "wasm32"))]
 mod front;
-pub mod generate;
-pub mod gpu;
+mod generate;
+mod gpu;
 mod hash;
 #[cfg(not(target_arch = "wasm32"))]
-pub mod host;
-pub mod import;
-pub mod model;
-pub mod network;
-pub mod ops;
-pub mod plan;
-pub mod score;
-pub mod text;
-pub mod train;
+mod host;
+mod import;
+mod model;
+mod network;
+mod ops;
+mod plan;
+mod score;
+mod text;
+mod train;
+
+pub mod unstable;
 
 pub use error::{DeviceFault, Error, Fault, OutputFault, Result};
 #[cfg(not(target_arch = "wasm32"))]
-pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream};
+pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream, Training};
 pub use generate::FinishReason;
+#[cfg(not(target_arch = "wasm32"))]
+pub use host::TrainingOptions;

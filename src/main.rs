@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use gatefold::host::{message, readable};
+use gatefold::unstable::host::{message, readable};
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,gatefold=warn,wgpu_hal=off"))
@@ -16,15 +16,15 @@ fn main() -> ExitCode {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let text = info.payload().downcast_ref::<String>();
-        if !text.is_some_and(|text| text.starts_with(gatefold::gpu::POLL_PANIC)) {
+        if !text.is_some_and(|text| text.starts_with(gatefold::unstable::gpu::POLL_PANIC)) {
             hook(info);
         }
     }));
-    match gatefold::cli::run() {
+    match gatefold::unstable::cli::run() {
         Ok(status) => status,
         Err(error) => {
-            message(&format!("gatefold: {}", gatefold::cli::explain(&error)));
-            ExitCode::from(gatefold::cli::exit_status(&error))
+            message(&format!("gatefold: {}", gatefold::unstable::cli::explain(&error)));
+            ExitCode::from(gatefold::unstable::cli::exit_status(&error))
         }
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     fn an_error_gets_the_option_that_helps() {
         let no_device = |adapters: Vec<String>| Error::NoDevice { asked: "7".into(), adapters };
         let folder = || std::path::PathBuf::from("runs/a");
-        let range = Error::Option { name: "top_p", value: "1.5".into(), expected: "at most 1".into() };
+        let range = Error::Option { name: "top_p".into(), value: "1.5".into(), expected: "at most 1".into() };
         let cases = [
             (range, "--top-p 1.5: expected at most 1"),
             (

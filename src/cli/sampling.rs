@@ -6,8 +6,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::generate::Options;
-use crate::model::{GenerationConfig, Model, short};
+use crate::front::Options;
+use crate::model::{Model, short};
 use crate::text::{OnUnknown, Tokenizer};
 
 /// How tokens are chosen. What is not typed comes from the model's generation_config.json, if it has one.
@@ -102,29 +102,23 @@ fn id_of(tokenizer: &Tokenizer, text: &str) -> Result<u32> {
     }
 }
 
-/// Where neither the command line nor the model says anything.
-const TEMPERATURE: f32 = 0.8;
-
 impl SamplingArgs {
-    /// What was typed, else what the model's folder says, else the plain values.
-    pub fn options(&self, model: &GenerationConfig, of: &Model) -> Result<Options> {
-        let banned = self.banned.iter().map(|token| token.id(of).map_err(|e| Error::Usage(format!("--ban-token {e}"))));
-        let plain = Options::default();
-        let greedy = (model.do_sample == Some(false)).then_some(0.0);
-        let options = Options {
-            temperature: self.temperature.or(greedy).or(model.temperature).unwrap_or(TEMPERATURE),
-            top_k: self.top_k.or(model.top_k.map(|k| k as usize)).unwrap_or(plain.top_k),
-            top_p: self.top_p.or(model.top_p).unwrap_or(plain.top_p),
-            min_p: self.min_p.or(model.min_p).unwrap_or(plain.min_p),
-            repetition_penalty: self
-                .repetition_penalty
-                .or(model.repetition_penalty)
-                .unwrap_or(plain.repetition_penalty),
-            presence_penalty: self.presence_penalty.or(model.presence_penalty).unwrap_or(plain.presence_penalty),
-            frequency_penalty: self.frequency_penalty.or(model.frequency_penalty).unwrap_or(plain.frequency_penalty),
-            banned: banned.collect::<Result<Vec<u32>>>()?.into(),
-        };
-        options.check(of.config.vocab_size)?;
-        Ok(options)
+    /// What was typed, for a model.
+    ///
+    /// # Errors
+    /// A banned token that the model has not.
+    pub fn options(&self, model: &Model) -> Result<Options> {
+        let banned = self.banned.iter().map(|token| token.id(model));
+        Ok(Options {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            banned: banned.collect::<Result<_>>().map_err(|e| Error::Usage(format!("--ban-token {e}")))?,
+            ..Options::default()
+        })
     }
 }

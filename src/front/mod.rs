@@ -6,9 +6,13 @@ mod generate;
 mod model;
 mod options;
 mod score;
+mod training;
 
 pub use device::Device;
 pub use generate::{Completion, Completions, Stream};
 pub use model::{Model, Server};
 pub use options::Options;
+#[cfg(feature = "cli")]
+pub(crate) use options::Resolved;
 pub use score::Score;
+pub use training::Training;

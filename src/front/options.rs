@@ -1,5 +1,7 @@
 //! How a text is written.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::generate::{Options as Sampling, Request, Sequence};
 use crate::model::{GenerationConfig, Model};
@@ -40,7 +42,7 @@ const TEMPERATURE: f32 = 0.8;
 const MAX_TOKENS: usize = 500;
 
 /// Options of a model, with nothing left open.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Resolved {
     pub sampling: Sampling,
     pub max_tokens: usize,
@@ -51,7 +53,7 @@ pub(crate) struct Resolved {
 
 impl Resolved {
     /// The request of a sequence, whose prompt is `prompt` in ids.
-    pub fn request(&self, prompt: Vec<u32>, sequence: u64) -> Request {
+    pub fn request(&self, prompt: impl Into<Arc<[u32]>>, sequence: u64) -> Request {
         // A row of the device's table has four stop ids; a sequence of more ends where its text is put together.
         let stop = self.eos.iter().copied().take(4).collect();
         let (options, max_tokens) = (self.sampling.clone(), self.max_tokens);
@@ -76,7 +78,8 @@ impl Options {
         Ok(Resolved {
             sampling: self.sampling(&generation, model.config.vocab_size)?,
             max_tokens: self.max_tokens.unwrap_or(usual),
-            stops: StopTexts::new(if self.stop.is_empty() { of_model } else { &self.stop })?,
+            stops: StopTexts::new(if self.stop.is_empty() { of_model } else { &self.stop })
+                .map_err(|e| e.within("stop"))?,
             eos: model.eos_ids(),
             seed: self.seed,
         })

@@ -61,8 +61,9 @@ impl Options {
     /// A number out of its range; a banned id outside the vocabulary; bans of all of it.
     pub fn check(&self, vocab: usize) -> Result<()> {
         let Options { temperature, top_p, min_p, repetition_penalty, .. } = *self;
-        let wrong =
-            |name, x: f32, expected: &str| Err(Error::Option { name, value: x.to_string(), expected: expected.into() });
+        let wrong = |name: &str, x: f32, expected: &str| {
+            Err(Error::Option { name: name.into(), value: x.to_string(), expected: expected.into() })
+        };
         if !(temperature == 0.0 || (COLDEST..=1000.0).contains(&temperature)) {
             return wrong("temperature", temperature, "0 (greedy), or 0.001 to 1000");
         }
@@ -88,7 +89,7 @@ impl Options {
         let mut banned = self.banned.to_vec();
         banned.sort_unstable();
         banned.dedup();
-        let wrong = |value, expected| Err(Error::Option { name: "banned", value, expected });
+        let wrong = |value, expected| Err(Error::Option { name: "banned".into(), value, expected });
         match banned.last() {
             Some(id) if *id as usize >= vocab => {
                 wrong(id.to_string(), format!("an id of the vocabulary, 0 to {}", vocab - 1))

@@ -94,7 +94,7 @@ pub(super) fn choose(
         let variant = op.variants.iter().find(|v| v.name == name).ok_or_else(|| {
             let names: Vec<_> = op.variants.iter().map(|v| v.name).collect();
             let value = format!("{}={name}", op.name);
-            Error::Option { name: "kernel", value, expected: format!("one of {}", names.join(", ")) }
+            Error::Option { name: "kernel".into(), value, expected: format!("one of {}", names.join(", ")) }
         })?;
         return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
     }

@@ -82,6 +82,8 @@ fn counted(name: &str) -> (Vec<String>, Vec<u64>) {
         let spelt = COUNTING.iter().position(|names| names.contains(&word.as_str()));
         match word.parse().ok().or(spelt.map(|i| i as u64 + 1)) {
             Some(number) => numbers.push(number),
+            // What DataParallel and wrappers of weights put in front.
+            None if word == "module" => {}
             None => rest.push(word),
         }
     }
@@ -277,6 +279,7 @@ mod tests {
     fn modules_count_as_people_do() {
         assert!(counted("cells.2.").1 < counted("cells.10.").1);
         assert_eq!(counted("net.lstm_two."), (vec!["net".into(), "lstm".into()], vec![2]));
+        assert_eq!(counted("lstm1.module.").0, counted("lstm2.").0);
         assert_eq!(counted("lstm1.").0, counted("lstmSecond.").0);
         assert_eq!(words("tgtRNN.cell12"), ["tgt", "rnn", "cell", "12"]);
     }

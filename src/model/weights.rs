@@ -113,6 +113,14 @@ impl Weights {
         Weights { tied: true, ..Weights::from_tensors(tensors) }
     }
 
+    /// The same ones in memory, without the file that they were read from.
+    #[must_use]
+    pub fn in_memory(self) -> Weights {
+        let values = |source: Source| Source::Values(source.values().into_owned());
+        let tensors = self.tensors.into_iter().map(|(name, source)| (name, values(source))).collect();
+        Weights { tensors, ..self }
+    }
+
     /// A weight, row major; converted each time it is asked for, unless the file holds it as f32.
     pub fn get(&self, name: &str) -> Option<Cow<'_, [f32]>> {
         let name = if self.tied && name == OUTPUT { EMBEDDING } else { name };

@@ -33,7 +33,7 @@ impl StopTexts {
     pub fn new<S: AsRef<str>>(stops: &[S]) -> Result<StopTexts> {
         if stops.iter().any(|stop| stop.as_ref().is_empty()) {
             return Err(Error::Option {
-                name: "stop",
+                name: "stop".into(),
                 value: "\"\"".into(),
                 expected: "a text that is not empty".into(),
             });

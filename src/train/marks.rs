@@ -33,8 +33,11 @@ pub fn with_marks(tokenizer: &Tokenizer, bos: Option<&str>, eos: Option<&str>) -
     let mut mark = |role: &'static str, name: Option<&str>, usual: &[&str]| {
         let known = match name {
             Some(name) => {
-                let lacking =
-                    || Error::Option { name: role, value: name.into(), expected: "a token of the tokenizer".into() };
+                let lacking = || Error::Option {
+                    name: role.into(),
+                    value: name.into(),
+                    expected: "a token of the tokenizer".into(),
+                };
                 Some((name.to_string(), tokenizer.id_of(name).ok_or_else(lacking)?))
             }
             None => usual.iter().find_map(|name| Some((name.to_string(), tokenizer.id_of(name)?))),

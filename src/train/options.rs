@@ -71,7 +71,7 @@ impl From<Unknown> for OnUnknown {
 }
 
 /// Where the corpus comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusOptions {
     /// The file that is learnt from.

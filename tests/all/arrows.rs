@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("train", &["error", "executor", "model", "network", "ops", "plan", "text"]),
     ("check", &["cpu", "error", "executor", "gpu", "ops", "plan"]),
     ("host", &["cpu", "error", "executor", "generate", "gpu", "model", "network", "plan", "score", "text", "train"]),
-    ("front", &["error", "generate", "gpu", "host", "model", "text"]),
+    ("front", &["error", "generate", "gpu", "host", "model", "text", "train"]),
     (
         "bench",
         &[
@@ -39,8 +39,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
     (
         "cli",
         &[
-            "bench", "check", "cpu", "error", "executor", "generate", "gpu", "hash", "host", "import", "model",
-            "network", "ops", "plan", "score", "text", "train",
+            "bench", "check", "cpu", "error", "executor", "front", "generate", "gpu", "hash", "host", "import",
+            "model", "network", "ops", "plan", "score", "text", "train",
         ],
     ),
 ];

@@ -1,11 +1,11 @@
 //! The same bits for any batch, slot and thread count: a hash of ids and log-probabilities of each sequence.
 
-use gatefold::cpu::Functions;
-use gatefold::executor::Executor;
-use gatefold::generate::{Generator, Options, Request};
-use gatefold::model::Model;
-use gatefold::plan::{SectionId, Sizes};
-use gatefold::text::OnUnknown;
+use gatefold::unstable::cpu::Functions;
+use gatefold::unstable::executor::Executor;
+use gatefold::unstable::generate::{Generator, Options, Request};
+use gatefold::unstable::model::Model;
+use gatefold::unstable::plan::{SectionId, Sizes};
+use gatefold::unstable::text::OnUnknown;
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-type Lm = gatefold::network::LanguageModel;
+type Lm = gatefold::unstable::network::LanguageModel;
 type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[SectionId]) -> Box<dyn Executor>;
 
 /// A temperature only.
@@ -102,10 +102,10 @@ fn same_bits(makers: &[Make<'_>], options: fn(usize) -> Options) -> Outcome {
 /// FNV-1a over the ids and the bits of the log-probabilities of each sequence.
 fn hashes(model: &Model, make: Make<'_>, requests: &[Request]) -> Result<Vec<u64>, String> {
     let any = requests.iter().any(|r| r.options.need_filters());
-    let plan = if any { gatefold::generate::plan_with_filters } else { gatefold::generate::plan };
+    let plan = if any { gatefold::unstable::generate::plan_with_filters } else { gatefold::unstable::generate::plan };
     let lm = plan(model.shape, requests.len());
     let sizes = Sizes::of(requests.len(), 2);
-    let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
+    let mut executor = make(&lm, sizes, &gatefold::unstable::generate::sections(&lm));
     model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
     let mut generator = Generator::new(lm, executor).map_err(|e| e.to_string())?;
     for request in requests {

@@ -1,10 +1,10 @@
 //! Cases written down for a browser: with `GATEFOLD_EXPORT=DIR`, a trial a case writes what the kernels bind and
 //! dispatch at WebGPU's floor, and the reference's numbers. tests/portability/web runs them in Chromium.
 
-use gatefold::check::all_cases;
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::gpu::{GpuExecutor, GpuOptions, ParamsBy, Place, Recording, assemble};
-use gatefold::plan::{Access, Buffer, Case, Element, OpRow, TensorId, Variant};
+use gatefold::unstable::check::all_cases;
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::gpu::{GpuExecutor, GpuOptions, ParamsBy, Place, Recording, assemble};
+use gatefold::unstable::plan::{Access, Buffer, Case, Element, OpRow, TensorId, Variant};
 use libtest_mimic::Trial;
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ fn write(file: &str, op: &'static OpRow, case: &Case, variant: &'static Variant)
     export(&format!("{file}.bin"), &words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-fn dispatched(dispatch: gatefold::gpu::RecordedDispatch) -> Dispatched {
+fn dispatched(dispatch: gatefold::unstable::gpu::RecordedDispatch) -> Dispatched {
     Dispatched {
         bindings: dispatch.bindings.into_iter().map(Range::from).collect(),
         words: dispatch.words.to_vec(),

@@ -1,7 +1,7 @@
 //! Every variant and every fast function on every case, against the references in f64.
 
-use gatefold::check::{all_cases, run_fast, run_kernel};
-use gatefold::cpu::fast_function;
+use gatefold::unstable::check::{all_cases, run_fast, run_kernel};
+use gatefold::unstable::cpu::fast_function;
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, gpu, pool, trial, trials_per_adapter};

@@ -2,9 +2,9 @@
 //! weight. The vectors are those of `vectors.rs`: `gy`, `ghn`, `gcn` are the gradients that come in, `out.gx`,
 //! `out.gh0`, `out.gc0` and `out.grad.NAME` those that go out.
 
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::network::{Cell, TrainedStack, trained_stack};
-use gatefold::plan::{Sizes, TensorId};
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::network::{Cell, TrainedStack, trained_stack};
+use gatefold::unstable::plan::{Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 
 use crate::context::{DONE, Outcome, skipped, trial};

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use gatefold::cpu::{CpuExecutor, Functions};
-use gatefold::executor::Executor;
-use gatefold::gpu::{Adapter, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
-use gatefold::host::{self, Threads};
-use gatefold::plan::{Plan, SectionId, Sizes};
+use gatefold::unstable::cpu::{CpuExecutor, Functions};
+use gatefold::unstable::executor::Executor;
+use gatefold::unstable::gpu::{Adapter, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use gatefold::unstable::host::{self, Threads};
+use gatefold::unstable::plan::{Plan, SectionId, Sizes};
 use libtest_mimic::{Completion, Trial};
 
 pub use crate::report::{DONE, Outcome, export, trial};

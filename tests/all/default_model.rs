@@ -1,12 +1,12 @@
 //! The embedded model: its size, its loss on text that training never saw, and devices against the CPU on 500 tokens.
 
-use gatefold::cpu::Functions;
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{Generator, Options, Request};
-use gatefold::model::Model;
-use gatefold::network::LanguageModel;
-use gatefold::plan::Sizes;
-use gatefold::text::OnUnknown;
+use gatefold::unstable::cpu::Functions;
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::generate::{Generator, Options, Request};
+use gatefold::unstable::model::Model;
+use gatefold::unstable::network::LanguageModel;
+use gatefold::unstable::plan::Sizes;
+use gatefold::unstable::text::OnUnknown;
 use libtest_mimic::Trial;
 
 use crate::context::{
@@ -36,7 +36,7 @@ fn held_out_loss() -> Outcome {
         return skipped("../shared/corpora/tinyshakespeare.txt");
     };
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 0);
+    let lm = gatefold::unstable::generate::plan(model.shape, 0);
     let ids = model.tokenizer.encode(&text, OnUnknown::Error)?;
     let held_out = &ids[ids.len() * 9 / 10..];
     let sizes = Sizes::of(1, 512);
@@ -74,9 +74,9 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
             max_tokens: 500,
             stop: Vec::new(),
         };
-        let lm = gatefold::generate::plan(model.shape, 0);
+        let lm = gatefold::unstable::generate::plan(model.shape, 0);
         let sizes = Sizes::of(1, WINDOW);
-        let mut sections = gatefold::generate::sections(&lm);
+        let mut sections = gatefold::unstable::generate::sections(&lm);
         sections.push(lm.logits);
         let cpu = || cpu_executor(&lm.plan, sizes, &sections, Functions::Fast, 2);
         let device = || gpu_executor(&gpu(adapter, Opened::Fully), &lm.plan, sizes, &sections);
@@ -100,7 +100,7 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
 
 /// How far the best score of a token is above the second best.
 fn margin(log_probs: &[f32], request: &Request, position: usize) -> f32 {
-    use gatefold::ops::{noise::token_noise, rows::halves};
+    use gatefold::unstable::ops::{noise::token_noise, rows::halves};
     let score = |(n, p): (usize, &f32)| match request.options.temperature {
         0.0 => *p,
         t => p / t + token_noise(halves(request.seed), halves(request.sequence), position as u32, n as u32),

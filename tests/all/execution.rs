@@ -3,15 +3,15 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gatefold::cpu::Functions;
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{Generator, Options, Request};
-use gatefold::gpu::{DeviceOptions, GpuExecutor, GpuOptions};
-use gatefold::host;
-use gatefold::model::Model;
-use gatefold::ops::rows::Finish;
-use gatefold::plan::Sizes;
-use gatefold::text::OnUnknown;
+use gatefold::unstable::cpu::Functions;
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::generate::{Generator, Options, Request};
+use gatefold::unstable::gpu::{DeviceOptions, GpuExecutor, GpuOptions};
+use gatefold::unstable::host;
+use gatefold::unstable::model::Model;
+use gatefold::unstable::ops::rows::Finish;
+use gatefold::unstable::plan::Sizes;
+use gatefold::unstable::text::OnUnknown;
 use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::context::{DONE, Opened, Outcome, adapters, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
@@ -44,13 +44,13 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-type Lm = gatefold::network::LanguageModel;
-type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[gatefold::plan::SectionId]) -> Box<dyn Executor>;
+type Lm = gatefold::unstable::network::LanguageModel;
+type Make<'a> = &'a dyn Fn(&Lm, Sizes, &[gatefold::unstable::plan::SectionId]) -> Box<dyn Executor>;
 
 /// A submission returns before its results are there; the callback comes once they are.
 fn tickets(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 0);
+    let lm = gatefold::unstable::generate::plan(model.shape, 0);
     let sizes = Sizes::of(8, 16);
     let mut executor = gpu_executor(&gpu(adapter, Opened::Fully), &lm.plan, sizes, &[lm.logits]);
     model.weights.load_into(&mut *executor)?;
@@ -93,7 +93,7 @@ fn tickets(adapter: usize) -> Outcome {
 /// Rows swap their states by `permute`; what they then generate swaps too.
 fn permute(make: Make<'_>) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 0);
+    let lm = gatefold::unstable::generate::plan(model.shape, 0);
     let sizes = Sizes::of(3, 8);
     let mut executor = make(&lm, sizes, &[lm.permute, lm.logits]);
     model.weights.load_into(&mut *executor)?;
@@ -128,7 +128,7 @@ fn permute(make: Make<'_>) -> Outcome {
 /// Prompts are read in common as matrix products and then forced: each row must go on as it does alone.
 fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 5);
+    let lm = gatefold::unstable::generate::plan(model.shape, 5);
     let prompts = ["A", "ROMEO:\nWhat", &"to be or not to be, ".repeat(10), "KING"];
     let requests: Vec<Request> = (prompts.iter().enumerate())
         .map(|(i, prompt)| Request {
@@ -142,7 +142,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
         .collect();
     let run = |requests: &[Request], rows: usize| -> Result<Vec<Vec<(u32, u32)>>, String> {
         let sizes = Sizes::of(rows, 16);
-        let mut executor = make(&lm, sizes, &gatefold::generate::sections(&lm));
+        let mut executor = make(&lm, sizes, &gatefold::unstable::generate::sections(&lm));
         model.weights.load_into(&mut *executor).map_err(|e| e.to_string())?;
         let mut generator = Generator::new(lm.clone(), executor).map_err(|e| e.to_string())?;
         for request in requests {
@@ -173,9 +173,9 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
 
 fn bad_requests() -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 2);
+    let lm = gatefold::unstable::generate::plan(model.shape, 2);
     let sizes = Sizes::of(2, 4);
-    let executor = cpu_executor(&lm.plan, sizes, &gatefold::generate::sections(&lm), Functions::Fast, 1);
+    let executor = cpu_executor(&lm.plan, sizes, &gatefold::unstable::generate::sections(&lm), Functions::Fast, 1);
     let mut generator = Generator::new(lm, executor)?;
     let options = Options::default();
     let good = Request { prompt: [1].into(), sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
@@ -196,7 +196,7 @@ fn bad_requests() -> Outcome {
 
 fn bad_calls(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 0);
+    let lm = gatefold::unstable::generate::plan(model.shape, 0);
     let sizes = Sizes::of(2, 4);
     let device = gpu(adapter, Opened::Fully);
     let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.step]);
@@ -217,7 +217,7 @@ fn bad_calls(adapter: usize) -> Outcome {
 /// Work is under way when the device goes; then nothing blocks or panics, and every call says what happened.
 fn lost_device(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 0);
+    let lm = gatefold::unstable::generate::plan(model.shape, 0);
     let sizes = Sizes::of(2, 4);
     let device = host::open(&adapters()[adapter], DeviceOptions::default())?;
     let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.logits]);
@@ -243,7 +243,7 @@ fn lost_device(adapter: usize) -> Outcome {
 
 fn dispatches(adapter: usize) -> Outcome {
     let model = Model::shakespeare()?;
-    let lm = gatefold::generate::plan(model.shape, 0);
+    let lm = gatefold::unstable::generate::plan(model.shape, 0);
     let sizes = Sizes::of(1, 1);
     let device = gpu(adapter, Opened::Fully);
     if device.max_binding_bytes < 128 << 20 {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatefold::ops::matmul::{self, Matmul};
-use gatefold::plan::{Buffer, Builder, Interpreter, Plan, Role, SectionId, Sizes, TensorId, philox};
+use gatefold::unstable::ops::matmul::{self, Matmul};
+use gatefold::unstable::plan::{Buffer, Builder, Interpreter, Plan, Role, SectionId, Sizes, TensorId, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial};

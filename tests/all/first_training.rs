@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use gatefold::host::map;
-use gatefold::train::{Checkpoint, Choice, End, Extent};
+use gatefold::unstable::host::map;
+use gatefold::unstable::train::{Checkpoint, Choice, End, Extent};
 use libtest_mimic::Trial;
 
 use crate::command_line::{gatefold, text};

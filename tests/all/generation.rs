@@ -1,15 +1,15 @@
 //! The scheduler: every request is answered once, with the bits that it alone would have, whatever else runs.
 
-use gatefold::cpu::Functions;
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::{self, Completions, Event, Generator, Job, Options, Request, Sequence};
-use gatefold::gpu::DeviceOptions;
-use gatefold::host::{self, adapters};
-use gatefold::model::{Weights, initial_weights};
-use gatefold::network::{Cell, Form, Kind as CellKind, LanguageModel, Nonlinearity, Shape};
-use gatefold::ops::rows::Finish;
-use gatefold::plan::{SectionId, Sizes, philox};
-use gatefold::text::{StopTexts, Tokenizer};
+use gatefold::unstable::cpu::Functions;
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::generate::{self, Completions, Event, Generator, Job, Options, Request, Sequence};
+use gatefold::unstable::gpu::DeviceOptions;
+use gatefold::unstable::host::{self, adapters};
+use gatefold::unstable::model::{Weights, initial_weights};
+use gatefold::unstable::network::{Cell, Form, Kind as CellKind, LanguageModel, Nonlinearity, Shape};
+use gatefold::unstable::ops::rows::Finish;
+use gatefold::unstable::plan::{SectionId, Sizes, philox};
+use gatefold::unstable::text::{StopTexts, Tokenizer};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};

@@ -1,10 +1,10 @@
 //! Ops that find gradients, against finite differences of the ops that they belong to.
 
-use gatefold::ops::matmul::{self, Matmul};
-use gatefold::ops::matmul_input_gradient::{self, MatmulInputGradient, Offsets};
-use gatefold::ops::matmul_weight_gradient::{self, MatmulWeightGradient};
-use gatefold::ops::sum_rows::{self, SumRows};
-use gatefold::plan::{Affine, Builder, Dim, Direction, Role, Sizes};
+use gatefold::unstable::ops::matmul::{self, Matmul};
+use gatefold::unstable::ops::matmul_input_gradient::{self, MatmulInputGradient, Offsets};
+use gatefold::unstable::ops::matmul_weight_gradient::{self, MatmulWeightGradient};
+use gatefold::unstable::ops::sum_rows::{self, SumRows};
+use gatefold::unstable::plan::{Affine, Builder, Dim, Direction, Role, Sizes};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial};

@@ -60,7 +60,7 @@ const CASES: [Case; 27] = [
 ];
 
 const MORE: [Case; 9] = [
-    ("40-vocab-from-1", "model.pt", &["--vocab", "keras-word-index-from-1.json"], Said("characters")),
+    ("40-vocab-from-1", "model.pt", &["--vocab", "keras-word-index-from-1.json"], Said("list of tokens, 8, pad 0")),
     ("40-vocab-from-1", "model.pt", &["--vocab", "nested.json"], Logits("expected.safetensors")),
     ("40-vocab-from-1", "model.pt", &["--vocab", "sos.json"], Said("bos 0, pad 7, eos 1")),
     ("newcomer", "pt_dyn.onnx", &[], Said("nothing was verified")),

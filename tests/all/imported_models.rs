@@ -175,7 +175,7 @@ fn wrong_calls() -> Outcome {
     let own = folder.write("theirs/model.safetensors", std::fs::read(path("k3.safetensors"))?);
     for (call, status, parts) in [
         (&["convert", &npz][..], 2, &["Usage"][..]),
-        (&["convert", &here, &to], 2, &["a folder without a manifest.json; expected a file of weights"]),
+        (&["convert", &here, &to], 2, &["a folder without a manifest.json or model.json; expected a file"]),
         (&["convert", &own, &theirs], 2, &["model.safetensors is there already; --force"]),
         (&["convert", &npz, &noise], 2, &["noise.pt: there is a file; expected a folder"]),
         (&["convert", &npz, &to, "--map", "x"], 2, &["--map", "OLD=NEW"]),
@@ -296,7 +296,7 @@ fn published(model: Published, device: &str) -> Outcome {
     let ids = |field: &str| -> Vec<u64> {
         json[field].as_array().map(|ids| ids.iter().filter_map(Value::as_u64).collect()).unwrap_or_default()
     };
-    let vocabulary = gatefold::import::Vocabulary::read("vocabulary", &std::fs::read(&vocab)?)?.tokenizer;
+    let vocabulary = gatefold::unstable::import::Vocabulary::read("vocabulary", &std::fs::read(&vocab)?)?.tokenizer;
     let prime: Vec<u32> = ids("prime_ids")[model.begins_with..].iter().map(|id| *id as u32).collect();
     let prompt = vocabulary.decode(&prime)?;
     let greedy = ids("greedy_ids");

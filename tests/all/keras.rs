@@ -3,11 +3,11 @@
 //! The cases are index.json and keras_js.safetensors in `../shared/vectors/keras`; without them the trials are skipped.
 //! Tensors are `input` [T, K] of one row, `kernel`, `recurrent_kernel`, `bias` and `expected`, all outputs or the last.
 
-use gatefold::executor::{Run, Values};
-use gatefold::import::keras::{KerasCell, activation};
-use gatefold::model::Weights;
-use gatefold::network::{Kind, form_stack};
-use gatefold::plan::Sizes;
+use gatefold::unstable::executor::{Run, Values};
+use gatefold::unstable::import::keras::{KerasCell, activation};
+use gatefold::unstable::model::Weights;
+use gatefold::unstable::network::{Kind, form_stack};
+use gatefold::unstable::plan::Sizes;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 

@@ -1,10 +1,10 @@
 //! Small models that learn: the textbook's, with PyTorch's losses, and a symbol that is to be remembered for 30 steps.
 
-use gatefold::model::initial_weights;
-use gatefold::network::{Cell, Optimizer, Recipe, Shape, training};
-use gatefold::ops::cross_entropy::IGNORED;
-use gatefold::plan::philox;
-use gatefold::train::{Engine, Window};
+use gatefold::unstable::model::initial_weights;
+use gatefold::unstable::network::{Cell, Optimizer, Recipe, Shape, training};
+use gatefold::unstable::ops::cross_entropy::IGNORED;
+use gatefold::unstable::plan::philox;
+use gatefold::unstable::train::{Engine, Window};
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 

@@ -1,11 +1,11 @@
 //! Vocabularies and models that no single binding holds.
 
-use gatefold::cpu::Functions;
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::host::Device;
-use gatefold::model::{Weights, weight_shapes};
-use gatefold::network::{Cell, LanguageModel, Shape};
-use gatefold::plan::{Sizes, philox};
+use gatefold::unstable::cpu::Functions;
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::host::Device;
+use gatefold::unstable::model::{Weights, weight_shapes};
+use gatefold::unstable::network::{Cell, LanguageModel, Shape};
+use gatefold::unstable::plan::{Sizes, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trials_per_adapter};
@@ -48,7 +48,7 @@ fn random_weights(shape: &Shape) -> Weights {
 
 /// Log-probabilities of a window and a step's tokens are those of the CPU; the step is cut if `many_parts`.
 fn agrees(adapter: usize, opened: Opened, shape: Shape, sizes: Sizes, many_parts: bool) -> Outcome {
-    let lm = gatefold::generate::plan(shape, 0);
+    let lm = gatefold::unstable::generate::plan(shape, 0);
     let weights = random_weights(&shape);
     let sections = [lm.logits, lm.step];
     let mut device = gpu_executor(&gpu(adapter, opened), &lm.plan, sizes, &sections);
@@ -69,7 +69,7 @@ fn window_and_step(
     weights: &Weights,
     sizes: Sizes,
 ) -> Result<(Vec<f32>, Vec<u32>), String> {
-    use gatefold::ops::rows::Row;
+    use gatefold::unstable::ops::rows::Row;
     weights.load_into(executor).map_err(|e| e.to_string())?;
     let vocab = lm.shape.vocab as u32;
     let input: Vec<u32> = (0..sizes.rows * sizes.time).map(|i| (i as u32).wrapping_mul(40_503) % vocab).collect();
@@ -91,9 +91,9 @@ fn window_and_step(
 
 /// States of very many rows exceed a binding of 1 MiB, and states are not cut.
 fn too_large(adapter: usize) -> Outcome {
-    use gatefold::gpu::{GpuExecutor, GpuOptions};
+    use gatefold::unstable::gpu::{GpuExecutor, GpuOptions};
     let shape = Shape { cell: Cell::Lstm, vocab: 50, embedding: 8, hidden: 1000, layers: 1 };
-    let lm = gatefold::generate::plan(shape, 0);
+    let lm = gatefold::unstable::generate::plan(shape, 0);
     let sizes = Sizes::of(1000, 1);
     let made =
         GpuExecutor::new(gpu(adapter, Opened::OneMiB), lm.plan.clone(), sizes, &[lm.step], &GpuOptions::default());
@@ -111,7 +111,7 @@ fn too_large(adapter: usize) -> Outcome {
 fn no_memory(adapter: usize) -> Outcome {
     let device = gpu(adapter, Opened::Fully);
     let shape = Shape { cell: Cell::Gru, vocab: 1 << 25, embedding: 4096, hidden: 4096, layers: 1 };
-    let lm = gatefold::generate::plan(shape, 0);
+    let lm = gatefold::unstable::generate::plan(shape, 0);
     let sizes = Sizes::of(1, 1);
     let made = Device::Gpu(device.clone()).executor(&lm.plan, sizes, &[lm.step]);
     let message = made.err().ok_or("1 TiB was granted")?.to_string();

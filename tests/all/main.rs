@@ -15,6 +15,7 @@ mod default_model;
 mod execution;
 mod finite_differences;
 mod first_training;
+mod front;
 mod generation;
 mod gradients;
 mod import_cases;
@@ -79,6 +80,7 @@ fn main() {
     trials.extend(bench::trials());
     trials.extend(training_run::trials());
     trials.extend(first_training::trials());
+    trials.extend(front::trials());
     trials.extend(tour::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use gatefold::host::save_model;
-use gatefold::model::{Config, Model, Precision, Weights, initial_weights};
-use gatefold::network::{Cell, Shape};
-use gatefold::text::Tokenizer;
+use gatefold::unstable::host::save_model;
+use gatefold::unstable::model::{Config, Model, Precision, Weights, initial_weights};
+use gatefold::unstable::network::{Cell, Shape};
+use gatefold::unstable::text::Tokenizer;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -211,7 +211,7 @@ fn to_bf16(folder: &Folder) -> Result<(), libtest_mimic::Failed> {
     }
     let bytes = std::fs::read(from.join("model.safetensors"))?;
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for tensor in gatefold::model::read_header("f32", &bytes)? {
+    for tensor in gatefold::unstable::model::read_header("f32", &bytes)? {
         let begin = data.len();
         for b in bytes[tensor.place()].chunks_exact(4) {
             let value = f32::from_le_bytes(b.try_into().expect("four bytes"));

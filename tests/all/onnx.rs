@@ -5,12 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use gatefold::executor::Values;
-use gatefold::import::onnx::{self, Node};
-use gatefold::import::{Tensor, cell::Recurrent};
-use gatefold::model::{Bytes, Weights};
-use gatefold::network::form_stack;
-use gatefold::plan::Sizes;
+use gatefold::unstable::executor::Values;
+use gatefold::unstable::import::onnx::{self, Node};
+use gatefold::unstable::import::{Tensor, cell::Recurrent};
+use gatefold::unstable::model::{Bytes, Weights};
+use gatefold::unstable::network::form_stack;
+use gatefold::unstable::plan::Sizes;
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, skipped, trial};

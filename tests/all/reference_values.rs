@@ -2,10 +2,10 @@
 //!
 //! `assets/reference/make.py` made the models and numbers, and says what the files hold.
 
-use gatefold::executor::Values;
-use gatefold::generate::{self, Generator, Options, Request};
-use gatefold::network::{Cell, Shape};
-use gatefold::plan::Sizes;
+use gatefold::unstable::executor::Values;
+use gatefold::unstable::generate::{self, Generator, Options, Request};
+use gatefold::unstable::network::{Cell, Shape};
+use gatefold::unstable::plan::Sizes;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use gatefold::cpu::Functions;
-use gatefold::executor::{Executor, Run};
-use gatefold::model::{Dtype, Stored, Weights, read_header};
-use gatefold::network::{Kind, Layer};
-use gatefold::plan::{Buffer, Plan, Role, SectionId, Sizes, TensorId};
+use gatefold::unstable::cpu::Functions;
+use gatefold::unstable::executor::{Executor, Run};
+use gatefold::unstable::model::{Dtype, Stored, Weights, read_header};
+use gatefold::unstable::network::{Kind, Layer};
+use gatefold::unstable::plan::{Buffer, Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 use serde::de::DeserializeOwned;
 

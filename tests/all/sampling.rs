@@ -1,12 +1,12 @@
 //! Draws follow the exact probabilities, whatever the filters; top-p keeps the mass that it promises.
 
-use gatefold::cpu::Functions;
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::generate::Options;
-use gatefold::ops::filters::{BANNED, TOP_K, key};
-use gatefold::ops::rows::{ROW_WORDS, Row, halves};
-use gatefold::ops::{filter, sample};
-use gatefold::plan::{Builder, Plan, Role, SectionId, Sizes, TensorId, philox};
+use gatefold::unstable::cpu::Functions;
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::generate::Options;
+use gatefold::unstable::ops::filters::{BANNED, TOP_K, key};
+use gatefold::unstable::ops::rows::{ROW_WORDS, Row, halves};
+use gatefold::unstable::ops::{filter, sample};
+use gatefold::unstable::plan::{Builder, Plan, Role, SectionId, Sizes, TensorId, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Opened, Outcome, cpu_executor, gpu, gpu_executor, trial, trials_per_adapter};
@@ -58,7 +58,7 @@ fn bench(rows: usize, vocab: usize, steps: usize) -> Bench {
     let draw = b.section("draw", |b| {
         let marks = sample::Marks::Filtered(marks);
         let op = sample::Sample { logits, table, tokens, forced, ids, log_probs, marks };
-        sample::record(b, op, rows.into(), gatefold::plan::Affine::STEP);
+        sample::record(b, op, rows.into(), gatefold::unstable::plan::Affine::STEP);
     });
     Bench { plan: std::mem::take(b).finish(), filter, draw, logits, table, marks, ids }
 }

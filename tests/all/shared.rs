@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use gatefold::gpu::ParamsBy;
-use gatefold::ops::activation::Activation;
-use gatefold::ops::recurrent::Extra;
-use gatefold::ops::{CELLS, TABLE, cross_entropy, filters, place_rows, rows};
-use gatefold::plan;
+use gatefold::unstable::gpu::ParamsBy;
+use gatefold::unstable::ops::activation::Activation;
+use gatefold::unstable::ops::recurrent::Extra;
+use gatefold::unstable::ops::{CELLS, TABLE, cross_entropy, filters, place_rows, rows};
+use gatefold::unstable::plan;
 use libtest_mimic::Trial;
 use naga::{Expression, Literal, Module, TypeInner};
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gatefold::executor::Values;
-use gatefold::model::Weights;
-use gatefold::network::{Cell, Nonlinearity, Stack, stack};
-use gatefold::plan::{Role, Sizes, philox};
+use gatefold::unstable::executor::Values;
+use gatefold::unstable::model::Weights;
+use gatefold::unstable::network::{Cell, Nonlinearity, Stack, stack};
+use gatefold::unstable::plan::{Role, Sizes, philox};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial, trials_per_adapter};

@@ -1,12 +1,12 @@
 //! Chains of recurrent steps forwards and backwards, against finite differences: gradients of the input products and of
 //! the states before the first step.
 
-use gatefold::ops::CELLS;
-use gatefold::ops::activation::Activation;
-use gatefold::ops::recurrent::{Extra, Recurrent};
-use gatefold::ops::step::{self, Step};
-use gatefold::ops::step_backward::{self, StepBackward};
-use gatefold::plan::{Affine, Builder, Dim, Direction, Loop, Role, Sizes, TensorId};
+use gatefold::unstable::ops::CELLS;
+use gatefold::unstable::ops::activation::Activation;
+use gatefold::unstable::ops::recurrent::{Extra, Recurrent};
+use gatefold::unstable::ops::step::{self, Step};
+use gatefold::unstable::ops::step_backward::{self, StepBackward};
+use gatefold::unstable::plan::{Affine, Builder, Dim, Direction, Loop, Role, Sizes, TensorId};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, trial};

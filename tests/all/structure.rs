@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use gatefold::gpu::ParamsBy;
-use gatefold::ops::{CELLS, TABLE};
-use gatefold::plan::{Adapters, OpRow, PARAM_WORDS, ParamKind, Words};
+use gatefold::unstable::gpu::ParamsBy;
+use gatefold::unstable::ops::{CELLS, TABLE};
+use gatefold::unstable::plan::{Adapters, OpRow, PARAM_WORDS, ParamKind, Words};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, trial};
@@ -64,7 +64,7 @@ fn row(op: &OpRow) -> Outcome {
 /// The struct `Params` has the row's words in order, and the bindings are its operands in order.
 fn kernel_agrees(
     op: &OpRow,
-    variant: &gatefold::plan::Variant,
+    variant: &gatefold::unstable::plan::Variant,
     module: &naga::Module,
     operands: &[&str],
 ) -> Result<(), String> {

@@ -4,10 +4,10 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use gatefold::host::save_model;
-use gatefold::model::Precision;
-use gatefold::network::Cell;
-use gatefold::text::Tokenizer;
+use gatefold::unstable::host::save_model;
+use gatefold::unstable::model::Precision;
+use gatefold::unstable::network::Cell;
+use gatefold::unstable::text::Tokenizer;
 use libtest_mimic::Trial;
 use serde_json::Value;
 

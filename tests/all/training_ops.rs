@@ -2,19 +2,19 @@
 //!
 //! `assets/reference/optimisers.py` made the steps, and says what its files hold.
 
-use gatefold::executor::{Executor, Run, Values};
-use gatefold::ops::adam::{self, Adam};
-use gatefold::ops::clip_scale::{self, ClipScale};
-use gatefold::ops::cross_entropy::{self, CrossEntropy, IGNORED};
-use gatefold::ops::dropout::{self, Dropout};
-use gatefold::ops::embed::{self, Embed};
-use gatefold::ops::embed_gradient::{self, EmbedGradient};
-use gatefold::ops::logsumexp;
-use gatefold::ops::mean_loss::{self, MeanLoss};
-use gatefold::ops::schedule::{self, CLIP_COLUMNS, NORM, SCHEDULE_COLUMNS};
-use gatefold::ops::sgd::{self, Sgd};
-use gatefold::ops::square_sum::{self, SquareSum};
-use gatefold::plan::{Affine, Buffer, Builder, Interpreter, Plan, Role, SectionId, Sizes, TensorId};
+use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::ops::adam::{self, Adam};
+use gatefold::unstable::ops::clip_scale::{self, ClipScale};
+use gatefold::unstable::ops::cross_entropy::{self, CrossEntropy, IGNORED};
+use gatefold::unstable::ops::dropout::{self, Dropout};
+use gatefold::unstable::ops::embed::{self, Embed};
+use gatefold::unstable::ops::embed_gradient::{self, EmbedGradient};
+use gatefold::unstable::ops::logsumexp;
+use gatefold::unstable::ops::mean_loss::{self, MeanLoss};
+use gatefold::unstable::ops::schedule::{self, CLIP_COLUMNS, NORM, SCHEDULE_COLUMNS};
+use gatefold::unstable::ops::sgd::{self, Sgd};
+use gatefold::unstable::ops::square_sum::{self, SquareSum};
+use gatefold::unstable::plan::{Affine, Buffer, Builder, Interpreter, Plan, Role, SectionId, Sizes, TensorId};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 

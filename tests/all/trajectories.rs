@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gatefold::network::{Cell, Optimizer, Recipe, Shape, training};
-use gatefold::train::{Engine, Snapshot, Window};
+use gatefold::unstable::network::{Cell, Optimizer, Recipe, Shape, training};
+use gatefold::unstable::train::{Engine, Snapshot, Window};
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 

@@ -8,9 +8,9 @@
 
 use std::path::PathBuf;
 
-use gatefold::executor::{Executor, Values};
-use gatefold::network::{Cell, Form, Kind, Layer, form_stack, stack};
-use gatefold::plan::Sizes;
+use gatefold::unstable::executor::{Executor, Values};
+use gatefold::unstable::network::{Cell, Form, Kind, Layer, form_stack, stack};
+use gatefold::unstable::plan::Sizes;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 

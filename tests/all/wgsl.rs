@@ -1,7 +1,7 @@
 //! Kernels as naga understands them.
 
-use gatefold::gpu::{ParamsBy, assemble};
-use gatefold::plan::Variant;
+use gatefold::unstable::gpu::{ParamsBy, assemble};
+use gatefold::unstable::plan::Variant;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 /// A kernel as naga understands it.

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use gatefold::Error;
-use gatefold::import::{Options, Source, Vocabulary, import};
-use gatefold::model::Bytes;
+use gatefold::unstable::import::{Options, Source, Vocabulary, import};
+use gatefold::unstable::model::Bytes;
 
 use crate::allocator;
 use crate::foreign::zip::zip;

@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use gatefold::Error;
-use gatefold::model::{Bytes, Config, Files, GenerationConfig, Model, weight_shapes};
-use gatefold::plan::Sizes;
+use gatefold::unstable::model::{Bytes, Config, Files, GenerationConfig, Model, weight_shapes};
+use gatefold::unstable::plan::Sizes;
 use mutations::Rng;
 
 /// Cases of each format, half of them blind.
@@ -150,8 +150,8 @@ fn use_model(files: &Files) -> Result<(), Error> {
     for (name, _) in weight_shapes(&model.shape) {
         assert!(model.weights.get(&name).expect("checked").iter().all(|x| x.is_finite()));
     }
-    let plan = gatefold::generate::plan(model.shape, 0);
-    plan.plan.memory(&gatefold::generate::sections(&plan), Sizes::of(256, 64));
+    let plan = gatefold::unstable::generate::plan(model.shape, 0);
+    plan.plan.memory(&gatefold::unstable::generate::sections(&plan), Sizes::of(256, 64));
     Ok(())
 }
 

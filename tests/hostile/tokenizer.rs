@@ -1,7 +1,7 @@
 //! Broken tokenizers of every kind. What is accepted all the same must also encode and decode.
 
 use gatefold::Error;
-use gatefold::text::{Encoder, OnUnknown, Tokenizer};
+use gatefold::unstable::text::{Encoder, OnUnknown, Tokenizer};
 
 use super::mutations::{self, Rng};
 use super::{Format, ONE_AT_A_TIME, attack, hold_to_cap};

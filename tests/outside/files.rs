@@ -1,8 +1,8 @@
 //! The crate `safetensors` reads what is written.
 
-use gatefold::model::{Config, Precision, Weights};
-use gatefold::network::{Cell, Shape};
-use gatefold::train::{
+use gatefold::unstable::model::{Config, Precision, Weights};
+use gatefold::unstable::network::{Cell, Shape};
+use gatefold::unstable::train::{
     Cadence, Checkpoint, CorpusOptions, End, Kernels, Manifest, Method, Options, Progress, Rate, Schedule, Unknown,
     first_weights,
 };
@@ -28,7 +28,7 @@ fn has(file: &SafeTensors<'_>, name: &str, shape: &[usize], values: &[f32]) {
 
 fn weights() -> Outcome {
     let first = first_weights(&config(), 5, None);
-    let shapes = gatefold::model::weight_shapes(&config().shape());
+    let shapes = gatefold::unstable::model::weight_shapes(&config().shape());
     for precision in [Precision::F32, Precision::F16] {
         let mut bytes = Vec::new();
         Weights::from_tensors(first.clone()).write(&mut bytes, &config(), precision)?;

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use gatefold::gpu::ParamsBy;
-use gatefold::ops::TABLE;
-use gatefold::plan::{Adapters, OpRow, Variant};
+use gatefold::unstable::gpu::ParamsBy;
+use gatefold::unstable::ops::TABLE;
+use gatefold::unstable::plan::{Adapters, OpRow, Variant};
 use libtest_mimic::{Completion, Trial};
 use naga::valid::ModuleInfo;
 

@@ -103,7 +103,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         unknown: defaults.unknown,
         lacking: lacking.clone(),
         samples: many.samples_per_prompt,
-        eos: defaults.eos.clone(),
         range,
         current: None,
     };
@@ -138,7 +137,7 @@ fn of_resume(error: Error) -> Error {
 /// Counts prompts and looks for filters, where they come from a file.
 fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Survey> {
     let many = &args.many;
-    let filters = defaults.options.need_filters();
+    let filters = defaults.of.sampling.need_filters();
     let Some(path) = &many.prompts else {
         let total = many.count.unwrap_or(many.samples_per_prompt);
         return Ok(Survey { total: Some(total), filters, hash: None });
@@ -156,7 +155,7 @@ fn survey(args: &GenerateArgs, model: &Model, defaults: &Defaults) -> Result<Sur
     let (mut lines, mut filters) = (0u64, filters);
     for prompt in prompts {
         lines += 1;
-        filters |= prompt.is_ok_and(|prompt| prompt.options.need_filters());
+        filters |= prompt.is_ok_and(|prompt| prompt.of.sampling.need_filters());
     }
     let bytes = crate::host::map(path)?;
     let hash = crate::hash::bytes(crate::hash::START, &bytes);
@@ -193,16 +192,16 @@ fn run_of(
         "model_hash": format!("{:016x}", model.fingerprint()),
         "device": adapter(generator),
         "order": order(generator),
-        "seed": defaults.seed,
+        "seed": defaults.of.seed,
         "prompt": args.prompt(),
         "prompts_hash": survey.hash.map(|hash| format!("{hash:016x}")),
         "sequences": survey.total,
         "samples_per_prompt": many.samples_per_prompt,
         "shard": many.shard.map(|shard| shard.to_string()),
-        "options": defaults.options,
-        "max_tokens": defaults.max_tokens,
-        "stop": defaults.stops.texts(),
-        "eos": defaults.eos,
+        "options": defaults.of.sampling,
+        "max_tokens": defaults.of.max_tokens,
+        "stop": defaults.of.stops.texts(),
+        "eos": defaults.of.eos,
         "on_unknown": format!("{:?}", defaults.unknown),
         "format": format.name(),
         "logprobs": many.logprobs,

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::prompts::{Prompt, Prompts};
 use crate::cli::explain;
 use crate::error::{Error, Result};
-use crate::generate::{Job, Request, Sequence};
+use crate::generate::Job;
 use crate::model::Model;
 use crate::text::{Lacking, OnUnknown};
 
@@ -77,7 +77,6 @@ pub(super) struct Jobs<'a> {
     pub lacking: Rc<RefCell<Lacking>>,
     pub source: Source<'a>,
     pub samples: u64,
-    pub eos: Vec<u32>,
     pub range: Range<u64>,
     /// The prompt whose samples come next.
     pub current: Option<Current>,
@@ -107,15 +106,8 @@ impl Jobs<'_> {
     }
 
     fn job(&self, prompt: &Prompt, ids: &Arc<[u32]>, index: u64, sample: u64) -> Job {
-        let request = Request {
-            prompt: ids.clone(),
-            sequence: prompt.sequence.map_or(index, |first| first.wrapping_add(sample)),
-            seed: prompt.seed,
-            options: prompt.options.clone(),
-            max_tokens: prompt.max_tokens,
-            stop: self.eos.iter().copied().take(4).collect(),
-        };
-        Job { request, sequence: Sequence::new(&self.model.tokenizer, prompt.stops.clone(), self.eos.clone()) }
+        let sequence = prompt.sequence.map_or(index, |first| first.wrapping_add(sample));
+        Job { request: prompt.of.request(ids.clone(), sequence), sequence: prompt.of.begin(self.model) }
     }
 }
 
@@ -131,7 +123,7 @@ impl Iterator for Jobs<'_> {
         }
         let current = self.current.as_ref()?;
         let (id, seed, job) = match &current.read {
-            Ok((prompt, ids)) => (prompt.id.clone(), prompt.seed, Ok(self.job(prompt, ids, index, sample))),
+            Ok((prompt, ids)) => (prompt.id.clone(), prompt.of.seed, Ok(self.job(prompt, ids, index, sample))),
             Err(message) => (None, 0, Err(Error::text("", message.clone()))),
         };
         Some((Tag { index, sample, id, prompt: current.text.clone(), seed }, job))

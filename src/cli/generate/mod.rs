@@ -19,9 +19,9 @@ use clap::{Args, ValueEnum};
 use super::sampling::SamplingArgs;
 use super::{DeviceArgs, ModelArgs};
 use crate::error::Result;
-use crate::generate::Options;
+use crate::front::{self, Resolved};
 use crate::model::Model;
-use crate::text::{OnUnknown, StopTexts};
+use crate::text::OnUnknown;
 use formats::Format;
 
 /// Arguments of `generate`.
@@ -188,32 +188,22 @@ impl ManyArgs {
     }
 }
 
-/// Tokens at most, where neither the command line nor the model says.
-const MAX_TOKENS: u32 = 500;
-
 /// What was typed and what the model says, for requests that say nothing else.
 struct Defaults {
-    options: Options,
-    max_tokens: usize,
-    stops: StopTexts,
-    eos: Vec<u32>,
+    of: Resolved,
     unknown: OnUnknown,
-    seed: u64,
 }
 
 impl Defaults {
     fn new(args: &GenerateArgs, model: &Model, seed: u64) -> Result<Defaults> {
-        let generation = model.generation_config.clone().unwrap_or_default();
-        let of_model = generation.stop_strings.as_deref().unwrap_or_default();
-        let stops = if args.stop.is_empty() { of_model } else { &args.stop };
-        Ok(Defaults {
-            options: args.sampling.options(&generation, model)?,
-            max_tokens: args.max_tokens.or(generation.max_new_tokens).unwrap_or(MAX_TOKENS) as usize,
-            stops: StopTexts::new(stops)?,
-            eos: model.eos_ids(),
-            unknown: args.model.on_unknown(model)?,
+        let options = front::Options {
+            max_tokens: args.max_tokens.map(|n| n as usize),
             seed,
-        })
+            stop: args.stop.clone(),
+            ..args.sampling.options(model)?
+        };
+        let of = options.resolve(model)?;
+        Ok(Defaults { of, unknown: args.model.on_unknown(model)? })
     }
 }
 

@@ -11,7 +11,8 @@ use super::Defaults;
 use crate::cli::input::{Input, is_stdin};
 use crate::cli::sampling::Token;
 use crate::error::{Error, Result};
-use crate::generate::Options;
+use crate::front::Resolved;
+use crate::generate::Options as Sampling;
 use crate::model::Model;
 use crate::text::StopTexts;
 
@@ -30,10 +31,7 @@ pub(super) struct Prompt {
     /// What the caller calls it, as it was written.
     pub id: Option<Rc<RawValue>>,
     pub prompt: String,
-    pub options: Options,
-    pub max_tokens: usize,
-    pub stops: StopTexts,
-    pub seed: u64,
+    pub of: Resolved,
     /// The number of its first sequence; without one, its place among all sequences.
     pub sequence: Option<u64>,
 }
@@ -41,15 +39,7 @@ pub(super) struct Prompt {
 impl Prompt {
     /// A prompt that says nothing else.
     pub fn plain(prompt: String, defaults: &Defaults) -> Prompt {
-        Prompt {
-            id: None,
-            prompt,
-            options: defaults.options.clone(),
-            max_tokens: defaults.max_tokens,
-            stops: defaults.stops.clone(),
-            seed: defaults.seed,
-            sequence: None,
-        }
+        Prompt { id: None, prompt, of: defaults.of.clone(), sequence: None }
     }
 }
 
@@ -84,8 +74,8 @@ impl Line {
     fn into_prompt(self, defaults: &Defaults, model: &Model) -> Result<Prompt> {
         let ids = |tokens: Vec<Token>| tokens.iter().map(|token| token.id(model)).collect::<Result<Vec<u32>>>();
         let banned = self.ban_tokens.map(ids).transpose().map_err(|e| e.within("ban_tokens"))?;
-        let of = &defaults.options;
-        let options = Options {
+        let of = &defaults.of.sampling;
+        let sampling = Sampling {
             temperature: self.temperature.unwrap_or(of.temperature),
             top_k: self.top_k.unwrap_or(of.top_k),
             top_p: self.top_p.unwrap_or(of.top_p),
@@ -95,21 +85,20 @@ impl Line {
             frequency_penalty: self.frequency_penalty.unwrap_or(of.frequency_penalty),
             banned: banned.map_or_else(|| of.banned.clone(), Into::into),
         };
-        options.check(model.config.vocab_size)?;
+        sampling.check(model.config.vocab_size)?;
         let stops = match self.stop {
-            None => defaults.stops.clone(),
+            None => defaults.of.stops.clone(),
             Some(Texts::One(text)) => StopTexts::new(&[text])?,
             Some(Texts::Several(texts)) => StopTexts::new(&texts)?,
         };
-        Ok(Prompt {
-            id: self.id.map(Rc::from),
-            prompt: self.prompt,
-            options,
-            max_tokens: self.max_tokens.map_or(defaults.max_tokens, |n| n as usize),
+        let of = Resolved {
+            sampling,
+            max_tokens: self.max_tokens.map_or(defaults.of.max_tokens, |n| n as usize),
             stops,
-            seed: self.seed.unwrap_or(defaults.seed),
-            sequence: self.sequence,
-        })
+            eos: defaults.of.eos.clone(),
+            seed: self.seed.unwrap_or(defaults.of.seed),
+        };
+        Ok(Prompt { id: self.id.map(Rc::from), prompt: self.prompt, of, sequence: self.sequence })
     }
 }
 

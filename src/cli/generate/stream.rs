@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Defaults, GenerateArgs, clock, fresh_seed};
 use crate::cli::numbers::{count, grouped};
 use crate::error::Result;
-use crate::generate::{Completions, Job, Request, Sequence};
+use crate::generate::{Completions, Job, Sequence};
 use crate::host;
 use crate::text::Lacking;
 
@@ -27,16 +27,14 @@ struct Report<'a> {
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let model = args.model.open()?;
     let seed = args.seed.unwrap_or_else(fresh_seed);
-    let Defaults { options, max_tokens, stops, eos, unknown, .. } = Defaults::new(args, &model, seed)?;
+    let Defaults { of, unknown } = Defaults::new(args, &model, seed)?;
     let mut lacking = Lacking::default();
     let prompt = model.prompt_ids_and_note(args.prompt(), unknown, &mut lacking)?;
     let device = args.device.open()?;
     crate::cli::announce(&model, &args.device, &device);
     crate::cli::say_lacking(&lacking, unknown);
-    let generator = host::generator(&model, &device, 1, options.need_filters())?;
-    let stop = eos.iter().copied().take(4).collect();
-    let sequence = Sequence::new(&model.tokenizer, stops, eos);
-    let request = Request { prompt: prompt.into(), sequence: 0, seed, options, max_tokens, stop };
+    let generator = host::generator(&model, &device, 1, of.sampling.need_filters())?;
+    let (request, sequence) = (of.request(prompt, 0), of.begin(&model));
     stream(args, Completions::new(generator, std::iter::once(((), Ok(Job { request, sequence }))), clock()), seed)
 }
 

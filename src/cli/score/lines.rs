@@ -2,13 +2,12 @@
 
 use serde::Serialize;
 
-use super::{Pace, Total, loaded};
+use super::{Pace, Total};
 use crate::cli::input::{self, Input};
 use crate::cli::print;
 use crate::error::{Error, Result};
-use crate::host::Device;
+use crate::host::{self, Device};
 use crate::model::Model;
-use crate::score::{self, LineScorer};
 use crate::text::{Encoder, Lacking, OnUnknown, Tally};
 
 /// Lines that are read before they are scored: enough that lines of one length meet.
@@ -42,8 +41,7 @@ pub(super) fn score(
     each: bool,
     unknown: OnUnknown,
 ) -> Result<Total> {
-    let (plan, executor) = loaded(model, device, score::line_sizes)?;
-    let mut scorer = LineScorer::new(plan, executor);
+    let mut scorer = host::line_scorer(model, device)?;
     let eos = model.eos_ids().first().copied();
     let mut lines = Lines { input, encoder, bos: model.config.bos_token_id, eos, left_out: Lacking::default() };
     let (mut total, pace) = (Total::default(), Pace::new());

@@ -15,12 +15,8 @@ use super::numbers::{count, grouped};
 use super::progress::{Bar, in_words, left};
 use super::{DeviceArgs, ModelArgs};
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::host::Device;
+use crate::host::{self, Device};
 use crate::model::Model;
-use crate::network::{LanguageModel, Shape};
-use crate::plan::Sizes;
-use crate::score::{self, Scorer};
 use crate::text::{Encoder, Lacking, OnUnknown, Tally};
 
 /// Arguments of `score`.
@@ -101,8 +97,7 @@ pub(super) fn run(args: &ScoreArgs) -> Result<ExitCode> {
 
 /// Scores a text of any length.
 fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input, unknown: OnUnknown) -> Result<Total> {
-    let (plan, executor) = loaded(model, device, score::sizes)?;
-    let mut scorer = Scorer::new(plan, executor, model.config.bos_token_id)?;
+    let mut scorer = host::scorer(model, device)?;
     let (mut total, pace) = (Total::default(), Pace::new());
     let (mut piece, mut ids, mut log_probs) = (vec![0; PIECE], Vec::new(), Vec::new());
     loop {
@@ -128,15 +123,6 @@ fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input,
         return Err(Error::text(&input.name, format!("no token to score: {why}")));
     }
     Ok(total)
-}
-
-/// The plan, and an executor of these sizes that has the model's weights.
-fn loaded(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(LanguageModel, Box<dyn Executor>)> {
-    let shape = model.config.shape();
-    let plan = score::plan(shape);
-    let mut executor = device.executor(&plan.plan, sizes(shape), &score::sections(&plan))?;
-    model.weights.load_into(&mut *executor)?;
-    Ok((plan, executor))
 }
 
 /// How far scoring is, on a terminal.

@@ -1,16 +1,15 @@
 //! What is typed for a run of training, and what it means.
 
+mod asked;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
 use super::super::DeviceArgs;
-use super::super::model::Unknown;
-use crate::error::{Error, Result};
-use crate::model::Config;
-use crate::network::{Cell, Nonlinearity, Shape};
-use crate::train::{Cadence, Choice, CorpusOptions, End, Method, Options, Rate, Schedule};
+use super::super::model::Unknown as UnknownArg;
+use crate::train::{Cadence, End};
 
 /// Arguments of `train`.
 #[derive(Args)]
@@ -98,8 +97,8 @@ pub(in crate::cli) struct DataArgs {
 
     /// What to do with text that the vocabulary lacks: an error that says where it is, leave it out, or the
     /// tokenizer's unknown token
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Unknown::Error)]
-    pub on_unknown: Unknown,
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownArg::Error)]
+    on_unknown: UnknownArg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -284,94 +283,6 @@ impl EndArgs {
     /// What was typed.
     pub fn end(&self) -> Option<End> {
         self.steps.map(End::Steps).or(self.epochs.map(End::Epochs))
-    }
-}
-
-impl ShapeArgs {
-    /// The model for a vocabulary of this many tokens: what was typed, else what was chosen.
-    pub fn config(&self, vocab: usize, choice: &Choice) -> Result<Config> {
-        let hidden = self.hidden.unwrap_or(choice.hidden) as usize;
-        let embedding = match self.embedding {
-            Some(embedding) => embedding as usize,
-            None if self.tied || vocab > 512 => hidden,
-            None => 64,
-        };
-        if self.tied && embedding != hidden {
-            return Err(Error::Usage(format!(
-                "--tied: the embedding has length {embedding} and the state {hidden}; expected equal lengths"
-            )));
-        }
-        let cell = match self.cell {
-            CellName::Lstm => Cell::Lstm,
-            CellName::Gru => Cell::Gru,
-            CellName::Rnn => Cell::Rnn(match self.nonlinearity {
-                Some(NonlinearityName::Relu) => Nonlinearity::Relu,
-                _ => Nonlinearity::Tanh,
-            }),
-        };
-        if self.forget_bias.is_some() && cell != Cell::Lstm {
-            return Err(Error::Usage(format!("--forget-bias: a cell `{}` has no forget gate", cell.name())));
-        }
-        if self.nonlinearity.is_some() && self.cell != CellName::Rnn {
-            return Err(Error::Usage(format!("--nonlinearity: a cell `{}` has functions of its own", cell.name())));
-        }
-        let shape = Shape { cell, vocab, embedding, hidden, layers: self.layers.unwrap_or(choice.layers) as usize };
-        let dropout = self.dropout.unwrap_or(choice.dropout);
-        Ok(Config { tie_word_embeddings: self.tied, dropout, ..Config::new(shape) })
-    }
-}
-
-impl TrainArgs {
-    /// What is asked of a new run: what was typed, else what was chosen.
-    pub fn options(&self, corpus: CorpusOptions, choice: &Choice) -> Options {
-        let optimizer = match self.steps.optimizer {
-            MethodName::Adam => Method::Adam,
-            MethodName::Adamw => Method::Adamw,
-            MethodName::Sgd => Method::Sgd,
-        };
-        let divisor = self.schedule.divide_by;
-        let schedule = match self.schedule.schedule {
-            ScheduleName::Constant => Schedule::Constant,
-            ScheduleName::Cosine => Schedule::Cosine { floor: self.schedule.min_learning_rate },
-            ScheduleName::Step => Schedule::Step { every: self.schedule.divide_after, divisor },
-            ScheduleName::Plateau => Schedule::Plateau { patience: self.schedule.plateau, divisor },
-        };
-        let usual = if optimizer == Method::Sgd { 0.5 } else { choice.learning_rate };
-        let peak = self.steps.learning_rate.unwrap_or(usual);
-        Options {
-            corpus,
-            batch_size: self.steps.batch_size.unwrap_or(choice.batch_size) as usize,
-            sequence_length: self.steps.sequence_length.unwrap_or(choice.sequence_length) as usize,
-            seed: self.steps.seed,
-            optimizer,
-            weight_decay: self.steps.weight_decay,
-            momentum: self.steps.momentum,
-            clip: Some(self.steps.clip).filter(|clip| *clip > 0.0),
-            rate: Rate { peak, warmup: self.schedule.warmup.unwrap_or(choice.warmup), schedule },
-            end: self.end.end().unwrap_or(End::Epochs(choice.epochs)),
-            patience: self.end.patience,
-            valid_every: self.valid.valid_every,
-            log_every: self.valid.log_every,
-            checkpoint_every: self.valid.checkpoint_every,
-            f16: self.valid.f16,
-        }
-    }
-
-    /// What was chosen and not typed, as it would be typed.
-    pub fn chosen(&self, choice: &Choice) -> String {
-        let adam = self.steps.optimizer != MethodName::Sgd;
-        let options = [
-            (self.model.hidden.is_none(), "hidden", choice.hidden.to_string()),
-            (self.model.layers.is_none(), "layers", choice.layers.to_string()),
-            (self.model.dropout.is_none(), "dropout", choice.dropout.to_string()),
-            (self.steps.batch_size.is_none(), "batch-size", choice.batch_size.to_string()),
-            (self.steps.sequence_length.is_none(), "sequence-length", choice.sequence_length.to_string()),
-            (self.steps.learning_rate.is_none() && adam, "learning-rate", choice.learning_rate.to_string()),
-            (self.schedule.warmup.is_none(), "warmup", choice.warmup.to_string()),
-            (self.end.end().is_none(), "epochs", choice.epochs.to_string()),
-        ];
-        let chosen = options.into_iter().filter(|(chosen, ..)| *chosen);
-        chosen.map(|(_, name, value)| format!("--{name} {value}")).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -10,9 +10,9 @@ pub mod zip;
 use std::collections::BTreeMap;
 
 use gatefold::Error;
-use gatefold::import::{Options, Source, Vocabulary, import};
-use gatefold::model::{Bytes, weight_shapes};
-use gatefold::plan::Sizes;
+use gatefold::unstable::import::{Options, Source, Vocabulary, import};
+use gatefold::unstable::model::{Bytes, weight_shapes};
+use gatefold::unstable::plan::Sizes;
 use serde_json::{Value, json};
 
 use crate::mutations::{self, Rng};
@@ -43,8 +43,8 @@ fn use_source(bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Result<(), Err
         assert_eq!(values.len(), dims.iter().product::<usize>());
         assert!(values.iter().all(|x| x.is_finite()));
     }
-    let plan = gatefold::generate::plan(shape, 0);
-    plan.plan.memory(&gatefold::generate::sections(&plan), Sizes::of(256, 64));
+    let plan = gatefold::unstable::generate::plan(shape, 0);
+    plan.plan.memory(&gatefold::unstable::generate::sections(&plan), Sizes::of(256, 64));
     Ok(())
 }
 
