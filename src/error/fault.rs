@@ -13,13 +13,13 @@ pub struct Fault {
     /// The line, from 1.
     pub line: Option<u64>,
     /// The tensor.
-    pub tensor: Option<String>,
+    pub tensor: Option<Box<str>>,
     /// The field or entry.
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
     /// What is wrong. Of a tensor or field it is the end of a sentence: `is missing`, `has shape [2, 3]`.
-    pub found: String,
+    pub found: Box<str>,
     /// What would be right, where it can be said in short.
-    pub expected: Option<String>,
+    pub expected: Option<Box<str>>,
     /// The option that may help, by its name in the library: `map`, `layers`, `tokenizer`.
     pub option: Option<&'static str>,
 }
@@ -27,17 +27,17 @@ pub struct Fault {
 impl Fault {
     /// A tensor that is not as it should be.
     pub fn tensor(name: impl Into<String>, found: impl Into<String>) -> Fault {
-        Fault { tensor: Some(name.into()), found: found.into(), ..Fault::default() }
+        Fault { tensor: Some(name.into().into()), found: found.into().into(), ..Fault::default() }
     }
 
     /// A field that is not as it should be.
     pub fn field(name: impl Into<String>, found: impl Into<String>) -> Fault {
-        Fault { field: Some(name.into()), found: found.into(), ..Fault::default() }
+        Fault { field: Some(name.into().into()), found: found.into().into(), ..Fault::default() }
     }
 
     /// The same fault with what would be right.
     pub fn expected(self, expected: impl Into<String>) -> Fault {
-        Fault { expected: Some(expected.into()), ..self }
+        Fault { expected: Some(expected.into().into()), ..self }
     }
 
     /// The same fault with its line.
@@ -59,7 +59,7 @@ impl Fault {
 
 impl<T: Into<String>> From<T> for Fault {
     fn from(found: T) -> Fault {
-        Fault { found: found.into(), ..Fault::default() }
+        Fault { found: found.into().into(), ..Fault::default() }
     }
 }
 

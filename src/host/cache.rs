@@ -77,7 +77,7 @@ pub fn choices(device: &AdapterInfo) -> Choices {
 /// # Errors
 /// No cache folder, or whatever the file system says.
 pub fn save_choices(device: &AdapterInfo, choices: &Choices) -> Result<PathBuf> {
-    let path = file(CHOICES, device).ok_or_else(|| Error::NoCacheFolder)?;
+    let path = file(CHOICES, device).ok_or(Error::NoCacheFolder)?;
     write(&path, &choices.to_json(device))?;
     Ok(path)
 }

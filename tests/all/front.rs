@@ -270,10 +270,10 @@ fn wrong() -> Outcome {
     for (options, part) in [
         (TrainingOptions { hidden: Some(0), ..asked.clone() }, "hidden_size"),
         (TrainingOptions { dropout: Some(1.0), ..asked.clone() }, "dropout"),
-        (TrainingOptions { batch_size: Some(0), ..asked.clone() }, "batch-size: 0; expected 1 to 65,536"),
+        (TrainingOptions { batch_size: Some(0), ..asked.clone() }, "batch_size 0: expected 1 to 65,536"),
         (TrainingOptions { learning_rate: Some(f32::NAN), ..asked.clone() }, "expected a number above 0"),
-        (TrainingOptions { end: Some(End::Steps(0)), ..asked.clone() }, "end: 0; expected 1 to"),
-        (TrainingOptions { log_every: 0, ..asked.clone() }, "log-every"),
+        (TrainingOptions { end: Some(End::Steps(0)), ..asked.clone() }, "end 0: expected 1 to"),
+        (TrainingOptions { log_every: 0, ..asked.clone() }, "log_every"),
         (TrainingOptions { tied: true, ..asked.clone() }, "expected equal lengths"),
         (TrainingOptions { cell: Cell::Gru, forget_bias: Some(1.0), ..asked.clone() }, "no forget gate"),
         (TrainingOptions { forget_bias: Some(f32::INFINITY), ..asked.clone() }, "forget_bias"),
