@@ -57,7 +57,8 @@
 //! Training on a text; what is not said is chosen by its size:
 //!
 //! ```
-//! use gatefold::{Device, Options, Training, TrainingOptions, train::End};
+//! use gatefold::training::{End, TrainingOptions};
+//! use gatefold::{Device, Options, Training};
 //!
 //! let text = "the gate folds the state, and the state forgets what the gate read.\n".repeat(60);
 //! let sizes = TrainingOptions { hidden: Some(32), layers: Some(1), end: Some(End::Steps(60)), ..Default::default() };
@@ -105,5 +106,11 @@ pub use error::{DeviceFault, Error, Fault, OutputFault, Result};
 #[cfg(not(target_arch = "wasm32"))]
 pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream, Training};
 pub use generate::FinishReason;
+
+/// What is chosen for a [`Training`], and what its log says.
 #[cfg(not(target_arch = "wasm32"))]
-pub use host::TrainingOptions;
+pub mod training {
+    pub use crate::host::{TrainingOptions, Vocabulary};
+    pub use crate::network::{Cell, Nonlinearity};
+    pub use crate::train::{Cadence, End, Line, Method, Schedule, Unknown};
+}

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use gatefold::training::TrainingOptions;
 use gatefold::unstable::network::Cell;
 use gatefold::unstable::train::{End, Line, Method, Schedule};
-use gatefold::{Device, Error, FinishReason, Model, Options, Score, Training, TrainingOptions};
+use gatefold::{Device, Error, FinishReason, Model, Options, Score, Training};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
