@@ -50,7 +50,7 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "NAME")]
     activation: Option<String>,
 
-    /// The order in which data goes through several recurrent modules, where no numbers in their names say it
+    /// The order of several recurrent modules, where no numbers in their names say it
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     layers: Vec<String>,
 
