@@ -57,7 +57,7 @@
 //! Training on a text; what is not said is chosen by its size:
 //!
 //! ```
-//! use gatefold::{Device, Options, Training, TrainingOptions, train::End};
+//! use gatefold::{Device, Options, Training, TrainingOptions, training::End};
 //!
 //! let text = "the gate folds the state, and the state forgets what the gate read.\n".repeat(60);
 //! let sizes = TrainingOptions { hidden: Some(32), layers: Some(1), end: Some(End::Steps(60)), ..Default::default() };
@@ -107,3 +107,12 @@ pub use front::{Completion, Completions, Device, Model, Options, Score, Server, 
 pub use generate::FinishReason;
 #[cfg(not(target_arch = "wasm32"))]
 pub use host::TrainingOptions;
+
+/// What a run of training may be asked for in its [`TrainingOptions`], and what its log says.
+#[cfg(not(target_arch = "wasm32"))]
+pub mod training {
+    pub use crate::host::{Vocabulary, read_tokenizer};
+    pub use crate::network::{Cell, Nonlinearity};
+    pub use crate::text::Tokenizer;
+    pub use crate::train::{Cadence, End, Line, Method, Schedule, Unknown};
+}
