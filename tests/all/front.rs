@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use gatefold::training::{Cell, End, Line, Method, Schedule, Unknown};
-use gatefold::{Device, Error, FinishReason, Model, Options, Score, Training, TrainingOptions};
+use gatefold::training::{Cell, End, Line, Method, Schedule, TrainingOptions, Unknown};
+use gatefold::{Device, Error, FinishReason, Model, Options, Score, Training};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
