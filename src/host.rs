@@ -25,7 +25,7 @@ use crate::generate::{self, Generator};
 use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
 use crate::network::{LanguageModel, Recipe, Shape, training};
-use crate::plan::{Plan, SectionId, Sizes, bytes_in_words};
+use crate::plan::{Plan, SectionId, Sizes};
 use crate::score::{self, LineScorer, Scorer};
 use crate::train::Engine;
 
@@ -240,11 +240,9 @@ fn scoring(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<
 fn check_memory(plan: &Plan, capacity: Sizes, sections: &[SectionId], available: Option<u64>) -> Result<()> {
     let need = plan.memory(sections, capacity);
     match available {
-        Some(available) if need.total() > available => Err(Error::Limit(format!(
-            "{} {need}, but this machine has {} of memory available; fewer rows need less",
-            if capacity.rows == 1 { "1 row needs".into() } else { format!("{} rows need", capacity.rows) },
-            bytes_in_words(available)
-        ))),
+        Some(available) if need.total() > available => {
+            Err(Error::Memory { rows: Some(capacity.rows), need, available })
+        }
         _ => Ok(()),
     }
 }

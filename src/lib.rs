@@ -102,7 +102,7 @@ mod train;
 
 pub mod unstable;
 
-pub use error::{Error, OutputFault, Result};
+pub use error::{DeviceFault, Error, Fault, OutputFault, Result};
 #[cfg(not(target_arch = "wasm32"))]
 pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream, Training};
 pub use generate::FinishReason;

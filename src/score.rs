@@ -127,13 +127,13 @@ impl Scorer {
 /// A text of a model that reads from the end too, which no window holds.
 fn too_long(window: usize) -> Error {
     let most = window + 1;
-    Error::Text(format!("a text of more than {most} tokens: a bidirectional model reads it as a whole"))
+    Error::text("", format!("a text of more than {most} tokens: a bidirectional model reads it as a whole"))
 }
 
 /// Whether all ids are of the vocabulary.
 fn check(ids: &[u32], vocab: usize) -> Result<()> {
     match ids.iter().find(|id| **id as usize >= vocab) {
         None => Ok(()),
-        Some(id) => Err(Error::Text(format!("token id {id} in a vocabulary of {vocab}"))),
+        Some(id) => Err(Error::TokenId { id: *id, vocabulary: vocab }),
     }
 }

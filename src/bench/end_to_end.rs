@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::metered::{Count, HostClock, Metered};
 use super::report::RunLine;
 use super::{Budget, Reading, Workload, executor, profile};
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 use crate::executor::{Executor, Run, Values};
 use crate::generate::{self, Generator, Options, Request};
 use crate::host::Device;
@@ -143,6 +143,7 @@ impl Prepared {
         let requests = requests(workload);
         let (vocab, expected) = (workload.shape.vocab, workload.batch * workload.steps);
         let clock = Instant::now();
+        let name = device.name();
         let run = move || {
             for request in &requests {
                 generator.submit(request.clone())?;
@@ -153,7 +154,7 @@ impl Prepared {
                 let drawn = events.drain(..);
                 tokens += drawn.filter(|e| (e.token as usize) < vocab && e.log_prob.is_finite()).count();
             }
-            right(tokens == expected, || format!("{tokens} tokens of the vocabulary came, not {expected}"))
+            right(tokens == expected, &name, || format!("{tokens} tokens of the vocabulary came, not {expected}"))
         };
         Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times, sizes, running })
     }
@@ -167,6 +168,7 @@ impl Prepared {
         let ids = ids(count + sizes.rows, workload.shape.vocab);
         let (mut executor_of_run, mut step) = (executor.clone(), 0);
         let timed = vec![lm.score];
+        let name = device.name();
         let run = move || {
             let executor = &mut executor_of_run;
             executor.write(lm.input, 0, Values::U32(&ids[..count]))?;
@@ -175,7 +177,7 @@ impl Prepared {
             step += 1;
             let results = executor.wait(ticket)?;
             let nats = -results[0].real().iter().map(|p| f64::from(*p)).sum::<f64>() / count as f64;
-            right(nats.is_finite() && nats > 0.0, || format!("the mean of {count} tokens is {nats} nats"))
+            right(nats.is_finite() && nats > 0.0, &name, || format!("the mean of {count} tokens is {nats} nats"))
         };
         Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes, running: None })
     }
@@ -192,11 +194,12 @@ impl Prepared {
         let ids = ids(count + sizes.rows, workload.shape.vocab);
         let (input, targets) = (ids[..count].to_vec(), ids[sizes.rows..].to_vec());
         let window = Window { time: sizes.time, input, targets, starts: vec![true; sizes.rows] };
+        let name = device.name();
         let run = move || {
             engine.submit(&window, LEARNING_RATE)?;
             let outcomes = engine.take()?;
             let loss = outcomes.last().map_or(f32::NAN, |outcome| outcome.loss);
-            right(loss.is_finite() && loss > 0.0, || format!("the loss of a step is {loss}"))
+            right(loss.is_finite() && loss > 0.0, &name, || format!("the loss of a step is {loss}"))
         };
         Ok(Prepared { run: Box::new(run), executor, memory_bytes, timed, times: 1, sizes, running: None })
     }
@@ -244,8 +247,12 @@ fn requests(workload: &Workload) -> Vec<Request> {
     ids(workload.batch, workload.shape.vocab).into_iter().enumerate().map(request).collect()
 }
 
-fn right(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Device(format!("the results cannot be right: {}", what()))) }
+fn right(holds: bool, device: &str, what: impl FnOnce() -> String) -> Result<()> {
+    let wrong = || Error::Device {
+        device: device.into(),
+        fault: DeviceFault::Wrong { what: format!("the results cannot be right: {}", what()) },
+    };
+    if holds { Ok(()) } else { Err(wrong()) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::cases::of_plan;
 use super::kernels::{self, time};
 use super::report::{Limits, Roof};
 use super::{Budget, executor, implementations};
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 use crate::executor::{Executor, Run};
 use crate::host::Device;
 use crate::ops::limits;
@@ -187,12 +187,9 @@ fn check(device: &Device, case: &Case) -> Result<()> {
     if difference.within(crate::plan::Caps::F32) {
         return Ok(());
     }
-    Err(Error::Device(format!(
-        "{}: the probe `{}` is wrong (max/rms {:.1e}), so its limit means nothing; `gatefold check` tests the kernels",
-        device.name(),
-        case.plan.ops(SectionId(0))[0].op.variants[0].name,
-        difference.max_over_rms
-    )))
+    let (probe, off) = (case.plan.ops(SectionId(0))[0].op.variants[0].name, difference.max_over_rms);
+    let what = format!("the probe `{probe}` is wrong (max/rms {off:.1e}), so its limit means nothing");
+    Err(Error::Device { device: device.name(), fault: DeviceFault::Wrong { what } })
 }
 
 impl Limits {

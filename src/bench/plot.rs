@@ -63,7 +63,7 @@ fn draw(report: &Report, picture: impl FnOnce(&Area<'_>) -> Drawn) -> Result<Str
         Ok(area.present()?)
     };
     let drawn = whole(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area());
-    drawn.map_err(|e| Error::Limit(format!("no picture could be drawn: {e}")))?;
+    drawn.map_err(|e| Error::Picture { reason: e.to_string() })?;
     Ok(svg)
 }
 

@@ -227,10 +227,10 @@ impl Report {
     /// # Errors
     /// Something else, in words.
     pub fn from_json(json: &[u8]) -> Result<Report, String> {
-        let expected = |e| format!("{}; expected a report of `gatefold bench --json`", json_fault(&e));
+        let expected = |e| format!("{}; expected a report of a bench in JSON", json_fault(&e));
         let report: Report = serde_json::from_slice(unmarked(json)?).map_err(expected)?;
         if report.gatefold.is_empty() {
-            return Err("it has no field `gatefold`, so it is no report of `gatefold bench --json`".into());
+            return Err("it has no field `gatefold`, so it is no report of a bench in JSON".into());
         }
         Ok(report)
     }

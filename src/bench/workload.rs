@@ -49,7 +49,7 @@ impl Workload {
     /// # Errors
     /// No such file: names the workload and what is wrong with it.
     pub fn read(file: &str, json: &[u8]) -> Result<Vec<Workload>> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |what: String| Error::model(file, what);
         let entries: BTreeMap<String, Entry> =
             serde_json::from_slice(unmarked(json).map_err(wrong)?).map_err(|e| wrong(e.to_string()))?;
         let workload = |(name, entry): (String, Entry)| {

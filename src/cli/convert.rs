@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::DeviceArgs;
-use crate::error::{Error, Result};
+use super::{DeviceArgs, hints};
+use crate::error::{Error, Fault, Result};
 use crate::host;
 use crate::import::{self, Imported, Options, Source, Vocabulary};
 use crate::model::{Bytes, Model, Precision, short};
@@ -182,7 +182,7 @@ impl ConvertArgs {
         let vocabulary = Vocabulary::read(&name, &bytes)?;
         let tokens = vocabulary.tokenizer.len();
         if tokens > count {
-            return Err(Error::Text(format!("{name}: {tokens} tokens, but the model has {count}")));
+            return Err(Error::text(&name, format!("{tokens} tokens, but the model has {count}")));
         }
         Ok((vocabulary, name))
     }
@@ -268,7 +268,7 @@ fn table(imported: &Imported, vocabulary: &Vocabulary, from: &str) -> String {
     let (kind, count) = (vocabulary.tokenizer.kind(), vocabulary.tokenizer.len());
     text += &format!("  tokens      {kind}, {count}{special} ({from})\n");
     for note in &imported.notes {
-        text += &format!("  note        {note}\n");
+        text += &format!("  note        {}\n", hints::note(note));
     }
     if kind == "list" && import::looks_like_words(&vocabulary.tokenizer.texts()) {
         text += "  note        the tokens look like words, and a list is joined without blanks: `the`, `end` is `theend`, and\n              \
@@ -297,13 +297,11 @@ fn verify(args: &ConvertArgs, model: &Model, reference: &Path) -> Result<()> {
     }
     match agreements.iter().find(|a| a.largest.partial_cmp(&args.tolerance).is_none_or(Ordering::is_gt)) {
         None => Ok(()),
-        Some(worst) => Err(Error::Model(format!(
-            "{name}: {} of `{}` are {:.1e} from the recorded ones; expected at most {:.1e} (--tolerance). Nothing was \
-             written",
-            worst.of.name(),
-            worst.name,
-            worst.largest,
-            args.tolerance
-        ))),
+        Some(worst) => {
+            let found =
+                format!("{} of `{}` are {:.1e} from the recorded ones", worst.of.name(), worst.name, worst.largest);
+            let most = format!("at most {:.1e} (--tolerance). Nothing was written", args.tolerance);
+            Err(Error::model(&name, Fault::from(found).expected(most)))
+        }
     }
 }

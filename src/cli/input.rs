@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::text::unmarked;
 
 /// Bytes of a line at most.
@@ -106,7 +106,7 @@ impl Input {
 
     /// What is wrong with the line that was read last.
     pub fn wrong(&self, what: &str) -> Error {
-        Error::Text(format!("{}: {what}", self.place()))
+        Error::text(&self.name, Fault::from(what).on_line(self.line))
     }
 
     /// What the system said.

@@ -6,6 +6,7 @@ mod completions;
 mod convert;
 mod devices;
 mod generate;
+mod hints;
 mod input;
 mod inspect;
 mod man;
@@ -26,6 +27,7 @@ use crate::gpu::Choice;
 use crate::host::{Device, shown};
 use crate::model::{Model, short};
 use crate::text::{Lacking, OnUnknown};
+pub use hints::explain;
 use model::ModelArgs;
 use numbers::{count, grouped};
 
@@ -148,9 +150,19 @@ pub fn run() -> Result<ExitCode> {
     }
 }
 
-/// 2 for a wrong command line, 1 for everything else.
+/// 2 for a command line that asks for what cannot be, 1 for everything else.
 pub fn exit_status(error: &Error) -> u8 {
-    if matches!(error, Error::Usage(_)) { 2 } else { 1 }
+    let asked = matches!(
+        error,
+        Error::Usage(_)
+            | Error::Option { .. }
+            | Error::NoPrompt { .. }
+            | Error::NoToken { .. }
+            | Error::Exists { .. }
+            | Error::InTheWay { .. }
+            | Error::NoRun { .. }
+    );
+    if asked { 2 } else { 1 }
 }
 
 /// Whether nothing but results and errors are wanted.
@@ -190,23 +202,6 @@ fn say_lacking(lacking: &Lacking, unknown: OnUnknown) {
     }
     let (bytes, places) = (count(*bytes, "byte"), count(*places, "place"));
     say(&format!("{what} {bytes} of text at {places}, which the vocabulary lacks: {}", pieces.join(", ")));
-}
-
-/// An error as the command line says it: with the option that helps, where one does.
-pub fn explain(error: &Error) -> String {
-    let advice = match error {
-        Error::Lacking { unknown_token: Some(token), .. } => {
-            format!("; --on-unknown unk writes {} there, --on-unknown skip leaves it out", short(token))
-        }
-        Error::Lacking { .. } => "; --on-unknown skip leaves it out".into(),
-        Error::TooFew { to_validate: true, .. } => {
-            "; a smaller --batch-size needs fewer, --valid names another text".into()
-        }
-        Error::TooFew { .. } => "; a smaller --batch-size needs fewer".into(),
-        Error::TrainingMemory(_) => ". A smaller --batch-size, --sequence-length or --hidden needs less".into(),
-        _ => String::new(),
-    };
-    format!("{error}{advice}")
 }
 
 /// Says which model runs where; once on a machine, that no GPU was found if one was looked for.

@@ -209,7 +209,7 @@ impl Executor for CpuExecutor {
     }
 
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
-        self.results.remove(&ticket).ok_or_else(|| Error::Device("the results of this submission were taken".into()))
+        self.results.remove(&ticket).ok_or_else(|| Error::Limit("the results of this submission were taken".into()))
     }
 
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize {

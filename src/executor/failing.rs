@@ -1,7 +1,7 @@
 //! A device that is lost, for tests.
 
 use super::{Executor, Kernel, Run, Ticket, Values};
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 use crate::plan::{Buffer, Plan, SectionId, Sizes, TensorId};
 
 /// An executor whose device goes after some submissions.
@@ -37,7 +37,9 @@ impl Executor for Failing {
     }
 
     fn submit(&mut self, runs: &[Run], read: &[TensorId]) -> Result<Ticket> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| Error::Device(Failing::WHY.into()))?;
+        let lost =
+            || Error::Device { device: self.inner.device(), fault: DeviceFault::Lost { reason: Failing::WHY.into() } };
+        self.left = self.left.checked_sub(1).ok_or_else(lost)?;
         self.inner.submit(runs, read)
     }
 

@@ -58,7 +58,7 @@ impl Stream {
     /// Takes one token in; `false` behind the last.
     fn take(&mut self) -> Result<bool> {
         let Some(event) = self.tokens.next() else {
-            return Err(Error::Device("the generator has ended before the text".into()));
+            return Err(Error::Ended { reason: "the generator has ended before the text".into() });
         };
         let event = event?;
         self.sequence.push(event.token, event.log_prob, event.finish)?;

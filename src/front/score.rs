@@ -47,7 +47,7 @@ pub(super) fn text(model: &Model, text: &str) -> Result<Score> {
     scorer.push(&ids, &mut log_probs)?;
     scorer.finish(&mut log_probs)?;
     if log_probs.is_empty() {
-        return Err(Error::Text("no token to score: without a token that begins texts, a text needs two".into()));
+        return Err(Error::text("", "no token to score: without a token that begins texts, a text needs two"));
     }
     Ok(Score { log_probs, bytes: scored_bytes(model, text, &ids, bos.is_some())? })
 }

@@ -84,11 +84,9 @@ impl Generator {
     /// A model of two directions.
     pub fn new(model: LanguageModel, executor: Box<dyn Executor>) -> Result<Generator> {
         if model.shape.cell.is_bidirectional() {
-            return Err(Error::Model(
-                "a bidirectional model reads a text from its end too, so it cannot write one token after another; \
-                 it can score texts"
-                    .into(),
-            ));
+            let what = "a bidirectional model reads a text from its end too, so it cannot write one token after \
+                        another; it can score texts";
+            return Err(Error::model("", what));
         }
         let capacity = executor.capacity();
         let ring = model.plan.tensor(model.ids).shape(capacity)[0] as u32;

@@ -101,7 +101,7 @@ impl Request {
     pub fn check(&self, vocab: usize) -> Result<()> {
         self.options.check(vocab)?;
         if self.prompt.is_empty() {
-            return Err(Error::Text("the prompt has no token".into()));
+            return Err(Error::text("", "the prompt has no token"));
         }
         if self.max_tokens == 0 {
             return Err(Error::Limit("a sequence of 0 tokens".into()));
@@ -110,7 +110,7 @@ impl Request {
             return Err(Error::Limit(format!("{} stop ids; a row has 4", self.stop.len())));
         }
         if let Some(id) = self.prompt.iter().find(|id| **id as usize >= vocab) {
-            return Err(Error::Text(format!("token id {id} in a vocabulary of {vocab}")));
+            return Err(Error::TokenId { id: *id, vocabulary: vocab });
         }
         if self.prompt.len().saturating_add(self.max_tokens) >= NO_TOKEN as usize {
             return Err(Error::Limit(format!("a sequence has fewer than {NO_TOKEN} tokens")));

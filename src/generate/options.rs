@@ -61,20 +61,22 @@ impl Options {
     /// A number out of its range; a banned id outside the vocabulary; bans of all of it.
     pub fn check(&self, vocab: usize) -> Result<()> {
         let Options { temperature, top_p, min_p, repetition_penalty, .. } = *self;
-        let wrong = |name: &str, x: f32, expected: &str| Err(Error::Usage(format!("{name} {x}: expected {expected}")));
+        let wrong = |name: &str, x: f32, expected: &str| {
+            Err(Error::Option { name: name.into(), value: x.to_string(), expected: expected.into() })
+        };
         if !(temperature == 0.0 || (COLDEST..=1000.0).contains(&temperature)) {
             return wrong("temperature", temperature, "0 (greedy), or 0.001 to 1000");
         }
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return wrong("top-p", top_p, "more than 0, and 1 (all tokens) at most");
+            return wrong("top_p", top_p, "more than 0, and 1 (all tokens) at most");
         }
         if !(0.0..=1.0).contains(&min_p) {
-            return wrong("min-p", min_p, "0 (all tokens) to 1");
+            return wrong("min_p", min_p, "0 (all tokens) to 1");
         }
         if !(1.0 / MOST_PENALTY..=MOST_PENALTY).contains(&repetition_penalty) {
-            return wrong("repetition-penalty", repetition_penalty, "0.001 to 1000, with 1 for none");
+            return wrong("repetition_penalty", repetition_penalty, "0.001 to 1000, with 1 for none");
         }
-        let penalties = [("presence-penalty", self.presence_penalty), ("frequency-penalty", self.frequency_penalty)];
+        let penalties = [("presence_penalty", self.presence_penalty), ("frequency_penalty", self.frequency_penalty)];
         for (name, x) in penalties {
             if !(-MOST_PENALTY..=MOST_PENALTY).contains(&x) {
                 return wrong(name, x, "-1000 to 1000, with 0 for none");
@@ -87,12 +89,13 @@ impl Options {
         let mut banned = self.banned.to_vec();
         banned.sort_unstable();
         banned.dedup();
+        let wrong = |value, expected| Err(Error::Option { name: "banned".into(), value, expected });
         match banned.last() {
             Some(id) if *id as usize >= vocab => {
-                Err(Error::Usage(format!("ban-token {id}: expected an id of the vocabulary, 0 to {}", vocab - 1)))
+                wrong(id.to_string(), format!("an id of the vocabulary, 0 to {}", vocab - 1))
             }
             Some(_) if banned.len() == vocab => {
-                Err(Error::Usage(format!("ban-token: all {vocab} tokens are banned, and none is left to be drawn")))
+                wrong(format!("all {vocab} tokens"), "one that is left to be drawn".into())
             }
             _ => Ok(()),
         }
@@ -179,17 +182,20 @@ mod tests {
         for temperature in [-1.0, 1e-9, f32::NAN, f32::INFINITY] {
             assert!(error(Options::at(temperature)).contains("expected 0 (greedy)"));
         }
-        assert!(error(Options { top_p: 0.0, ..plain() }).contains("top-p 0: expected more than 0"));
-        assert!(error(Options { top_p: 1.5, ..plain() }).contains("top-p 1.5"));
-        assert!(error(Options { min_p: -0.1, ..plain() }).contains("min-p -0.1"));
-        assert!(error(Options { repetition_penalty: 0.0, ..plain() }).contains("repetition-penalty 0"));
-        assert!(error(Options { presence_penalty: f32::NAN, ..plain() }).contains("presence-penalty NaN"));
-        assert!(error(Options { frequency_penalty: 1e9, ..plain() }).contains("frequency-penalty"));
+        assert!(error(Options { top_p: 0.0, ..plain() }).contains("top_p 0: expected more than 0"));
+        assert!(error(Options { top_p: 1.5, ..plain() }).contains("top_p 1.5"));
+        assert!(error(Options { min_p: -0.1, ..plain() }).contains("min_p -0.1"));
+        assert!(error(Options { repetition_penalty: 0.0, ..plain() }).contains("repetition_penalty 0"));
+        assert!(error(Options { presence_penalty: f32::NAN, ..plain() }).contains("presence_penalty NaN"));
+        assert!(error(Options { frequency_penalty: 1e9, ..plain() }).contains("frequency_penalty"));
         assert!(
             error(Options { banned: [3, 10].into(), ..plain() })
-                .contains("ban-token 10: expected an id of the vocabulary, 0 to 9")
+                .contains("banned 10: expected an id of the vocabulary, 0 to 9")
         );
-        assert!(error(Options { banned: (0..10).rev().collect(), ..plain() }).contains("none is left"));
+        assert!(
+            error(Options { banned: (0..10).rev().collect(), ..plain() })
+                .contains("all 10 tokens: expected one that is left")
+        );
         assert!(Options { banned: [3; 10].into(), ..plain() }.check(10).is_ok());
     }
 

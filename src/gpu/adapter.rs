@@ -6,7 +6,7 @@ use super::device::{DeviceOptions, Gpu};
 use super::findings::{Findings, Fma, Passed, Verdict};
 use super::info::{AdapterInfo, Kind, ParamsBy};
 use super::self_test::self_test;
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 
 /// An adapter and what is listed of it.
 #[derive(Clone, Debug)]
@@ -63,9 +63,8 @@ impl Gpu {
             }
             Verdict::ByUniform => unreachable!("they came by uniform"),
             Verdict::Refused(why) => {
-                return Err(Error::Device(format!(
-                    "{name} cannot be used: {why}; try a newer driver, or --device cpu"
-                )));
+                let fault = DeviceFault::Untrusted { reason: why.to_string() };
+                return Err(Error::Device { device: name.clone(), fault });
             }
         };
         if findings.fma == Fma::Mixed {
@@ -158,31 +157,22 @@ pub fn choose<'a>(choice: &Choice, adapters: &'a [Adapter]) -> Result<Option<&'a
         let of = |kind| adapters.iter().find(|a| a.info.kind == kind);
         of(Kind::Discrete).or_else(|| of(Kind::Integrated)).or_else(|| of(Kind::Other))
     };
-    let missing = |what: String| Error::Device(format!("{what}\n{}", listed(adapters)));
+    let missing = |asked: String| Error::NoDevice { asked, adapters: listed(adapters) };
     match choice {
         Choice::Cpu => Ok(None),
         Choice::Auto => Ok(best()),
-        Choice::Gpu => {
-            let what = "no GPU was found (a software adapter is used only when it is named)";
-            best().map(Some).ok_or_else(|| missing(what.into()))
-        }
-        Choice::Index(i) => {
-            adapters.get(*i).map(Some).ok_or_else(|| missing(format!("there is no adapter with index {i}")))
-        }
+        Choice::Gpu => best().map(Some).ok_or_else(|| missing("gpu".into())),
+        Choice::Index(i) => adapters.get(*i).map(Some).ok_or_else(|| missing(i.to_string())),
         Choice::Name(part) => {
             let part = part.to_lowercase();
             let matches = |a: &&Adapter| {
                 a.info.name.to_lowercase().contains(&part) || a.info.driver.to_lowercase().contains(&part)
             };
-            adapters.iter().find(matches).map(Some).ok_or_else(|| missing(format!("no adapter is named `{part}`")))
+            adapters.iter().find(matches).map(Some).ok_or_else(|| missing(part.clone()))
         }
     }
 }
 
-fn listed(adapters: &[Adapter]) -> String {
-    if adapters.is_empty() {
-        return "no Vulkan, Metal or DX12 adapter is on this machine; `--device cpu` needs none".into();
-    }
-    let lines = adapters.iter().enumerate().map(|(i, a)| format!("  {i}  {} ({})", a.info.name, a.info.backend));
-    format!("adapters here:\n{}\nor `--device cpu`", lines.collect::<Vec<_>>().join("\n"))
+fn listed(adapters: &[Adapter]) -> Vec<String> {
+    adapters.iter().map(|a| format!("{} ({})", a.info.name, a.info.backend)).collect()
 }

@@ -8,7 +8,7 @@ use super::findings::Passed;
 use super::info::{AdapterInfo, Kind, ParamsBy};
 use super::shader::assemble;
 use super::timer::Timestamps;
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 use crate::plan::{Access, OpRow, Variant};
 
 /// How a device is opened; the default asks for all that the adapter has.
@@ -66,7 +66,7 @@ pub struct Gpu {
 #[derive(Default)]
 struct Failure {
     /// The first error that no call has returned yet.
-    first: Option<String>,
+    first: Option<DeviceFault>,
     /// Why the device is no more; every call returns it.
     lost: Option<String>,
 }
@@ -107,7 +107,7 @@ impl Gpu {
         let (device, queue) = raw
             .request_device(&descriptor)
             .await
-            .map_err(|e| Error::Device(format!("adapter `{name}` could not be opened: {e}")))?;
+            .map_err(|e| failed(name, DeviceFault::Refused { reason: e.to_string() }))?;
         let params_by = if immediates { ParamsBy::Immediates } else { ParamsBy::Uniform };
         let gpu = Gpu {
             info: info.clone(),
@@ -132,7 +132,7 @@ impl Gpu {
     fn watch(&self) {
         let failure = self.failure.clone();
         self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            failure.lock().expect("unpoisoned").first.get_or_insert_with(|| in_words(&error));
+            failure.lock().expect("unpoisoned").first.get_or_insert_with(|| fault(&error));
         }));
         let failure = self.failure.clone();
         self.device.set_device_lost_callback(move |reason, message| {
@@ -145,14 +145,9 @@ impl Gpu {
     /// Fails with the first thing that went wrong since the last call, or because the device was lost.
     pub(super) fn check(&self) -> Result<()> {
         let mut failure = self.failure.lock().expect("unpoisoned");
-        let lost = |why: &String| {
-            format!(
-                "the device was lost ({why}): its driver ended, or ended work that took too long; \
-             try again, or another --device"
-            )
-        };
-        match failure.lost.as_ref().map(lost).or_else(|| failure.first.take()) {
-            Some(what) => Err(Error::Device(format!("{}: {what}", self.info.name))),
+        let lost = failure.lost.clone().map(|reason| DeviceFault::Lost { reason });
+        match lost.or_else(|| failure.first.take()) {
+            Some(fault) => Err(failed(&self.info.name, fault)),
             None => Ok(()),
         }
     }
@@ -166,7 +161,7 @@ impl Gpu {
         let polled = caught(|| self.device.poll(how));
         self.check()?;
         let polled = polled.and_then(|polled| polled.map_err(|e| e.to_string()));
-        polled.map(drop).map_err(|e| Error::Device(format!("{}: {e}", self.info.name)))
+        polled.map(drop).map_err(|reason| failed(&self.info.name, DeviceFault::Failed { reason }))
     }
 
     /// Loses the device on purpose: all its memory goes back at once, and every later call on it is an error, as when
@@ -249,14 +244,16 @@ impl Gpu {
     }
 }
 
-/// An error of wgpu with what can be done about it.
-fn in_words(error: &wgpu::Error) -> String {
+/// What an error of wgpu means for the device.
+fn fault(error: &wgpu::Error) -> DeviceFault {
     match error {
-        wgpu::Error::OutOfMemory { .. } => {
-            "out of device memory; fewer rows or shorter windows need less, or try --device cpu".into()
-        }
-        other => other.to_string(),
+        wgpu::Error::OutOfMemory { .. } => DeviceFault::OutOfMemory,
+        other => DeviceFault::Failed { reason: other.to_string() },
     }
+}
+
+fn failed(device: &str, fault: DeviceFault) -> Error {
+    Error::Device { device: device.into(), fault }
 }
 
 /// What wgpu panics with where a device is lost while it is polled; it has no other way to say so.
@@ -306,6 +303,6 @@ mod tests {
     #[test]
     fn too_little_memory_comes_with_advice() {
         let error = wgpu::Error::OutOfMemory { source: "VK_ERROR_OUT_OF_DEVICE_MEMORY".into() };
-        assert!(in_words(&error).contains("out of device memory; fewer rows or shorter windows need less"));
+        assert!(fault(&error).to_string().contains("out of device memory; fewer rows or shorter windows need less"));
     }
 }

@@ -247,7 +247,7 @@ impl GpuExecutor {
             at += range.end - range.start;
         }
         let ticket = self.send(encoder, staging, Vec::new());
-        let mut words = self.wait_for_flight(ticket)?.words()?;
+        let mut words = self.wait_for_flight(ticket)?.words(&self.gpu.info.name)?;
         words.truncate(bytes as usize / 4);
         Ok(words)
     }
@@ -275,7 +275,7 @@ impl GpuExecutor {
     }
 
     fn flight(&self, ticket: Ticket) -> Result<&Readback> {
-        self.in_flight.get(&ticket.0).ok_or_else(|| Error::Device("the results of this submission were taken".into()))
+        self.in_flight.get(&ticket.0).ok_or_else(|| Error::Limit("the results of this submission were taken".into()))
     }
 
     fn unpack(&mut self, flight: &Readback, words: &[u32]) -> Vec<Buffer<f32>> {
@@ -355,7 +355,7 @@ impl Executor for GpuExecutor {
             return Ok(None);
         }
         let flight = self.in_flight.remove(&ticket.0).expect("just looked at");
-        Ok(Some(self.unpack(&flight, &flight.words()?)))
+        Ok(Some(self.unpack(&flight, &flight.words(&self.gpu.info.name)?)))
     }
 
     fn on_ready(&mut self, ticket: Ticket, then: Callback) {
@@ -367,7 +367,7 @@ impl Executor for GpuExecutor {
 
     fn wait(&mut self, ticket: Ticket) -> Result<Vec<Buffer<f32>>> {
         let flight = self.wait_for_flight(ticket)?;
-        Ok(self.unpack(&flight, &flight.words()?))
+        Ok(self.unpack(&flight, &flight.words(&self.gpu.info.name)?))
     }
 
     fn device_time_us(&mut self) -> Option<f64> {

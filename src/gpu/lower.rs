@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::device::{Gpu, Pipeline};
 use super::memory::{Memory, Part, Stored, new_buffer};
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 use crate::ops::pack_weight;
 use crate::plan::{
     Builder, Dim, FIRST_PART, Index, LAST_PART, Layout, OPERAND_CUT, OUTPUT_CUT, OpNode, PARAM_WORDS, Plan, Role,
@@ -86,12 +86,15 @@ pub(super) fn choose(
     forced: &HashMap<String, String>,
 ) -> Result<&'static Variant> {
     let op = node.op;
-    let unsupported =
-        |name: &str| Error::Device(format!("{}: kernel `{name}` needs more than this device has", gpu.info.name));
+    let unsupported = |name: &str| Error::Device {
+        device: gpu.info.name.clone(),
+        fault: DeviceFault::Failed { reason: format!("kernel `{name}` needs more than this device has") },
+    };
     if let Some(name) = forced.get(op.name) {
         let variant = op.variants.iter().find(|v| v.name == name).ok_or_else(|| {
             let names: Vec<_> = op.variants.iter().map(|v| v.name).collect();
-            Error::Usage(format!("op `{}` has no variant `{name}`; it has {}", op.name, names.join(", ")))
+            let value = format!("{}={name}", op.name);
+            Error::Option { name: "kernel".into(), value, expected: format!("one of {}", names.join(", ")) }
         })?;
         return if gpu.supports(variant) { Ok(variant) } else { Err(unsupported(name)) };
     }
@@ -299,10 +302,11 @@ fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Resu
     let rows = if parts > 1 { u64::from(node.words(capacity, Index::default())["rows"]) } else { 1 };
     let bytes = 4 * rows * node.op.carry_words as u64;
     if bytes > gpu.max_binding_bytes {
-        return Err(Error::Limit(format!(
-            "`{}` on {rows} rows carries {bytes} bytes from part to part, but this device binds at most {}",
-            node.op.name, gpu.max_binding_bytes
-        )));
+        return Err(Error::Binding {
+            tensor: format!("{} on {rows} rows, from part to part", node.op.name),
+            bytes,
+            limit: gpu.max_binding_bytes,
+        });
     }
     Ok(Some(new_buffer(gpu, node.op.name, bytes, false)))
 }

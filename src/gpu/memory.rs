@@ -350,10 +350,7 @@ impl Memory {
 }
 
 fn too_large(name: &str, bytes: u64, limit: u64) -> Error {
-    Error::Limit(format!(
-        "tensor `{name}` needs a binding of {bytes} bytes, but this device binds at most {limit}; \
-         fewer rows or shorter windows need less"
-    ))
+    Error::Binding { tensor: name.into(), bytes, limit }
 }
 
 /// A zeroed storage buffer, with guard words behind it if asked for.

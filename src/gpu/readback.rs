@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 use crate::plan::TensorId;
 
 /// Called once, when results have arrived.
@@ -87,12 +87,15 @@ impl Readback {
         drop(self.arrival.came.wait_while(news, |news| news.outcome.is_none()).expect("unpoisoned"));
     }
 
-    /// The words of all reads.
+    /// The words of all reads; `device` is the name in messages.
     ///
     /// # Errors
     /// The mapping failed.
-    pub fn words(&self) -> Result<Vec<u32>> {
-        let failed = |e: String| Error::Device(format!("results could not be read back: {e}"));
+    pub fn words(&self, device: &str) -> Result<Vec<u32>> {
+        let failed = |e: String| Error::Device {
+            device: device.into(),
+            fault: DeviceFault::Failed { reason: format!("results could not be read back: {e}") },
+        };
         let outcome = self.arrival.news.lock().expect("unpoisoned").outcome.take();
         outcome.expect("the words have arrived").map_err(failed)?;
         let view = self.staging.slice(..).get_mapped_range().map_err(|e| failed(e.to_string()))?;

@@ -66,7 +66,7 @@ fn write(path: &Path, json: &str) -> Result<()> {
 pub fn choices(device: &AdapterInfo) -> Choices {
     let Some(path) = file(CHOICES, device) else { return Choices::default() };
     let found = read(&path, |json| Choices::from_json(json, device)).unwrap_or_else(|why| {
-        log::warn!("{}: ignored, since {why}; `gatefold bench tune` writes it anew", path.display());
+        log::warn!("{}: ignored, since {why}; tuning writes it anew", path.display());
         None
     });
     found.unwrap_or_default()
@@ -77,8 +77,7 @@ pub fn choices(device: &AdapterInfo) -> Choices {
 /// # Errors
 /// No cache folder, or whatever the file system says.
 pub fn save_choices(device: &AdapterInfo, choices: &Choices) -> Result<PathBuf> {
-    let path = file(CHOICES, device)
-        .ok_or_else(|| Error::Device("this system names no cache folder; GATEFOLD_CACHE may name one".into()))?;
+    let path = file(CHOICES, device).ok_or(Error::NoCacheFolder)?;
     write(&path, &choices.to_json(device))?;
     Ok(path)
 }

@@ -21,7 +21,7 @@ pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
         let mut utf8 = Utf8Pieces::default();
         let (mut text, mut before) = (String::new(), None);
         let hint = |e: Error| match e {
-            Error::Text(what) => Error::Text(format!("{what}; --tokenizer byte reads any bytes")),
+            Error::Text(fault) => Error::Text(Box::new(fault.helped_by("tokenizer"))),
             other => other,
         };
         TextFile::open(path)?.pieces(|piece| {
@@ -50,7 +50,7 @@ pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
     let found: Vec<char> = (0..).zip(&seen).filter(|(_, seen)| **seen).filter_map(|(c, _)| char::from_u32(c)).collect();
     if found.is_empty() {
         let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
-        return Err(Error::Text(format!("{}: there is no text in it", names.join(", "))));
+        return Err(Error::text(&names.join(", "), "there is no text in it"));
     }
     Tokenizer::characters(found)
 }
@@ -127,11 +127,7 @@ pub fn tokenised(
     // The ids appear last: where they are, the ends are whole.
     made.staged = staged_ends.into_iter().chain([staged_ids]).collect();
     match expected {
-        Some(expected) if made.checksum != expected => Err(Error::Text(format!(
-            "{} has changed since this run began: it cannot go on with another text. Put the old text there, or begin \
-             a new run",
-            text.display()
-        ))),
+        Some(expected) if made.checksum != expected => Err(Error::OtherText { path: text.into() }),
         Some(_) => made.keep().map(|()| made),
         None => Ok(made),
     }
@@ -317,7 +313,7 @@ mod tests {
         }
         fs::write(&path, b"ab\nab\n\xff").unwrap();
         let message = characters(&[&path], true).unwrap_err().to_string();
-        assert!(message.contains("byte 6 of the text (in line 3) is not UTF-8; --tokenizer byte"), "{message}");
+        assert!(message.contains("byte 6 of the text (in line 3) is not UTF-8"), "{message}");
         let names: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["a.txt"], "nothing partial is left");
     }

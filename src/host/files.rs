@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::model::{BUILTIN, BUILTIN_PREFIX, Bytes, Files, Model, Precision};
 
 /// What stands for standard input where a file is read.
@@ -33,16 +33,16 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Model> {
     }
     let expected = format!("a model folder with {CONFIG}, {WEIGHTS} and {TOKENIZER}, or {}", BUILTIN.join(", "));
     let found = fs::metadata(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => Error::Model(format!("{name}: there is no such folder; expected {expected}")),
+        io::ErrorKind::NotFound => Error::model(&name, Fault::from("there is no such folder").expected(&expected)),
         _ => Error::Io { context: name.clone(), source: e },
     })?;
     if !found.is_dir() {
-        return Err(Error::Model(format!("{name} is a file; expected {expected}")));
+        return Err(Error::model(&name, Fault::from("there is a file").expected(expected)));
     }
     let missing: Vec<&str> =
         [CONFIG, WEIGHTS, TOKENIZER].into_iter().filter(|file| !path.join(file).exists()).collect();
     if !missing.is_empty() {
-        return Err(Error::Model(format!("{name} lacks {}; expected {expected}", missing.join(", "))));
+        return Err(Error::model(&name, Fault::from(format!("it lacks {}", missing.join(", "))).expected(expected)));
     }
     let generation = path.join(GENERATION);
     let files = Files {
@@ -58,7 +58,7 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Model> {
 fn read(path: &Path) -> Result<Bytes> {
     let (file, size) = open(path)?;
     if size > MAX_JSON {
-        return Err(Error::Model(format!("{}: {size} bytes; expected at most {MAX_JSON}", path.display())));
+        return Err(Error::model(&path.display().to_string(), format!("{size} bytes; expected at most {MAX_JSON}")));
     }
     let mut bytes = Vec::new();
     file.take(MAX_JSON).read_to_end(&mut bytes).map_err(context(path))?;
@@ -90,7 +90,7 @@ pub fn map(path: &Path) -> Result<Bytes> {
 fn open(path: &Path) -> Result<(File, u64)> {
     // Asked before it is opened: opening a pipe would wait for a writer.
     if !fs::metadata(path).map_err(context(path))?.is_file() {
-        return Err(Error::Model(format!("{} is not a file", path.display())));
+        return Err(Error::model(&path.display().to_string(), "not a file"));
     }
     let file = File::open(path).map_err(context(path))?;
     let size = file.metadata().map_err(context(path))?.len();
@@ -314,11 +314,11 @@ pub(super) mod tests {
         assert!(message(&folder.0).contains("lacks config.json, model.safetensors, tokenizer.json; expected a"));
         save_model(&folder.0, &Model::shakespeare().unwrap(), Precision::F32).unwrap();
         let file = message(&folder.0.join(CONFIG));
-        assert!(file.contains("config.json is a file; expected a model folder"), "{file}");
+        assert!(file.contains("config.json: there is a file; expected a model folder"), "{file}");
         fs::remove_file(folder.0.join(TOKENIZER)).unwrap();
-        assert!(message(&folder.0).contains("missing lacks tokenizer.json; expected"), "{}", message(&folder.0));
+        assert!(message(&folder.0).contains("missing: it lacks tokenizer.json; expected"), "{}", message(&folder.0));
         fs::create_dir(folder.0.join(TOKENIZER)).unwrap();
-        assert!(message(&folder.0).contains("tokenizer.json is not a file"), "{}", message(&folder.0));
+        assert!(message(&folder.0).contains("tokenizer.json: not a file"), "{}", message(&folder.0));
         assert!(message(Path::new("builtin:x")).contains("there are builtin:shakespeare"));
     }
 

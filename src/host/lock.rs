@@ -75,8 +75,7 @@ impl Lock {
                 continue;
             }
             if said(&mut file).is_none() {
-                let what = format!("{} is there, and is no lock of gatefold's; move it away", path.display());
-                return Err(Error::Usage(what));
+                return Err(Error::InTheWay { path: path.into(), expected: "a lock of gatefold's, or none" });
             }
             let owner = format!("{MARK}{}{}\n", std::process::id(), on_host());
             // Whoever comes next only wants to know; that nothing could be written ends nothing.
@@ -165,8 +164,8 @@ mod tests {
         drop(lock);
         let other = folder.0.join("o.txt.run.lock");
         fs::write(&other, "[package]\n").unwrap();
-        let message = Lock::of_output(&output).unwrap_err().to_string();
-        assert!(message.contains("is no lock of gatefold's"), "{message}");
+        let error = Lock::of_output(&output).unwrap_err();
+        assert!(matches!(&error, Error::InTheWay { path, .. } if *path == other), "{error}");
         assert_eq!(fs::read(&other).unwrap(), b"[package]\n");
     }
 

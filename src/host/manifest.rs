@@ -95,12 +95,12 @@ impl Manifest {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(context(&path)(e)),
             Ok(found) if !found.is_file() || found.len() > MOST_BYTES => {
-                return Err(Error::Model(format!("{file} is no small file; it is no run that can be resumed")));
+                return Err(Error::model(&file, "no small file; it is no run that can be resumed"));
             }
             Ok(_) => {}
         }
         let json = std::fs::read(&path).map_err(context(&path))?;
-        let wrong = |e: serde_json::Error| Error::Model(format!("{file}: {e}; it is no run that can be resumed"));
+        let wrong = |e: serde_json::Error| Error::model(&file, format!("{e}; it is no run that can be resumed"));
         let mut entries: Map<String, Value> = serde_json::from_slice(&json).map_err(wrong)?;
         let found = entries.remove(SUM).unwrap_or_default();
         let value = Value::Object(entries);

@@ -39,26 +39,18 @@ impl RunFolder {
     /// # Errors
     /// A model or run that is there already, another process that writes to it, what the file system says.
     pub fn create(path: &Path, overwrite: bool) -> Result<RunFolder> {
-        let name = path.display();
         if path.exists() && !path.is_dir() {
-            return Err(Error::Usage(format!("--output {name}: there is a file; expected a folder")));
+            return Err(Error::InTheWay { path: path.into(), expected: "a folder" });
         }
         let there = |files: &[&str]| files.iter().map(|file| path.join(file)).find(|file| file.exists());
         let last = Path::new("checkpoint").join(LAST);
         if let Some(there) = there(&[CONFIG, &last.to_string_lossy()]).filter(|_| !overwrite) {
-            return Err(Error::Usage(format!(
-                "--output {name}: {} is there already. `gatefold train --resume {name}` goes on with that run, \
-                 --overwrite begins anew",
-                there.display()
-            )));
+            return Err(Error::Exists { path: path.into(), there, is_run: true });
         }
         // A run that failed before its first step leaves an empty log.
         let log = there(&[LOG]).filter(|log| log.metadata().is_ok_and(|found| found.is_file() && found.len() > 0));
         if let Some(there) = log.or_else(|| there(&[WEIGHTS, TOKENIZER, GENERATION, CHART])).filter(|_| !overwrite) {
-            return Err(Error::Usage(format!(
-                "--output {name}: {} is there already, of something else; --overwrite writes over it",
-                there.display()
-            )));
+            return Err(Error::Exists { path: path.into(), there, is_run: false });
         }
         let made = !path.exists();
         fs::create_dir_all(path).map_err(context(path))?;
@@ -89,13 +81,9 @@ impl RunFolder {
     /// # Errors
     /// No checkpoint, one that cannot be read, another process that writes to the folder, what the file system says.
     pub fn open(path: &Path) -> Result<(RunFolder, Checkpoint)> {
-        let (name, file) = (path.display(), path.join("checkpoint").join(LAST));
+        let file = path.join("checkpoint").join(LAST);
         if !file.exists() {
-            let what = if path.exists() { "holds no checkpoint" } else { "is not there" };
-            return Err(Error::Usage(format!(
-                "--resume {name}: {} {what}. A new run is begun with --data and --output",
-                if path.exists() { "the folder" } else { "it" }
-            )));
+            return Err(Error::NoRun { path: path.into(), is_folder: path.exists() });
         }
         let lock = Some(Lock::of_folder(path)?);
         let checkpoint = Checkpoint::read(&file.display().to_string(), &map(&file)?)?;
@@ -296,8 +284,8 @@ mod tests {
         let folder = Folder::new("run-folder-log");
         let log = folder.0.join(LOG);
         fs::write(&log, "{}\n").unwrap();
-        let message = RunFolder::create(&folder.0, false).unwrap_err().to_string();
-        assert!(message.contains("log.jsonl is there already") && message.contains("--overwrite"), "{message}");
+        let error = RunFolder::create(&folder.0, false).unwrap_err();
+        assert!(matches!(&error, Error::Exists { there, is_run: false, .. } if *there == log), "{error}");
         assert_eq!(fs::read(&log).unwrap(), b"{}\n");
         let message = RunFolder::create(&log, false).unwrap_err().to_string();
         assert!(message.contains("there is a file; expected a folder"), "{message}");

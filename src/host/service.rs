@@ -69,7 +69,7 @@ impl Service {
         };
         let thread = std::thread::Builder::new().name("gatefold-service".into()).spawn(run);
         let thread = thread.map_err(|source| Error::Io { context: "a thread for the service".into(), source })?;
-        outcome.recv().unwrap_or_else(|_| Err(Error::Device("the service did not start".into())))?;
+        outcome.recv().unwrap_or_else(|_| Err(Error::Ended { reason: "the service did not start".into() }))?;
         Ok(Service { commands, numbers: AtomicU64::new(0), thread: Some(thread) })
     }
 
@@ -132,11 +132,11 @@ impl Worker {
     /// Tells every caller, and all that still come, why there are no more tokens.
     fn refuse_all(&mut self, why: &str) {
         for (_, (_, sender)) in self.senders.drain() {
-            let _ = sender.send(Err(Error::Device(why.into())));
+            let _ = sender.send(Err(Error::Ended { reason: why.into() }));
         }
         while let Ok(command) = self.inbox.recv() {
             match command {
-                Command::Submit { events, .. } => drop(events.send(Err(Error::Device(why.into())))),
+                Command::Submit { events, .. } => drop(events.send(Err(Error::Ended { reason: why.into() }))),
                 Command::Cancel { .. } => {}
                 Command::Stop => return,
             }

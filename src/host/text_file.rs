@@ -33,11 +33,11 @@ impl TextFile {
         let name = path.display().to_string();
         let found = fs::metadata(path).map_err(context(path))?;
         if found.is_dir() {
-            return Err(Error::Text(format!("{name} is a folder; expected a text file")));
+            return Err(Error::text(&name, "a folder; expected a text file"));
         }
         if !found.is_file() {
-            let what = "is a pipe or device; a text is read several times, so write it to a file first";
-            return Err(Error::Text(format!("{name} {what}")));
+            let what = "a pipe or device; a text is read several times, so write it to a file first";
+            return Err(Error::text(&name, what));
         }
         TextFile::of(name, File::open(path).map_err(context(path))?)
     }

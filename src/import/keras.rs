@@ -14,18 +14,21 @@ pub use super::keras_cell::{KerasCell, Sized, activation};
 use super::keras_graph::{Step, class, name, ways};
 use super::parts::{Matrix, Parts, Vector, identity};
 use super::tensors::Tensors;
+use crate::error::Fault;
 use crate::model::short;
 
 /// Bytes of the description of layers at most.
 const MAX_DESCRIPTION: usize = 1 << 20;
 
 /// The parts of a model.
-pub fn parts(mut file: Tensors) -> Result<Parts, String> {
+pub fn parts(mut file: Tensors) -> Result<Parts, Fault> {
     let description = file.keras.take().ok_or(
         "its names are Keras's, but the header does not describe the layers; write the file with keras_export.py",
     )?;
     if description.len() > MAX_DESCRIPTION {
-        return Err(format!("{} bytes describe the layers; expected at most {MAX_DESCRIPTION}", description.len()));
+        return Err(
+            format!("{} bytes describe the layers; expected at most {MAX_DESCRIPTION}", description.len()).into()
+        );
     }
     let description: Value =
         serde_json::from_str(&description).map_err(|e| format!("the description of the layers: {e}"))?;
@@ -36,7 +39,7 @@ pub fn parts(mut file: Tensors) -> Result<Parts, String> {
     let ways = ways(&description, &mut notes)?;
     let several = ways.len() > 1;
     for way in ways {
-        match way.and_then(|way| Ok((Reader::new(&file, sixth).run(&way)?, way))) {
+        match way.map_err(Fault::from).and_then(|way| Ok((Reader::new(&file, sixth).run(&way)?, way))) {
             Ok((mut parts, way)) => {
                 if several {
                     let last = way.last().map_or("", |step| name(step.layer));
@@ -86,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes the way from ids to logits; what nobody read on it is an error.
-    fn run(mut self, way: &[Step]) -> Result<Parts, String> {
+    fn run(mut self, way: &[Step]) -> Result<Parts, Fault> {
         way.iter().try_for_each(|step| self.layer(step))?;
         let missing = |what: &str| format!("no {what} among the layers");
         let head = self.head.ok_or_else(|| missing("Dense"))?;
@@ -95,7 +98,7 @@ impl<'a> Reader<'a> {
         let embedding = match self.embedding {
             Some(embedding) => embedding,
             None if first.inputs == head.rows => identity(head.rows, &mut notes)?,
-            None => return Err(missing("Embedding")),
+            None => return Err(missing("Embedding").into()),
         };
         let read = self.read.into_inner();
         let rest: Vec<String> = (self.file.tensors.iter().filter(|(name, _)| !read.contains(*name)))
@@ -103,11 +106,8 @@ impl<'a> Reader<'a> {
             .collect();
         if !rest.is_empty() {
             let some = rest[..rest.len().min(12)].join(", ");
-            return Err(format!(
-                "left over, {} tensors that no layer on the way from ids to logits reads: {some}; `--map NAME=` leaves one \
-                 out that the logits do not depend on",
-                rest.len()
-            ));
+            let what = format!("left over, {} tensors that no layer on the way from ids to logits reads", rest.len());
+            return Err(Fault::from(format!("{what}: {some}; a map leaves them out")).helped_by("map"));
         }
         if self.bias.is_none() {
             notes.push("the output layer has no bias in the file: zeros".into());

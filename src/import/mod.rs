@@ -38,7 +38,7 @@ pub use tensors::{Element, Tensor, Tensors};
 pub use verify::{Agreement, Recorded, verify};
 pub use vocabulary::{Vocabulary, looks_like_words};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::model::{Bytes, Dtype, metadata_entry, read_header, short};
 use crate::ops::activation::Activation;
 
@@ -96,18 +96,19 @@ enum Format {
 /// what was found and what was expected.
 pub fn import(source: &Source, options: &Options) -> Result<Imported> {
     let name = &source.name;
-    let wrong = |what| Error::Model(format!("{name}: {what}"));
+    let wrong = |what: String| Error::model(name, what);
     if format(&source.bytes).map_err(wrong)? == Format::Onnx {
         if !options.map.is_empty() {
-            return Err(wrong("--map is for files of named tensors; an ONNX graph says what its tensors are".into()));
+            let what = "a map is for files of named tensors; an ONNX graph says what its tensors are";
+            return Err(wrong(what.into()));
         }
         let graph = onnx::read(&source.bytes, &remembered(source.open)).map_err(wrong)?;
         return onnx_graph::parts(&graph).map_err(wrong)?.into_model(name);
     }
     let mut tensors = tensors(source)?;
-    rename(&mut tensors, &options.map).map_err(wrong)?;
+    rename(&mut tensors, &options.map).map_err(|fault| Error::model(name, fault))?;
     let vocabulary = tensors.vocabulary.take();
-    let mut imported = parts(tensors, options).map_err(wrong)?.into_model(name)?;
+    let mut imported = parts(tensors, options).map_err(|fault| Error::model(name, fault))?.into_model(name)?;
     if let Some((called, tokens)) = vocabulary {
         match vocabulary::in_order(tokens, imported.config.vocab_size) {
             Some(tokens) => imported.vocabulary = Some((called, tokens)),
@@ -132,15 +133,15 @@ pub fn tensors(source: &Source) -> Result<Tensors> {
         Ok(Format::Manifest) => tensorflow::read_json(bytes, source.open),
         Err(e) => Err(e),
     };
-    read.map_err(|what| Error::Model(format!("{}: {what}", source.name)))
+    read.map_err(|what| Error::model(&source.name, what))
 }
 
-fn parts(tensors: Tensors, options: &Options) -> std::result::Result<Parts, String> {
+fn parts(tensors: Tensors, options: &Options) -> std::result::Result<Parts, Fault> {
     let any = |what: &str| tensors.tensors.keys().any(|name| name.ends_with(what));
     if tensors.keras.is_some() || any("/recurrent_kernel") {
         keras::parts(tensors)
     } else if any("lstm_cell/kernel") || any("lstm_cell/weights") {
-        tensorflow::parts(tensors, options)
+        Ok(tensorflow::parts(tensors, options)?)
     } else {
         names::parts(tensors, options)
     }
@@ -219,16 +220,20 @@ fn safetensors(name: &str, bytes: &Bytes) -> std::result::Result<Tensors, String
     Ok(tensors)
 }
 
-fn rename(tensors: &mut Tensors, map: &[(String, String)]) -> std::result::Result<(), String> {
+fn rename(tensors: &mut Tensors, map: &[(String, String)]) -> std::result::Result<(), Fault> {
     for (old, new) in map {
         let Some(tensor) = tensors.tensors.remove(old) else {
-            return Err(format!("--map: there is no tensor `{}`; the file has {}", short(old), tensors.listed()));
+            let found = format!("is to be mapped, and is not there; the file has {}", tensors.listed());
+            return Err(Fault::tensor(short(old), found));
         };
         if new.is_empty() {
             continue;
         }
         if tensors.tensors.insert(new.clone(), tensor).is_some() {
-            return Err(format!("--map: there is a tensor `{}` already", short(new)));
+            return Err(Fault::tensor(
+                short(new),
+                format!("is there already; `{}` cannot be mapped to it", short(old)),
+            ));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Options;
 use super::cell::{CellWeights, Recurrent};
 use super::tensors::Tensors;
+use crate::error::Fault;
 use crate::model::short;
 use crate::network::{Form, Kind};
 use crate::ops::activation::Activation;
@@ -94,7 +95,7 @@ pub fn recurrent_layers(
     file: &mut Tensors,
     options: &Options,
     notes: &mut Vec<String>,
-) -> Result<Vec<Recurrent>, String> {
+) -> Result<Vec<Recurrent>, Fault> {
     let mut found: BTreeMap<String, BTreeMap<Option<usize>, Weights>> = BTreeMap::new();
     for name in file.tensors.keys() {
         if let Some(r) = recurring(name) {
@@ -107,13 +108,14 @@ pub fn recurrent_layers(
             "no recurrent weights: expected names that end in weight_ih_l0, weight_hh_l0 and so on (or weight_ih of \
              cells); the file has {}",
             file.listed()
-        ));
+        )
+        .into());
     }
     for layers in found.values() {
         let numbers = layers.keys().flatten().copied();
         if let Some((missing, number)) = numbers.enumerate().find(|(i, number)| i != number) {
             let name = layers[&Some(number)].values().next().map_or("", String::as_str);
-            return Err(format!("before `{}` layer {missing} is missing: they count from l0", short(name)));
+            return Err(format!("before `{}` layer {missing} is missing: they count from l0", short(name)).into());
         }
     }
     let order = module_order(file, &found, &options.layers, notes)?;
@@ -139,7 +141,7 @@ fn module_order(
     found: &BTreeMap<String, BTreeMap<Option<usize>, Weights>>,
     asked: &[String],
     notes: &mut Vec<String>,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, Fault> {
     let prefixes: Vec<&String> = found.keys().collect();
     if let [one] = prefixes[..]
         && asked.is_empty()
@@ -156,14 +158,15 @@ fn module_order(
              one text",
             shown(reads),
             shown(writes)
-        ));
+        ).into());
     }
     if !asked.is_empty() {
         let named = |name: &String| prefixes.iter().find(|p| p.trim_end_matches('.') == name).copied().cloned();
         let order: Option<Vec<String>> = asked.iter().map(named).collect();
         let complete = |order: &Vec<String>| order.iter().collect::<BTreeSet<_>>().len() == prefixes.len();
         return order.filter(|order| order.len() == prefixes.len() && complete(order)).ok_or_else(|| {
-            format!("--layers: expected each of the recurrent modules once, in the order of data: {}", listed())
+            let what = "expected each of the recurrent modules once, in the order of data";
+            Fault::from(format!("layers {}: {what}: {}", asked.join(","), listed())).helped_by("layers")
         });
     }
     let mut counts: Vec<(Vec<u64>, &String)> = prefixes.iter().map(|p| (counted(p).1, *p)).collect();
@@ -176,11 +179,8 @@ fn module_order(
     let against = places.windows(2).any(|pair| pair[0] > pair[1]);
     if !alike || !distinct || against {
         let why = if alike && distinct { "their numbers say another order than the file" } else { "no numbers say it" };
-        return Err(format!(
-            "several recurrent modules, {}, and it cannot be told in which order data goes through them: {why}. Say it with \
-             --layers NAME,NAME,...",
-            listed()
-        ));
+        let what = "and it cannot be told in which order data goes through them";
+        return Err(Fault::from(format!("several recurrent modules, {}, {what}: {why}", listed())).helped_by("layers"));
     }
     notes.push("layers of several modules are put one behind the other, in the order of their numbers".into());
     Ok(counts.into_iter().map(|(_, prefix)| prefix.clone()).collect())
@@ -221,7 +221,10 @@ fn layer(
         ..Form::plain(kind)
     };
     if kind == Kind::Rnn && activation.is_none() && !notes.iter().any(|note| note.contains("tanh")) {
-        notes.push("a plain RNN is taken to have tanh, as a state dict does not say (--activation relu)".into());
+        notes.push(
+            "a plain RNN is taken to have tanh, as a state dict does not say (`options.activation` says otherwise)"
+                .into(),
+        );
     }
     let from = hh.replace("weight_hh", "*");
     let mut directions = Vec::new();

@@ -7,6 +7,7 @@ use super::fold::fold;
 use super::modules::recurrent_layers;
 use super::parts::{Matrix, Parts, Vector, identity};
 use super::tensors::{Tensor, Tensors};
+use crate::error::Fault;
 use crate::model::short;
 
 /// Parts of names that embeddings have.
@@ -15,7 +16,7 @@ const EMBEDDING_WORDS: [&str; 5] = ["embed", "emb", "encoder", "wte", "lookup"];
 const OUTPUT_WORDS: [&str; 9] = ["decoder", "linear", "fc", "output", "out", "head", "proj", "dense", "classifier"];
 
 /// The parts of a model from a state dict.
-pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
+pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, Fault> {
     let mut notes = std::mem::take(&mut file.notes);
     let options = &Options { activation: options.activation.or(file.activation), ..options.clone() };
     fold(&mut file, &mut notes)?;
@@ -44,7 +45,7 @@ pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
             head.rows,
             short(&embedding.from),
             embedding.rows
-        ));
+        ).into());
     }
     let head_bias = head_bias(&mut file, head.as_ref(), &embedding)?;
     if head.is_none() {
@@ -59,11 +60,9 @@ pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, String> {
         notes.push("the output layer has no bias in the file: zeros".into());
     }
     if !file.tensors.is_empty() {
-        return Err(format!(
-            "left over: {}. Models here are an embedding, recurrent layers and an output layer; `--map NAME=` leaves a \
-             tensor out that the logits do not depend on, `--map NAME=OTHER` gives it another name",
-            file.listed()
-        ));
+        let what = "Models here are an embedding, recurrent layers and an output layer; other tensors are left out, or \
+                    get another name, by a map";
+        return Err(Fault::from(format!("left over: {}. {what}", file.listed())).helped_by("map"));
     }
     Ok(Parts { embedding, layers, head: head.filter(|_| !tied), head_bias, notes })
 }
@@ -136,7 +135,7 @@ fn embedding_and_head(
     file: &Tensors,
     inputs: usize,
     outputs: usize,
-) -> Result<(Option<String>, Option<String>), String> {
+) -> Result<(Option<String>, Option<String>), Fault> {
     let of_width = |width: usize| -> Vec<&String> {
         let fits = |t: &Tensor| t.shape.len() == 2 && t.shape[1] == width && t.shape[0] > 0 && t.element.is_float();
         file.tensors.iter().filter(|(_, t)| fits(t)).map(|(name, _)| name).collect()
@@ -164,7 +163,7 @@ fn embedding_and_head(
                 "no embedding: expected a tensor of shape [tokens, {inputs}], as the first recurrent layer takes {inputs} \
                  numbers; besides recurrent weights the file has {}",
                 file.listed()
-            )),
+            ).into()),
         };
     }
     let mut pairs = Vec::new();
@@ -184,18 +183,17 @@ fn embedding_and_head(
                 "`{}` is square, so it cannot be told whether it is the output layer of a network over one-hot vectors or \
              the embedding too; add the other matrix to the file",
                 short(embedding)
-            ))
+            ).into())
         }
         [(_, embedding, head)] => Ok((Some((*embedding).clone()), head.cloned())),
         [] => Err(format!(
             "no output layer: expected a tensor of shape [tokens, {outputs}]; besides recurrent weights the file has {}",
             file.listed()
-        )),
-        _ => Err(format!(
-            "it cannot be told which is the embedding and which the output layer: {}; say it with --map \
-             NAME=embedding.weight and --map NAME=output.weight",
-            file.listed()
-        )),
+        ).into()),
+        _ => {
+            let what = "it cannot be told which is the embedding and which the output layer";
+            Err(Fault::from(format!("{what}: {}; a map says it", file.listed())).helped_by("map"))
+        }
     }
 }
 
@@ -260,7 +258,7 @@ mod tests {
         file(&names.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect::<Vec<_>>())
     }
 
-    fn found(file: Tensors) -> Result<[String; 3], String> {
+    fn found(file: Tensors) -> Result<[String; 3], Fault> {
         let parts = parts(file, &Options::default())?;
         let head = parts.head.map_or("tied".to_string(), |head| head.from);
         Ok([parts.embedding.from, parts.layers[0].from.clone(), head])
@@ -289,7 +287,7 @@ mod tests {
         let mut plain = lstm("a.", "b.", "c.", 4);
         plain.tensors.remove("c.bias");
         let error = found(plain).unwrap_err();
-        assert!(error.contains("cannot be told") && error.contains("--map"), "{error}");
+        assert!(error.found.contains("cannot be told") && error.option == Some("map"), "{error}");
     }
 
     #[test]
@@ -300,7 +298,7 @@ mod tests {
         let mut extra = lstm("emb.", "rnn.", "out.", 3);
         extra.tensors.insert("norm.weight".into(), file(&[("n", &[4])]).tensors["n"].clone());
         let error = found(extra).unwrap_err();
-        assert!(error.contains("left over: norm.weight [4]"), "{error}");
+        assert!(error.found.contains("left over: norm.weight [4]"), "{error}");
         for (name, message) in [
             ("emb.weight", "no embedding: expected a tensor of shape [tokens, 3]"),
             ("out.weight", "no output layer: expected a tensor of shape [tokens, 4]"),
@@ -310,7 +308,7 @@ mod tests {
             let mut file = lstm("emb.", "rnn.", "out.", 3);
             file.tensors.remove(name);
             let error = found(file).unwrap_err();
-            assert!(error.contains(message), "{name}: {error}");
+            assert!(error.found.contains(message), "{name}: {error}");
         }
         let mut gap = lstm("emb.", "rnn.", "out.", 3);
         for name in ["weight_ih", "weight_hh", "bias_ih", "bias_hh"] {
@@ -318,8 +316,8 @@ mod tests {
             gap.tensors.insert(format!("rnn.{name}_l2"), tensor);
         }
         let error = found(gap).unwrap_err();
-        assert!(error.contains("_l2` layer 1 is missing"), "{error}");
+        assert!(error.found.contains("_l2` layer 1 is missing"), "{error}");
         let error = found(file(&[("conv.weight", &[3, 3])])).unwrap_err();
-        assert!(error.contains("no recurrent weights") && error.contains("conv.weight [3, 3]"), "{error}");
+        assert!(error.found.contains("no recurrent weights") && error.found.contains("conv.weight [3, 3]"), "{error}");
     }
 }

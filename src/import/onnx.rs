@@ -234,7 +234,7 @@ fn attribute(files: Files, range: Range<usize>) -> Result<(String, Attribute), S
 
 /// A tensor that is a file of its own: inputs and outputs of ONNX's tests.
 pub fn tensor_file(bytes: &Bytes) -> Result<Tensor, String> {
-    let beside = |_: &str| Err(crate::Error::Model("no file stands beside it".into()));
+    let beside = |_: &str| Err(crate::Error::model("", "no file stands beside it"));
     Ok(tensor(Files { bytes, beside: &beside }, 0..bytes.len())?.1)
 }
 

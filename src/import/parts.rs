@@ -60,13 +60,13 @@ impl Parts {
     /// # Errors
     /// Layers that do not fit one behind the other or differ from each other, an output that does not fit.
     pub fn into_model(self, file: &str) -> Result<Imported> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |what: String| Error::model(file, what);
         let equal = equal_sizes(self).map_err(wrong)?;
         equal.into_equal(file)
     }
 
     fn into_equal(self, file: &str) -> Result<Imported> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |what: String| Error::model(file, what);
         let first = self.layers.first().ok_or_else(|| wrong("no recurrent layer".into()))?;
         let (form, hidden) = (first.form, first.hidden);
         let outputs = form.outputs(hidden);
@@ -121,7 +121,7 @@ impl Parts {
 
     /// Weights under their names, checked against the config.
     fn named(self, config: Config, file: &str) -> Result<Imported> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |what: String| Error::model(file, what);
         let mut tensors = BTreeMap::new();
         let mut origin = BTreeMap::new();
         let mut put = |name: String, values: Vec<f32>, from: &str| {

@@ -112,7 +112,7 @@ pub fn parts(file: Tensors, options: &Options) -> Result<Parts, String> {
         head: Some(Matrix { values: head_values, rows: outputs, columns: inputs, from: head_name.clone() }),
         head_bias,
         notes: vec![format!(
-            "{} is added to the forget gates' bias, which TensorFlow adds when it runs (--forget-bias says otherwise)",
+            "{} is added to the forget gates' bias, which TensorFlow adds when it runs (`options.forget_bias` says otherwise)",
             options.forget_bias
         )],
     })

@@ -69,7 +69,7 @@ pub type Opens<'a> = &'a dyn Fn(&LanguageModel, Sizes, &[SectionId]) -> Result<B
 /// # Errors
 /// A file without a recording, or of another vocabulary; an executor that fails.
 pub fn verify(model: &Model, file: &str, bytes: &Bytes, open: Opens) -> Result<Vec<Agreement>> {
-    let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+    let wrong = |what: String| Error::model(file, what);
     let tensors = safetensors(file, bytes).map_err(wrong)?.tensors;
     let mut agreements = Vec::new();
     for (name, ids) in &tensors {

@@ -76,7 +76,7 @@ impl Vocabulary {
     /// # Errors
     /// None of these; ids with holes; what [`Tokenizer`] says.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Vocabulary> {
-        let bytes = unmarked(bytes).map_err(|what| Error::Text(format!("{file}: {what}")))?;
+        let bytes = unmarked(bytes).map_err(|what| Error::text(file, what))?;
         let begins = bytes.iter().find(|b| !b.is_ascii_whitespace());
         if begins == Some(&b'[')
             && let Ok(tokens) = serde_json::from_slice::<Vec<String>>(bytes)
@@ -92,11 +92,11 @@ impl Vocabulary {
             return Ok(Vocabulary { unk: tokenizer.unknown_id(), tokenizer, bos: None, eos: Vec::new(), pad: None });
         }
         if bytes.len() > MAX_BYTES {
-            return Err(Error::Text(format!("{file}: {} bytes; expected at most {MAX_BYTES}", bytes.len())));
+            return Err(Error::text(file, format!("{} bytes; expected at most {MAX_BYTES}", bytes.len())));
         }
-        let value: Value = serde_json::from_slice(bytes).map_err(|e| Error::Text(format!("{file}: {e}")))?;
+        let value: Value = serde_json::from_slice(bytes).map_err(|e| Error::text(file, e.to_string()))?;
         let inner = NAMES.iter().find_map(|key| value.get(key).filter(|v| v.is_array() || v.is_object()));
-        let tokens = tokens_of(inner.unwrap_or(&value)).map_err(|e| Error::Text(format!("{file}: {e}")))?;
+        let tokens = tokens_of(inner.unwrap_or(&value)).map_err(|e| Error::text(file, e.to_string()))?;
         Vocabulary::of_tokens(tokens, file)
     }
 

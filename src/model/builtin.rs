@@ -28,12 +28,12 @@ impl Model {
         match files(name) {
             Some(files) => Model::from_files(name, &files),
             None if BUILTIN.is_empty() => {
-                Err(Error::Model(format!("{name}: this program was built without models (feature `models`)")))
+                Err(Error::model(name, "this program was built without models (feature `models`)"))
             }
-            None => Err(Error::Model(format!(
-                "no model in the program is called {name:?}; there are {}",
-                BUILTIN.join(", ")
-            ))),
+            None => Err(Error::model(
+                "",
+                format!("no model in the program is called {name:?}; there are {}", BUILTIN.join(", ")),
+            )),
         }
     }
 }

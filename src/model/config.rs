@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::fields::{Fields, write_ids};
 use super::weight_shapes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::network::{Cell, Form, Kind, Shape};
 use crate::ops::activation::Activation;
 
@@ -113,18 +113,15 @@ impl Config {
         let outputs = self.cell.form().outputs(hidden_size);
         if self.tie_word_embeddings && embedding_size != outputs {
             let what = if outputs == hidden_size { "hidden_size is" } else { "a layer's outputs are" };
-            return Err(Error::Model(format!(
-                "{file}: tie_word_embeddings is true, but embedding_size is {embedding_size} and {what} {outputs}; \
-                 expected equal sizes"
-            )));
+            let found = format!("is true, but embedding_size is {embedding_size} and {what} {outputs}");
+            return Err(Error::model(file, Fault::field("tie_word_embeddings", found).expected("equal sizes")));
         }
         for (name, shape) in weight_shapes(&self.shape()) {
             let elements: u128 = shape.iter().map(|n| *n as u128).product();
             if elements > u128::from(u32::MAX) {
-                return Err(Error::Model(format!(
-                    "{file}: tensor `{name}` of shape {shape:?} would have {elements} elements; expected at most {}",
-                    u32::MAX
-                )));
+                let found = format!("of shape {shape:?} would have {elements} elements");
+                let most = format!("at most {}", u32::MAX);
+                return Err(Error::model(file, Fault::tensor(name, found).expected(most)));
             }
         }
         Ok(())

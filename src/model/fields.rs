@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::error::{Error, Result, json_fault};
+use crate::error::{Error, Fault, Result, json_fault};
 
 /// Bytes of a file of fields at most. A JSON value takes up to 16 times its text in memory, and twice that while it
 /// grows.
@@ -90,10 +90,10 @@ impl<'a> Fields<'a> {
     /// Parses a file; `file` is its name in messages.
     pub fn parse(file: &'a str, json: &[u8]) -> Result<Fields<'a>> {
         if json.len() > MAX_BYTES {
-            return Err(Error::Model(format!("{file}: {} bytes; expected at most {MAX_BYTES}", json.len())));
+            return Err(Error::model(file, format!("{} bytes; expected at most {MAX_BYTES}", json.len())));
         }
-        let json = crate::text::unmarked(json).map_err(|what| Error::Model(format!("{file}: {what}")))?;
-        let wrong = |e| Error::Model(format!("{file}: {}", json_fault(&e)));
+        let json = crate::text::unmarked(json).map_err(|what| Error::model(file, what))?;
+        let wrong = |e| Error::model(file, json_fault(&e));
         let Entries(values) = serde_json::from_slice(json).map_err(wrong)?;
         Ok(Fields { file, values })
     }
@@ -105,7 +105,7 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => format!("is \"{}\"", short(text)),
             Some(value) => format!("is {}", short(&value.to_string())),
         };
-        Error::Model(format!("{}: field `{field}` {found}; expected {expected}", self.file))
+        Error::model(self.file, Fault::field(field, found).expected(expected))
     }
 
     fn get(&self, field: &str) -> Option<&Value> {

@@ -76,11 +76,9 @@ impl Model {
         let generation_config = files.generation_config.as_ref().map(read_generation).transpose()?;
         let tokenizer = Tokenizer::from_json(&files.tokenizer, &format!("{name}/tokenizer.json"))?;
         if tokenizer.len() > config.vocab_size {
-            return Err(Error::Model(format!(
-                "{name}/tokenizer.json: {} tokens; config.json has vocab_size {}, expected at least as many",
-                tokenizer.len(),
-                config.vocab_size
-            )));
+            let (tokens, vocab) = (tokenizer.len(), config.vocab_size);
+            let what = format!("{tokens} tokens; config.json has vocab_size {vocab}, expected at least as many");
+            return Err(Error::model(&format!("{name}/tokenizer.json"), what));
         }
         let weights = Weights::read(&format!("{name}/model.safetensors"), &files.weights, &config)?;
         let shape = config.shape();
@@ -123,15 +121,10 @@ impl Model {
             None => self.tokenizer.encode_and_note(prompt, unknown, lacking)?,
         });
         if ids.is_empty() && !prompt.is_empty() {
-            return Err(Error::Text(
-                "the vocabulary has nothing of the prompt, so there is nothing to begin with".into(),
-            ));
+            return Err(Error::text("", "the vocabulary has nothing of the prompt, so there is nothing to begin with"));
         }
         if ids.is_empty() {
-            return Err(Error::Usage(format!(
-                "{}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt (--prompt)",
-                self.name
-            )));
+            return Err(Error::NoPrompt { model: self.name.clone() });
         }
         Ok(ids)
     }
@@ -145,12 +138,12 @@ impl Model {
 
 /// A value as the text of a JSON file, if `reads_back` finds the same value in it.
 fn checked_json(value: &impl Serialize, reads_back: impl FnOnce(&[u8]) -> Result<bool>) -> Result<String> {
-    let json = serde_json::to_string_pretty(value).map_err(|e| Error::Model(e.to_string()))? + "\n";
+    let json = serde_json::to_string_pretty(value).map_err(|e| Error::model("", e.to_string()))? + "\n";
     if reads_back(json.as_bytes())? {
         Ok(json)
     } else {
         // JSON writes a number that is not finite as null.
-        Err(Error::Model(format!("JSON cannot hold what is to be written: {json}")))
+        Err(Error::model("", format!("JSON cannot hold what is to be written: {json}")))
     }
 }
 

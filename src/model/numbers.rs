@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::safetensors::{Bytes, Dtype, Precision, data_start, decode, encode, header, read_header, read_metadata};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 
 /// What such a file holds.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ impl Numbers {
         for tensor in read_header(file, bytes)? {
             let values = Some(&bytes[tensor.range.clone()]).filter(|_| tensor.dtype == Dtype::F32);
             let Some(values) = values.and_then(|data| decode(&tensor.dtype, data)) else {
-                let what = format!("{file}: tensor `{}` is {}; expected F32", tensor.name, tensor.dtype);
-                return Err(Error::Model(what));
+                let fault = Fault::tensor(tensor.name, format!("is {}", tensor.dtype)).expected("F32");
+                return Err(Error::model(file, fault));
             };
             layout.insert(tensor.name.clone(), format!("{:?}", tensor.shape));
             tensors.insert(tensor.name, values);
@@ -53,7 +53,8 @@ impl Numbers {
         let mut checksum = crc32fast::Hasher::new();
         for (name, _, values) in tensors {
             let bytes = encode(values, Precision::F32).map_err(|at| {
-                Error::Model(format!("{file}: tensor `{name}` is {} at element {at}; expected a number", values[at]))
+                let found = format!("is {} at element {at}", values[at]);
+                Error::model(file, Fault::tensor(name.clone(), found).expected("a number"))
             })?;
             checksum.update(&bytes);
         }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::fields::{Entries, Entry, short};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 
 /// Bytes of a header at most: some thirty thousand tensors.
 const MAX_HEADER: u64 = 4 << 20;
@@ -148,7 +148,7 @@ fn elements(shape: &[u64]) -> Option<u128> {
 /// # Errors
 /// Not a safetensors file, one that was cut off, or tensors whose sizes and places contradict each other.
 pub fn read_header(file: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
-    let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+    let wrong = |what: String| Error::model(file, what);
     let Some((len, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(wrong(format!("{} bytes; a safetensors file begins with 8 bytes of header length", bytes.len())));
     };
@@ -162,7 +162,7 @@ pub fn read_header(file: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
     };
     let parsed = serde_json::from_slice(header);
     let Entries::<Info>(infos) = parsed.map_err(|e| wrong(format!("not a safetensors file: in the header, {e}")))?;
-    check_places(&infos, data.len() as u64).map_err(wrong)?;
+    check_places(&infos, data.len() as u64).map_err(|fault| Error::model(file, fault))?;
     let first = bytes.len() - data.len();
     let stored = infos.into_iter().map(|(name, info)| {
         let (start, end) = info.data_offsets;
@@ -201,7 +201,7 @@ pub(super) fn data_start(bytes: &[u8]) -> usize {
 }
 
 /// Whether the tensors lie one behind the other, fill the data, and have the sizes that their shapes say.
-fn check_places(infos: &BTreeMap<String, Info>, data: u64) -> std::result::Result<(), String> {
+fn check_places(infos: &BTreeMap<String, Info>, data: u64) -> std::result::Result<(), Fault> {
     let mut by_place: Vec<_> = infos.iter().collect();
     by_place.sort_by_key(|(_, info)| info.data_offsets);
     let mut end = 0;
@@ -209,21 +209,26 @@ fn check_places(infos: &BTreeMap<String, Info>, data: u64) -> std::result::Resul
         let name = short(name);
         let (first, last) = info.data_offsets;
         if first != end || last < first {
-            return Err(format!("tensor `{name}` is said to lie at bytes {first} to {last}; expected it at {end}"));
+            let found = format!("is said to lie at bytes {first} to {last}");
+            return Err(Fault::tensor(name, found).expected(format!("it at {end}")));
         }
         let bits = info.dtype.bits();
         let expected = bits.map(|bits| elements(&info.shape).and_then(|n| n.checked_mul(u128::from(bits))));
         if expected.is_some_and(|bits| bits != Some(u128::from(last - first) * 8)) {
             let (dtype, shape) = (&info.dtype, short(&format!("{:?}", info.shape)));
-            return Err(format!("tensor `{name}`, {dtype} of shape {shape}, is said to have {} bytes", last - first));
+            let found = format!("is {dtype} of shape {shape}, and is said to have {} bytes", last - first);
+            return Err(Fault::tensor(name, found));
         }
         if last > data {
-            return Err(format!("cut off: tensor `{name}` ends at byte {last} of the data, which has {data}"));
+            return Err(Fault::tensor(
+                name,
+                format!("is cut off: it ends at byte {last} of the data, which has {data}"),
+            ));
         }
         end = last;
     }
     if end != data {
-        return Err(format!("the tensors have {end} bytes, but {data} follow the header"));
+        return Err(format!("the tensors have {end} bytes, but {data} follow the header").into());
     }
     Ok(())
 }
@@ -325,9 +330,9 @@ mod tests {
         let one = r#"{"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}"#;
         assert_eq!(read_header("w", &file(one, 24)).unwrap()[0].elements(), 6);
         for (header, data, expected) in [
-            (one.to_string(), 23, "w.safetensors: cut off: tensor `a` ends at byte 24 of the data, which has 23"),
+            (one.to_string(), 23, "w.safetensors: tensor `a` is cut off: it ends at byte 24 of the data, which has 23"),
             (one.to_string(), 25, "the tensors have 24 bytes, but 25 follow the header"),
-            (one.replace("[2, 3]", "[2, 4]"), 24, "tensor `a`, F32 of shape [2, 4], is said to have 24 bytes"),
+            (one.replace("[2, 3]", "[2, 4]"), 24, "tensor `a` is F32 of shape [2, 4], and is said to have 24 bytes"),
             (one.replace("[0,", "[4,"), 24, "tensor `a` is said to lie at bytes 4 to 24; expected it at 0"),
             (one.replace("[0,", "[-1,"), 24, "not a safetensors file: in the header, invalid value: integer `-1`"),
             (one.replace("{\"a\"", "{\"a\": 1, \"a\""), 24, "invalid type: integer `1`"),
@@ -354,7 +359,7 @@ mod tests {
             format!(r#""t{i}": {{"dtype": "U8", "shape": [{size}], "data_offsets": [{first}, {end}]}}"#)
         };
         let tensors: Vec<String> = (0..8).map(tensor).collect();
-        assert!(message(&file(&format!("{{{}}}", tensors.join(", ")), 8)).contains("cut off: tensor `t0`"));
+        assert!(message(&file(&format!("{{{}}}", tensors.join(", ")), 8)).contains("tensor `t0` is cut off"));
         let huge =
             format!(r#"{{"a": {{"dtype": "F64", "shape": [{0}, {0}, {0}], "data_offsets": [0, 8]}}}}"#, u64::MAX);
         assert!(message(&file(&huge, 8)).contains("is said to have 8 bytes"));

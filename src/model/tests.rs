@@ -143,7 +143,7 @@ fn tensors_that_are_not_as_expected_are_named() {
         (with_header(&files, r#""F32""#, r#""I32""#), "tensor `embedding.weight` is I32; expected F32, F16 or BF16"),
         (
             with_config(&files, "\"num_layers\": 2", "\"num_layers\": 1"),
-            "m/model.safetensors: config against tensors: `rnn.bias_hh_l1` of shape [12] is none of the weights of 1 \
+            "m/model.safetensors: tensor `rnn.bias_hh_l1` of shape [12] is none of the weights of 1 \
              lstm layers, which is what config.json says",
         ),
         (
@@ -151,7 +151,7 @@ fn tensors_that_are_not_as_expected_are_named() {
             "m/model.safetensors: tensor `rnn.weight_ih_l2` is missing; the file has",
         ),
         (with_config(&files, "lstm", "gru"), "has shape [12, 2]; expected [9, 2] (config.json: cell gru"),
-        (Files { weights: Bytes::new(files.weights[..900].to_vec()), ..files.clone() }, "m/model.safetensors: cut off"),
+        (Files { weights: Bytes::new(files.weights[..900].to_vec()), ..files.clone() }, "cut off"),
         (Files { weights: Bytes::new([]), ..files.clone() }, "m/model.safetensors: 0 bytes; a safetensors file"),
     ] {
         let message = message(&broken);
@@ -195,7 +195,7 @@ fn weights_that_cannot_be_written_are_named() {
     assert!(message.contains("tensor `embedding.weight` is 70000 at element 0, which F16 cannot hold"), "{message}");
     assert!(write(f32::NAN, Precision::F32).unwrap_err().contains("NaN at element 0"));
     let none = Weights::default().write(&mut Vec::new(), &config, Precision::F32).unwrap_err().to_string();
-    assert!(none.contains("there is no weight `embedding.weight` to write"), "{none}");
+    assert!(none.contains("tensor `embedding.weight` is not there to be written"), "{none}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::fields::short;
 use super::safetensors::{Bytes, Dtype, Precision, Stored, decode, encode, first_not_finite, header, read_header};
 use super::weight_shapes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::executor::{Executor, Values};
 use crate::plan::Role;
 
@@ -62,7 +62,7 @@ impl Weights {
     /// A file that is not safetensors or was cut off; a missing tensor, another shape or type than the config says,
     /// a number that is not finite; recurrent weights that the config does not explain.
     pub fn read(file: &str, bytes: &Bytes, config: &Config) -> Result<Weights> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |fault: Fault| Error::model(file, fault);
         let stored: BTreeMap<String, Stored> =
             read_header(file, bytes)?.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
         let expected = weight_shapes(&config.shape());
@@ -73,7 +73,8 @@ impl Weights {
                 if weights.tied && name == OUTPUT {
                     continue;
                 }
-                return Err(wrong(format!("tensor `{name}` is missing; the file has {}", nearest(name, &stored))));
+                let found = format!("is missing; the file has {}", nearest(name, &stored));
+                return Err(wrong(Fault::tensor(name.clone(), found)));
             };
             check_tensor(tensor, shape, bytes, config).map_err(wrong)?;
             let source = Source::Stored { bytes: bytes.clone(), tensor: tensor.clone() };
@@ -84,7 +85,7 @@ impl Weights {
     }
 
     /// A tied model's file may hold the output weight too, if it is the embedding. One of them is kept.
-    fn check_tie(&mut self) -> std::result::Result<(), String> {
+    fn check_tie(&mut self) -> std::result::Result<(), Fault> {
         if !self.tied {
             return Ok(());
         }
@@ -92,11 +93,11 @@ impl Weights {
         let (output, embedding) = (output.values(), self.tensors[EMBEDDING].values());
         match output.iter().zip(&*embedding).position(|(a, b)| a != b) {
             None => Ok(()),
-            Some(at) => Err(format!(
-                "tensor `{OUTPUT}` is {} at element {at}, where `{EMBEDDING}` is {}; config.json says that they are \
-                 one (tie_word_embeddings)",
-                output[at], embedding[at]
-            )),
+            Some(at) => {
+                let found = format!("is {} at element {at}, where `{EMBEDDING}` is {}", output[at], embedding[at]);
+                let expected = "them to be one, as config.json says (tie_word_embeddings)";
+                Err(Fault::tensor(OUTPUT, found).expected(expected))
+            }
         }
     }
 
@@ -162,7 +163,7 @@ impl Weights {
         let named: Vec<_> = weights.map(|id| (id, plan.tensor(id).name.clone())).collect();
         for (id, name) in named {
             let values =
-                self.get(&name).ok_or_else(|| Error::Model(format!("the plan's weight `{name}` is not there")))?;
+                self.get(&name).ok_or_else(|| Error::model("", Fault::tensor(name, "is missing: the plan has it")))?;
             executor.write(id, 0, Values::F32(&values))?;
         }
         Ok(())
@@ -174,7 +175,7 @@ impl Weights {
     /// A weight that the config asks for and that is not here or has another size; one that is not finite, as it is
     /// or in this precision, with its element; whatever `out` says.
     pub fn write(&self, out: &mut dyn Write, config: &Config, precision: Precision) -> Result<()> {
-        let wrong = |what: String| Error::Model(format!("model.safetensors: {what}"));
+        let wrong = |name: &str, found: String| Error::model("model.safetensors", Fault::tensor(name, found));
         let io = |source| Error::Io { context: "model.safetensors".into(), source };
         let mut shapes = weight_shapes(&config.shape());
         if config.tie_word_embeddings {
@@ -182,13 +183,13 @@ impl Weights {
         }
         out.write_all(&header(&shapes, precision, BTreeMap::new())).map_err(io)?;
         for (name, shape) in &shapes {
-            let values = self.get(name).ok_or_else(|| wrong(format!("there is no weight `{name}` to write")))?;
+            let values = self.get(name).ok_or_else(|| wrong(name, "is not there to be written".into()))?;
             if values.len() != shape.iter().product::<usize>() {
-                return Err(wrong(format!("`{name}` has {} elements; expected shape {shape:?}", values.len())));
+                return Err(wrong(name, format!("has {} elements; expected shape {shape:?}", values.len())));
             }
             let bytes = encode(&values, precision).map_err(|at| {
                 let value = values[at];
-                wrong(format!("tensor `{name}` is {value} at element {at}, which {precision:?} cannot hold"))
+                wrong(name, format!("is {value} at element {at}, which {precision:?} cannot hold"))
             })?;
             out.write_all(&bytes).map_err(io)?;
         }
@@ -197,28 +198,23 @@ impl Weights {
 }
 
 /// A tensor against the shape that the config gives it; all its elements.
-fn check_tensor(
-    tensor: &Stored,
-    expected: &[usize],
-    bytes: &Bytes,
-    config: &Config,
-) -> std::result::Result<(), String> {
+fn check_tensor(tensor: &Stored, expected: &[usize], bytes: &Bytes, config: &Config) -> std::result::Result<(), Fault> {
     let Stored { name, dtype, shape, range } = tensor;
     if !shape.iter().copied().eq(expected.iter().map(|n| *n as u64)) {
         let Config { vocab_size, embedding_size, hidden_size, .. } = config;
-        return Err(format!(
-            "tensor `{name}` has shape {}; expected {expected:?} (config.json: cell {}, vocab_size {vocab_size}, \
-             embedding_size {embedding_size}, hidden_size {hidden_size})",
-            short(&format!("{shape:?}")),
+        let expected = format!(
+            "{expected:?} (config.json: cell {}, vocab_size {vocab_size}, embedding_size {embedding_size}, hidden_size \
+             {hidden_size})",
             config.cell.name()
-        ));
+        );
+        return Err(Fault::tensor(name, format!("has shape {}", short(&format!("{shape:?}")))).expected(expected));
     }
     if matches!(dtype, Dtype::Other(_)) {
-        return Err(format!("tensor `{name}` is {dtype}; expected F32, F16 or BF16"));
+        return Err(Fault::tensor(name, format!("is {dtype}")).expected("F32, F16 or BF16"));
     }
     match first_not_finite(dtype, &bytes[range.clone()]) {
         None => Ok(()),
-        Some(at) => Err(format!("tensor `{name}` is NaN or infinite at element {at}")),
+        Some(at) => Err(Fault::tensor(name, format!("is NaN or infinite at element {at}"))),
     }
 }
 
@@ -228,17 +224,18 @@ fn check_extras(
     stored: &BTreeMap<String, Stored>,
     expected: &[(String, Vec<usize>)],
     config: &Config,
-) -> std::result::Result<(), String> {
+) -> std::result::Result<(), Fault> {
     let expected: BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     let mut unused = Vec::new();
     for (name, tensor) in stored.iter().filter(|(name, _)| !expected.contains(name.as_str())) {
         if name.starts_with("rnn.") {
             let (shown, shape) = (short(name), short(&format!("{:?}", tensor.shape)));
             let (layers, cell) = (config.num_layers, config.cell.name());
-            return Err(format!(
-                "config against tensors: `{shown}` of shape {shape} is none of the weights of {layers} {cell} \
-                 layers, which is what config.json says (layers count from l0)"
-            ));
+            let found = format!(
+                "of shape {shape} is none of the weights of {layers} {cell} layers, which is what config.json says \
+                 (layers count from l0)"
+            );
+            return Err(Fault::tensor(shown, found));
         }
         unused.push(short(name));
     }

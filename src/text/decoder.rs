@@ -33,7 +33,7 @@ impl Decoder {
     /// An id that is no token. The decoder is then as it was.
     pub fn push(&mut self, id: u32, text: &mut String) -> Result<()> {
         let tokenizer = &self.tokenizer;
-        let missing = || Error::Text(format!("id {id} is no token; the vocabulary has {} ids", tokenizer.len()));
+        let missing = || Error::TokenId { id, vocabulary: tokenizer.len() };
         if let Kind::HuggingFace(model) = &*tokenizer.kind {
             if let Some(token) = model.decoded(id).ok_or_else(missing)? {
                 steps::push(model.decoding(), &mut self.memories, token, text);

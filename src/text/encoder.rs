@@ -68,7 +68,7 @@ impl Encoder {
         if let OnUnknown::Unk(id) = unknown
             && tokenizer.entry(id).is_none()
         {
-            return Err(Error::Text(format!("id {id} for unknown text is no token of the {}", tokenizer.len())));
+            return Err(Error::TokenId { id, vocabulary: tokenizer.len() });
         }
         Ok(Encoder {
             tokenizer: tokenizer.clone(),

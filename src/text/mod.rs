@@ -83,7 +83,7 @@ impl Tokenizer {
     /// # Errors
     /// Not such a file, or one whose parts contradict each other: the file, the field or entry, what was found.
     pub fn from_json(json: &[u8], file: &str) -> Result<Tokenizer> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |what: String| Error::model(file, what);
         let json = unmarked(json).map_err(wrong)?;
         let mut parsed: File = serde_json::from_slice(json).map_err(|e| wrong(json_fault(&e)))?;
         let strings = |vocabulary: Option<Vocabulary>| match vocabulary {
@@ -111,7 +111,7 @@ impl Tokenizer {
     /// # Errors
     /// No UTF-8, no token, an empty or doubled token, an unknown escape: with the line or entry.
     pub fn from_vocabulary(bytes: &[u8], file: &str) -> Result<Tokenizer> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |what: String| Error::model(file, what);
         let tokens = list::read(bytes).map_err(wrong)?;
         Ok(Tokenizer::of(Kind::List(List::new(tokens, Default::default()).map_err(wrong)?)))
     }
@@ -127,7 +127,7 @@ impl Tokenizer {
     /// None at all, or one that stands there twice.
     pub fn characters(characters: impl IntoIterator<Item = char>) -> Result<Tokenizer> {
         let vocab = characters.into_iter().map(String::from).collect();
-        let characters = Characters::new(vocab, Default::default()).map_err(Error::Model)?;
+        let characters = Characters::new(vocab, Default::default()).map_err(|what| Error::model("", what))?;
         Ok(Tokenizer::of(Kind::Characters(Box::new(characters))))
     }
 

@@ -32,7 +32,11 @@ impl StopTexts {
     /// An empty stop text.
     pub fn new<S: AsRef<str>>(stops: &[S]) -> Result<StopTexts> {
         if stops.iter().any(|stop| stop.as_ref().is_empty()) {
-            return Err(Error::Usage("a stop text is empty".into()));
+            return Err(Error::Option {
+                name: "stop".into(),
+                value: "\"\"".into(),
+                expected: "a text that is not empty".into(),
+            });
         }
         let stops: Arc<[Stop]> = stops.iter().map(|stop| Stop::new(stop.as_ref().as_bytes())).collect();
         Ok(StopTexts { matched: vec![0; stops.len()], stops, held: String::new(), hit: None })

@@ -58,7 +58,7 @@ impl Utf8Pieces {
     /// Bytes that are not UTF-8, with their place; `text` then has all that came before.
     pub fn push(&mut self, mut bytes: &[u8], text: &mut String) -> Result<()> {
         if self.offset == 0 && self.rest.is_empty() {
-            other_encoding(bytes).map_or(Ok(()), |name| Err(Error::Text(is_encoded(name))))?;
+            other_encoding(bytes).map_or(Ok(()), |name| Err(Error::text("", is_encoded(name))))?;
         }
         while !self.rest.is_empty() && !bytes.is_empty() {
             self.rest.push(bytes[0]);
@@ -100,7 +100,7 @@ impl Utf8Pieces {
     }
 
     fn error(&self, what: &str) -> Error {
-        Error::Text(format!("byte {} of the text (in line {}) {what}", self.offset, self.lines + 1))
+        Error::text("", format!("byte {} of the text (in line {}) {what}", self.offset, self.lines + 1))
     }
 }
 

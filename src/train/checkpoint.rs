@@ -122,7 +122,7 @@ impl Checkpoint {
     /// # Errors
     /// No checkpoint, one of another version, one that was cut off or changed, one that no run can have written.
     pub fn read(file: &str, bytes: &Bytes) -> Result<Checkpoint> {
-        let wrong = |what: String| Error::Model(format!("{file}: {what}"));
+        let wrong = |what: String| Error::model(file, what);
         let mut numbers = Numbers::read(file, bytes)?;
         let mut entry = |name: &str| {
             let lacking = || wrong(format!("no checkpoint of gatefold: its metadata lacks `{name}`"));

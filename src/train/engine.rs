@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::portions::portions;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::model::Weights;
 use crate::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
@@ -119,7 +119,7 @@ impl Engine {
         self.outcomes.clear();
         let parameters = self.training.parameters.clone();
         for Parameter { name, weight, first, second, .. } in &parameters {
-            let values = snapshot.get(name).ok_or_else(|| Error::Model(format!("parameter `{name}` is missing")))?;
+            let values = snapshot.get(name).ok_or_else(|| Error::model("", Fault::tensor(name, "is missing")))?;
             self.write(name, *weight, 0, values)?;
             self.write_or_zero(snapshot, &format!("first_moment.{name}"), *first, 0)?;
             if let Some(second) = second {
@@ -131,7 +131,7 @@ impl Engine {
         }
         let known: Vec<String> = self.snapshot_tensors().into_iter().map(|(name, ..)| name).collect();
         match snapshot.keys().find(|name| !known.contains(name)) {
-            Some(name) => Err(Error::Model(format!("`{name}` is no tensor of this run"))),
+            Some(name) => Err(Error::model("", Fault::tensor(name, "is none of this run"))),
             None => Ok(()),
         }
     }
@@ -167,7 +167,10 @@ impl Engine {
     fn write(&mut self, name: &str, tensor: TensorId, first_row: usize, values: &[f32]) -> Result<()> {
         let expected = self.len(name, tensor);
         if values.len() != expected {
-            return Err(Error::Model(format!("`{name}` has {} elements; expected {expected}", values.len())));
+            return Err(Error::model(
+                "",
+                Fault::tensor(name, format!("has {} elements", values.len())).expected(expected.to_string()),
+            ));
         }
         self.executor.write(tensor, first_row, Values::F32(values))
     }
@@ -273,7 +276,7 @@ impl Engine {
         }
         let targets = window.targets.iter().filter(|target| **target != IGNORED);
         match window.input.iter().chain(targets).find(|id| **id as usize >= shape.vocab) {
-            Some(id) => Err(Error::Text(format!("token id {id} in a vocabulary of {}", shape.vocab))),
+            Some(id) => Err(Error::TokenId { id: *id, vocabulary: shape.vocab }),
             None => Ok(()),
         }
     }

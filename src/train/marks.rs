@@ -30,10 +30,14 @@ pub fn with_marks(tokenizer: &Tokenizer, bos: Option<&str>, eos: Option<&str>) -
     let own = matches!(json["model"]["type"].as_str(), Some("characters" | "bytes" | "list"));
     let mut special = serde_json::Map::new();
     let mut next = tokenizer.len() as u32;
-    let mut mark = |option: &str, name: Option<&str>, usual: &[&str]| {
+    let mut mark = |role: &'static str, name: Option<&str>, usual: &[&str]| {
         let known = match name {
             Some(name) => {
-                let lacking = || Error::Usage(format!("{option} {name}: the tokenizer has no such token"));
+                let lacking = || Error::Option {
+                    name: role.into(),
+                    value: name.into(),
+                    expected: "a token of the tokenizer".into(),
+                };
                 Some((name.to_string(), tokenizer.id_of(name).ok_or_else(lacking)?))
             }
             None => usual.iter().find_map(|name| Some((name.to_string(), tokenizer.id_of(name)?))),
@@ -45,16 +49,13 @@ pub fn with_marks(tokenizer: &Tokenizer, bos: Option<&str>, eos: Option<&str>) -
                 (usual[0].to_string(), next - 1)
             }
             None => {
-                return Err(Error::Usage(format!(
-                    "--lines: the tokenizer has none of {}; name its token with {option}",
-                    usual.join(", ")
-                )));
+                return Err(Error::NoToken { role, usual: usual.iter().map(|name| name.to_string()).collect() });
             }
         };
         special.insert(name, id.into());
         Ok(id)
     };
-    let marks = Marks { bos: mark("--bos", bos, &BOS)?, eos: mark("--eos", eos, &EOS)? };
+    let marks = Marks { bos: mark("bos", bos, &BOS)?, eos: mark("eos", eos, &EOS)? };
     if !own {
         return Ok((tokenizer.clone(), marks));
     }
@@ -88,7 +89,7 @@ mod tests {
         assert!(list.is_special(1) && list.is_special(4) && list.len() == 5);
         assert_eq!(list.encode("CCl", OnUnknown::Error).unwrap(), [3, 2]);
         let message = with_marks(&list, Some("<go>"), None).unwrap_err().to_string();
-        assert_eq!(message, "--bos <go>: the tokenizer has no such token");
+        assert_eq!(message, "bos <go>: expected a token of the tokenizer");
     }
 
     #[test]
@@ -97,7 +98,8 @@ mod tests {
         let words = Tokenizer::from_json(words, "t").unwrap();
         let (same, marks) = with_marks(&words, None, Some("end")).unwrap();
         assert_eq!((marks, same.to_json()), (Marks { bos: 1, eos: 2 }, words.to_json()));
-        let message = with_marks(&words, None, None).unwrap_err().to_string();
-        assert!(message.contains("none of <eos>, </s>") && message.contains("--eos"), "{message}");
+        let error = with_marks(&words, None, None).unwrap_err();
+        assert!(matches!(error, Error::NoToken { role: "eos", .. }), "{error}");
+        assert!(error.to_string().contains("none of <eos>, </s>"), "{error}");
     }
 }

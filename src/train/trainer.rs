@@ -260,7 +260,8 @@ impl Trainer {
         let Outcome { loss, gradient_norm, tokens, .. } = *outcome;
         check_loss("loss", f64::from(loss), step)?;
         if !gradient_norm.is_finite() {
-            return Err(diverged(&format!("the gradient's norm is {gradient_norm} at step {step}")));
+            let (what, value) = ("gradient's norm".into(), f64::from(gradient_norm));
+            return Err(Error::Diverged { what, value, step });
         }
         let sums = &mut self.progress.since_line;
         sums.steps += 1;
@@ -338,14 +339,8 @@ fn check_loss(what: &str, loss: f64, step: u32) -> Result<()> {
     if loss.is_finite() && loss < DIVERGED {
         Ok(())
     } else {
-        Err(diverged(&format!("the {what} is {loss:e} at step {step}")))
+        Err(Error::Diverged { what: what.into(), value: loss, step })
     }
-}
-
-fn diverged(what: &str) -> Error {
-    Error::Training(format!(
-        "{what}: training has diverged. A lower --learning-rate, a longer --warmup or a lower --clip may help"
-    ))
 }
 
 #[cfg(test)]
@@ -544,9 +539,9 @@ pub(super) mod tests {
         let mut trainer = trainer(&corpus, &options, Progress::default(), &first_weights(&config(), 1, None));
         let error = loop {
             if let Err(error) = trainer.run(100) {
-                break error.to_string();
+                break error;
             }
         };
-        assert!(error.contains("at step ") && error.contains("--learning-rate"), "{error}");
+        assert!(matches!(error, Error::Diverged { step: 1.., .. }), "{error}");
     }
 }

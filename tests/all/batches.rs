@@ -191,7 +191,7 @@ fn wrong_lines() -> Outcome {
     ];
     let bad = [
         (r#"{"prompt": "A", "topk": 3}"#, "unknown field `topk`, expected one of `prompt`"),
-        (r#"{"prompt": "A", "top_p": 3}"#, "top-p 3: expected more than 0"),
+        (r#"{"prompt": "A", "top_p": 3}"#, "top_p 3: expected more than 0"),
         (r#"{"prompt": "\u00e9"}"#, "(U+00E9)"),
         (r#"{"prompt": 5}"#, "expected a string"),
         (r#"{"prompt": "A", "stop": [""]}"#, "a stop text is empty"),

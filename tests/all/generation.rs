@@ -321,7 +321,7 @@ fn in_order() -> Outcome {
         let max_tokens = if i == 7 { 0 } else { 1 + i * 7 % 60 };
         let request = Request { max_tokens, stop: vec![4], ..request(i, i % 5, TINY.vocab) };
         match i {
-            10 => (i, Err(gatefold::Error::Text("no prompt".into()))),
+            10 => (i, Err(gatefold::Error::text("", "no prompt"))),
             20 => (i, Ok(Job { request: Request { prompt: [99].into(), ..request }, sequence })),
             _ => (i, Ok(Job { request, sequence })),
         }

@@ -286,7 +286,7 @@ fn start_and_stop() -> Outcome {
     save_model(&*folder, &model(Cell::Lstm, tokenizer()?, |_| {}), Precision::F32)?;
     let output = gatefold(&call);
     let said = text(&output.stderr);
-    ensure!(output.status.code() == Some(2) && said.contains("needs a prompt (--prompt)"), "{said}");
+    ensure!(output.status.code() == Some(2) && said.contains("needs a prompt; --prompt gives one"), "{said}");
     save_model(&*folder, &model(Cell::Lstm, tokenizer()?, |c| c.start_text = Some("a!".into())), Precision::F32)?;
     let said = text(&gatefold(&call).stderr);
     ensure!(said.contains("config.json: start_text: character '!' (U+0021) at line 1, column 2"), "{said}");

@@ -45,7 +45,7 @@ type Inputs = Box<dyn Fn(usize) -> Result<Option<Tensor>, String>>;
 
 /// No file stands beside these models.
 fn alone(name: &str) -> Result<Bytes, gatefold::Error> {
-    Err(gatefold::Error::Model(name.into()))
+    Err(gatefold::Error::model("", name))
 }
 
 /// A case's node and its inputs.

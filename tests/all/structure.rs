@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
             names("src", &core, &["src/bench", "src/cli", "src/host.rs", "src/host", "src/main.rs"])
         }),
     ];
+    trials.push(trial("structure: only src/cli names what is typed", typed));
     trials.extend(TABLE.iter().map(|op| trial(format!("structure: row {}", op.name), || row(op))));
     trials
 }
@@ -167,6 +168,37 @@ fn names(folder: &str, words: &[&str], except: &[&str]) -> Outcome {
     }
     DONE
 }
+
+/// Options (`--x`), commands and variables of the environment are named in src/cli alone, unit tests and comments apart.
+fn typed() -> Outcome {
+    let mut named = 0;
+    for file in sources(&project("src"), "rs") {
+        let source = read(&file);
+        let code = source.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = code.lines().map(|line| line.split("//").next().unwrap_or_default());
+        let typed = |line: &str| {
+            let option =
+                line.match_indices("--").any(|(i, _)| line[i + 2..].starts_with(|c: char| c.is_ascii_lowercase()));
+            let command = line.match_indices("gatefold ").any(|(i, _)| {
+                let word = line[i + 9..].split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+                COMMANDS.contains(&word)
+            });
+            option || command || line.contains("GATEFOLD_")
+        };
+        let found = code.enumerate().find(|(_, line)| typed(line));
+        if file.starts_with(project("src/cli")) {
+            named += usize::from(found.is_some());
+        } else if let Some((number, line)) = found.filter(|_| file != project("src/host/cache.rs")) {
+            return Err(format!("{}:{}: {}", file.display(), number + 1, line.trim()).into());
+        }
+    }
+    ensure!(named > 10, "only {named} files of src/cli name an option: the trial looks for the wrong thing");
+    DONE
+}
+
+/// What the program is asked to do.
+const COMMANDS: [&str; 9] =
+    ["generate", "score", "train", "inspect", "convert", "devices", "check", "bench", "completions"];
 
 pub fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -451,7 +451,7 @@ fn wrong_calls() -> Outcome {
         (&data, &new, &["--cell", "gru", "--forget-bias", "1"], 2, &["no forget gate"]),
         (&data, &new, &["--cell", "rnn", "--forget-bias", "1"], 2, &["`rnn` has no forget gate"]),
         (&data, &new, &["--nonlinearity", "relu"], 2, &["--nonlinearity", "`lstm`"]),
-        (&data, &new, &["--tied"], 2, &["length 8", "24"]),
+        (&data, &new, &["--tied"], 2, &["length 8", "24", "--tied"]),
         (&data, &new, &["--steps", "0"], 2, &["--steps"]),
         (&data, &new, &["--steps", "1", "--epochs", "1"], 2, &["cannot be used with"]),
         (&data, &new, &["--learning-rate", "nan"], 2, &["expected a number above 0"]),

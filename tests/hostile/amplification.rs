@@ -17,7 +17,7 @@ const PER_BYTE: usize = 48;
 const TIME: Duration = Duration::from_secs(20);
 
 fn read(bytes: &[u8]) -> Result<(), Error> {
-    let open = |name: &str| Err(Error::Model(format!("{name}: there is no such file")));
+    let open = |name: &str| Err(Error::model(name, "there is no such file"));
     let source = Source { name: "bomb".into(), bytes: Bytes::new(bytes.to_vec()), open: &open };
     import(&source, &Options::default()).map(drop)
 }

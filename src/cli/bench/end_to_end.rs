@@ -88,7 +88,7 @@ pub(super) fn add_runs(
             }
             progress(&format!("{} {} batch {}", job.name(), workload.name, workload.batch));
             let mut line = match measure(device, *job, workload, settings) {
-                Err(Error::Limit(why)) => {
+                Err(why @ (Error::Limit(_) | Error::Memory { .. } | Error::Binding { .. })) => {
                     report.warnings.push(format!("{} {}: not measured: {why}", job.name(), workload.name));
                     continue;
                 }

@@ -124,7 +124,7 @@ impl Iterator for Jobs<'_> {
         let current = self.current.as_ref()?;
         let (id, seed, job) = match &current.read {
             Ok((prompt, ids)) => (prompt.id.clone(), prompt.of.seed, Ok(self.job(prompt, ids, index, sample))),
-            Err(message) => (None, 0, Err(Error::Text(message.clone()))),
+            Err(message) => (None, 0, Err(Error::text("", message.clone()))),
         };
         Some((Tag { index, sample, id, prompt: current.text.clone(), seed }, job))
     }

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 
 use super::sampling::SamplingArgs;
 use super::{DeviceArgs, ModelArgs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::front::{self, Resolved};
 use crate::model::Model;
 use crate::text::OnUnknown;
@@ -202,7 +202,7 @@ impl Defaults {
             stop: args.stop.clone(),
             ..args.sampling.options(model)?
         };
-        let of = options.resolve(model).map_err(|e| Error::Usage(format!("--{e}")))?;
+        let of = options.resolve(model)?;
         Ok(Defaults { of, unknown: args.model.on_unknown(model)? })
     }
 }

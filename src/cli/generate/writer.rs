@@ -51,7 +51,7 @@ impl Writer {
                 // The first error matters; that it could not be noted either does not.
                 let noted = self.output.note();
                 self.bar.clear();
-                if let (Ok(_), Error::Device(_)) = (noted, &error) {
+                if let (Ok(_), Error::Device { .. }) = (noted, &error) {
                     self.say_what_stays();
                 }
                 return Err(error);

@@ -70,7 +70,7 @@ pub(super) fn score(
     total.lacking.extend(&lines.left_out);
     if total.tokens == 0 {
         let why = "expected lines of two tokens, or of one where the model has bos or eos";
-        return Err(Error::Text(format!("{}: no token to score; {why}", lines.input.name)));
+        return Err(Error::text(&lines.input.name, format!("no token to score; {why}")));
     }
     Ok(total)
 }

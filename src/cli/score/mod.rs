@@ -120,7 +120,7 @@ fn whole(model: &Model, device: &Device, mut encoder: Encoder, mut input: Input,
     if total.tokens == 0 {
         let why = "a text is scored from its second token on, as the model has no bos token";
         let why = if model.config.bos_token_id.is_some() { "it is empty" } else { why };
-        return Err(Error::Text(format!("{}: no token to score: {why}", input.name)));
+        return Err(Error::text(&input.name, format!("no token to score: {why}")));
     }
     Ok(total)
 }

@@ -21,7 +21,7 @@ pub(super) fn chart(title: &str, curves: &Curves) -> Result<Option<String>> {
     let mut svg = String::new();
     let shown = [("training", TRAIN, &*train), ("validation", VALID, &*valid)];
     draw(&mut svg, title, curves.last().max(1), (low, high), shown)
-        .map_err(|e| Error::Training(format!("loss.svg: {e}")))?;
+        .map_err(|e| Error::Picture { reason: format!("loss.svg: {e}") })?;
     Ok(Some(svg))
 }
 

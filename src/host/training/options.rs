@@ -133,13 +133,13 @@ impl TrainingOptions {
         let config = self.config(1, &choice)?;
         self.options(CorpusOptions::default(), &choice).check("").map_err(|e| match e {
             Error::Record { field, found, expected, .. } => {
-                let name = field.strip_prefix("options.").unwrap_or(&field).replace('_', "-");
-                Error::Usage(format!("{name}: {found}; expected {expected}"))
+                let name = field.strip_prefix("options.").unwrap_or(&field).into();
+                Error::Option { name, value: found, expected }
             }
             other => other,
         })?;
         if let Some(bias) = self.forget_bias.filter(|bias| !bias.is_finite()) {
-            return Err(Error::Usage(format!("forget-bias: {bias}; expected a number")));
+            return Err(wrong("forget_bias", bias.to_string(), "a number".into()));
         }
         config.to_json().map(drop)
     }
@@ -156,13 +156,13 @@ impl TrainingOptions {
             None => 64,
         };
         if self.tied && embedding != hidden {
-            return Err(Error::Usage(format!(
-                "tied: the embedding has length {embedding} and the state {hidden}; expected equal lengths"
-            )));
+            let value = format!("of an embedding of length {embedding} and a state of length {hidden}");
+            return Err(wrong("tied", value, "equal lengths".into()));
         }
         let cell = self.cell;
         if self.forget_bias.is_some() && cell != Cell::Lstm {
-            return Err(Error::Usage(format!("forget-bias: a cell `{}` has no forget gate", cell.name())));
+            let expected = format!("none, as a cell `{}` has no forget gate", cell.name());
+            return Err(wrong("forget_bias", self.forget_bias.unwrap_or_default().to_string(), expected));
         }
         let layers = self.layers.unwrap_or(choice.layers as usize);
         let shape = Shape { cell, vocab, embedding, hidden, layers };
@@ -214,9 +214,13 @@ pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
     let name = file.display().to_string();
     let bytes = map(&file)?;
-    let begins = unmarked(&bytes).map_err(|what| Error::Model(format!("{name}: {what}")))?;
+    let begins = unmarked(&bytes).map_err(|what| Error::model(&name, what))?;
     match begins.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => Tokenizer::from_json(&bytes, &name),
         _ => Tokenizer::from_vocabulary(&bytes, &name),
     }
+}
+
+fn wrong(name: &str, value: String, expected: String) -> Error {
+    Error::Option { name: name.into(), value, expected }
 }

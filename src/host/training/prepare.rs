@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::host::{Device, Reading, RunFolder, characters, open_model};
 use crate::model::{Config, Model, Weights};
 use crate::network::Cell;
-use crate::plan::bytes_in_words;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
     Checkpoint, Choice, End, Engine, Extent, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
@@ -103,7 +102,8 @@ impl Session {
         let marks = match (options.corpus.lines, model.config.bos_token_id, model.config.eos_token_id.first()) {
             (true, Some(bos), Some(eos)) => Some(Marks { bos, eos: *eos }),
             (true, ..) => {
-                return Err(Error::Model(format!("{}/config.json lost its bos or eos token", path.display())));
+                let config = path.join("config.json").display().to_string();
+                return Err(Error::model(&config, "it lost its bos or eos token"));
             }
             (false, ..) => None,
         };
@@ -135,24 +135,16 @@ fn check_unknown(unknown: Unknown, vocab: usize, file: &str) -> Result<()> {
 /// The engine, if its memory is there.
 fn engine(device: &Device, options: &Options, config: &Config, observer: &mut dyn Observer) -> Result<Engine> {
     if let Cell::Other(form) = config.cell {
-        return Err(Error::Model(format!(
-            "config.json has an {} with fields of another cell than PyTorch's; only plain lstm, gru and rnn cells are trained",
-            form.kind.name()
-        )));
+        let what = "with fields of another cell than PyTorch's; only plain lstm, gru and rnn cells are trained";
+        return Err(Error::model("config.json", format!("an {} {what}", form.kind.name())));
     }
     let recipe = options.recipe(config);
     let need = Engine::memory_need(&recipe);
     match device.available_memory() {
-        Some(available) if need.total() > available => Err(Error::TrainingMemory(format!(
-            "training needs {need}, but this machine has {} of memory available",
-            bytes_in_words(available)
-        ))),
+        Some(available) if need.total() > available => Err(Error::Memory { rows: None, need, available }),
         _ => {
             observer.note(&Note::Memory(need));
-            device.engine(&recipe).map_err(|e| match e {
-                Error::Limit(what) => Error::TrainingMemory(format!("{what}. Training needs {need}")),
-                other => other,
-            })
+            device.engine(&recipe)
         }
     }
 }

@@ -33,7 +33,7 @@ const TENSORS: [(&str, &[usize]); 7] = [
 fn use_source(bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Result<(), Error> {
     let open = |name: &str| {
         let found = files.get(name).cloned().map(Bytes::new);
-        found.ok_or_else(|| Error::Model(format!("{name}: there is no such file")))
+        found.ok_or_else(|| Error::model(name, "there is no such file"))
     };
     let source = Source { name: "broken/file".into(), bytes: Bytes::new(bytes.to_vec()), open: &open };
     let imported = import(&source, &Options::default())?;

@@ -108,10 +108,7 @@ impl TrainArgs {
             checkpoint_every: valid.checkpoint_every,
             f16: valid.f16,
         };
-        asked.check().map_err(|e| match e {
-            Error::Usage(what) => Error::Usage(format!("--{what}")),
-            other => other,
-        })?;
+        asked.check()?;
         Ok(asked)
     }
 
