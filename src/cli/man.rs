@@ -34,7 +34,8 @@ mod tests {
         assert!(page("gatefold").contains("gatefold\\-train(1)"));
         for command in super::super::Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let page = page(&format!("gatefold-{}", command.get_name()));
-            for option in command.get_arguments().filter_map(|a| a.get_long()).filter(|long| *long != "help") {
+            let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+            for option in shown.filter_map(|argument| argument.get_long()).filter(|long| *long != "help") {
                 assert!(page.contains(&option.replace('-', "\\-")), "{}: --{option}", command.get_name());
             }
         }
