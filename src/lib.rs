@@ -110,7 +110,8 @@ pub use generate::FinishReason;
 /// What is chosen for a [`Training`], and what its log says.
 #[cfg(not(target_arch = "wasm32"))]
 pub mod training {
-    pub use crate::host::{TrainingOptions, Vocabulary};
+    pub use crate::host::{TrainingOptions, Vocabulary, read_tokenizer};
     pub use crate::network::{Cell, Nonlinearity};
+    pub use crate::text::Tokenizer;
     pub use crate::train::{Cadence, End, Line, Method, Schedule, Unknown};
 }

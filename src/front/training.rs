@@ -1,6 +1,5 @@
 //! Training, in the caller's words.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use super::{Device, Model};
@@ -75,7 +74,7 @@ impl<'a> Training<'a> {
             Text::File(path) => (path.clone(), path.display().to_string()),
             Text::Own(text) => {
                 let path = temporary.path().join("text");
-                std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(io)?;
+                host::replace_file(&path, |out| out.write_all(text.as_bytes()).map_err(io))?;
                 (path, "a text".to_string())
             }
         };

@@ -2,7 +2,7 @@
 //!
 //! A [`Corpus`] holds ids in flat memory, [`Windows`] cuts it into what each step reads, [`Rate`] gives each step its
 //! learning rate, and a [`Trainer`] leads an [`Engine`] through all of it, from one [`Checkpoint`] to the next. Nothing
-//! here knows files, clocks or threads: [`crate::host`] writes folders, and the command line decides when.
+//! here knows files, clocks or threads: [`crate::host`] writes folders and decides when.
 
 mod checkpoint;
 mod choice;

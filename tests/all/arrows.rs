@@ -125,7 +125,7 @@ fn files() -> Vec<File> {
     let all = sources(&src, "rs").into_iter().filter_map(|path| {
         let inside = path.strip_prefix(&src).expect("found there").with_extension("");
         let mut module: Vec<String> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-        if ["lib", "main"].contains(&&module[0][..]) || module.iter().any(|part| part == "tests") {
+        if ["lib", "main", "unstable"].contains(&&module[0][..]) || module.iter().any(|part| part == "tests") {
             return None;
         }
         if module.last().is_some_and(|last| last == "mod") {

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use gatefold::training::TrainingOptions;
-use gatefold::unstable::network::Cell;
-use gatefold::unstable::train::{End, Line, Method, Schedule};
+use gatefold::training::{Cell, End, Line, Method, Schedule, TrainingOptions, Unknown};
 use gatefold::{Device, Error, FinishReason, Model, Options, Score, Training};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -278,7 +276,7 @@ fn wrong() -> Outcome {
         (TrainingOptions { tied: true, ..asked.clone() }, "expected equal lengths"),
         (TrainingOptions { cell: Cell::Gru, forget_bias: Some(1.0), ..asked.clone() }, "no forget gate"),
         (TrainingOptions { forget_bias: Some(f32::INFINITY), ..asked.clone() }, "forget_bias"),
-        (TrainingOptions { unknown: gatefold::unstable::train::Unknown::Unk(9999), ..asked.clone() }, "an id below"),
+        (TrainingOptions { unknown: Unknown::Unk(9999), ..asked.clone() }, "an id below"),
     ] {
         let error = said(&text, options)?.to_string();
         ensure!(error.contains(part) && !error.contains("--"), "expected `{part}`: {error}");

@@ -21,7 +21,7 @@ pub enum Vocabulary {
     Tokenizer(Box<Tokenizer>),
 }
 
-/// What is asked of a new run of training. What is `None` is chosen by the size of the data ([`Choice`]).
+/// What is asked of a new run of training. What is `None` is chosen by the size of the data.
 #[derive(Clone, Debug)]
 pub struct TrainingOptions {
     /// The text to validate on; without it a twentieth of the data is held out: the last one, of lines a random one.
