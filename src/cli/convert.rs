@@ -54,7 +54,7 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     layers: Vec<String>,
 
-    /// The token that begins a text, or its id [default: found by names such as <s>]
+    /// The token that begins a text, or its id (else found by names such as `<s>`)
     #[arg(long, value_name = "TOKEN")]
     bos: Option<String>,
 

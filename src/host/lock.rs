@@ -26,7 +26,7 @@ impl Lock {
     /// Takes an output, which its lock stands beside, wherever links lead to it.
     ///
     /// # Errors
-    /// As [`Lock::take`].
+    /// Another process that holds it; what the file system says.
     pub fn of_output(output: &Path) -> Result<Lock> {
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let real =
@@ -39,7 +39,7 @@ impl Lock {
     /// Takes a folder that is there.
     ///
     /// # Errors
-    /// As [`Lock::take`].
+    /// Another process that holds it; what the file system says.
     pub fn of_folder(folder: &Path) -> Result<Lock> {
         Lock::take(&folder.join(".gatefold.lock"), folder)
     }

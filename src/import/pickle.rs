@@ -1,7 +1,7 @@
 //! A machine for pickles that builds numbers, texts, tuples, lists, dicts and tensors.
 //!
 //! A pickle is a program: it may ask for any function of Python and call it. Nothing that it names is ever run: what is no
-//! tensor, dict or list stays an [`Object`], the name of a class with what it was given. Names whose only use is to run
+//! tensor, dict or list stays an `Object`, the name of a class with what it was given. Names whose only use is to run
 //! something end the machine. Values are shared, never copied, and every operation is paid for out of a budget.
 
 use std::collections::HashMap;
