@@ -194,7 +194,7 @@ fn wrong_lines() -> Outcome {
         (r#"{"prompt": "A", "top_p": 3}"#, "top_p 3: expected more than 0"),
         (r#"{"prompt": "\u00e9"}"#, "(U+00E9)"),
         (r#"{"prompt": 5}"#, "expected a string"),
-        (r#"{"prompt": "A", "stop": [""]}"#, "a stop text is empty"),
+        (r#"{"prompt": "A", "stop": [""]}"#, "stop \"\": expected a text that is not empty"),
         ("", "EOF while parsing"),
         (r#"{"prompt": "A"} x"#, "trailing characters"),
     ];
