@@ -7,6 +7,7 @@ use crate::model::short;
 pub fn explain(error: &Error) -> String {
     let text = match error {
         Error::Option { name, value, expected } => format!("{} {value}: expected {expected}", typed(name)),
+        Error::NoDevice { asked, .. } if super::asked_by_environment(asked) => format!("GATEFOLD_DEVICE: {error}"),
         other => other.to_string(),
     };
     match hint(error) {

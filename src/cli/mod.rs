@@ -90,16 +90,22 @@ impl DeviceArgs {
 
     /// The device. What the environment asked for is named as that.
     fn open(&self) -> Result<Device> {
-        let typed = || std::env::args().any(|arg| arg.starts_with("--device"));
-        Device::choose(&self.choice(), self.threads()).map_err(|e| match std::env::var("GATEFOLD_DEVICE") {
-            Ok(device) if device == self.device && !typed() => e.within("GATEFOLD_DEVICE"),
-            _ => e,
+        Device::choose(&self.choice(), self.threads()).map_err(|e| match e {
+            Error::Device { .. } if asked_by_environment(&self.device) => e.within("GATEFOLD_DEVICE"),
+            // It is said where the error is printed.
+            other => other,
         })
     }
 
     fn threads(&self) -> Option<usize> {
         self.threads.map(usize::from)
     }
+}
+
+/// Whether the environment, and nobody who typed, asked for a device.
+fn asked_by_environment(device: &str) -> bool {
+    let typed = || std::env::args().any(|arg| arg.starts_with("--device"));
+    std::env::var("GATEFOLD_DEVICE").is_ok_and(|asked| asked.eq_ignore_ascii_case(device)) && !typed()
 }
 
 /// Options that `train -h` shows; `--help` has all.
