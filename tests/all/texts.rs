@@ -322,7 +322,9 @@ fn short_help() -> Outcome {
     let main = text(&gatefold(&["-h"]).stdout);
     let names = |help: &str| -> Vec<String> {
         let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-        lines.filter_map(|line| line.split_whitespace().next()).map(String::from).collect()
+        // Lines that go on stand further in.
+        let begin = lines.filter_map(|line| line.strip_prefix("  ").filter(|name| !name.starts_with(' ')));
+        begin.filter_map(|line| line.split_whitespace().next()).map(String::from).collect()
     };
     let mut calls: Vec<Vec<String>> = vec![vec![]];
     calls.extend(names(&main).into_iter().map(|name| vec![name]));
