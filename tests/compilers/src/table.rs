@@ -42,7 +42,8 @@ pub fn run(folder: &Path, kept: Option<&Path>) -> Result<usize> {
     let mut table = format!("{HEAD}\n");
     rows.iter().for_each(|row| row.write(&mut table));
     print!("{table}");
-    let kept = kept.map(std::fs::read_to_string).transpose()?.unwrap_or_default();
+    // Before it is kept for the first time there is none.
+    let kept = kept.filter(|file| file.exists()).map(std::fs::read_to_string).transpose()?.unwrap_or_default();
     let kept: BTreeMap<String, Vec<Option<u64>>> = kept.lines().skip(1).filter_map(parse).collect();
     let faults: Vec<String> = rows.iter().flat_map(|row| row.faults(kept.get(&row.key))).collect();
     for fault in &faults {
