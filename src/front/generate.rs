@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::options::Resolved;
 use crate::error::{Error, Result};
-use crate::generate::{FinishReason, Sequence};
+use crate::generate::{FinishReason, Request, Sequence};
 use crate::host::{Service, Tokens};
 use crate::model::Model;
 use crate::text::OnUnknown;
@@ -33,14 +33,16 @@ impl Completion {
 /// Pieces of a text as it is drawn: an iterator that ends with the text. Dropped earlier, it cancels the rest.
 pub struct Stream {
     tokens: Tokens,
+    /// Lives as long as its texts: the model may have begun another one meanwhile.
+    _service: Arc<Service>,
     sequence: Sequence,
     given: usize,
     ended: bool,
 }
 
 impl Stream {
-    pub(super) fn new(tokens: Tokens, sequence: Sequence) -> Stream {
-        Stream { tokens, sequence, given: 0, ended: false }
+    pub(super) fn new(service: &Arc<Service>, request: Request, sequence: Sequence) -> Stream {
+        Stream { tokens: service.submit(request), _service: service.clone(), sequence, given: 0, ended: false }
     }
 
     /// Reads to the end of the text.
@@ -118,7 +120,7 @@ impl<P: Iterator<Item: AsRef<str>>> Completions<P> {
     fn submit(&mut self, prompt: &str) -> Result<Stream> {
         let ids = self.model.prompt_ids(prompt, OnUnknown::Error)?;
         let request = self.resolved.request(ids, self.sequence);
-        Ok(Stream::new(self.service.submit(request), self.resolved.begin(&self.model)))
+        Ok(Stream::new(&self.service, request, self.resolved.begin(&self.model)))
     }
 }
 

@@ -58,7 +58,7 @@ impl Model {
         let resolved = options.resolve(&self.model)?;
         let ids = self.model.prompt_ids(prompt, OnUnknown::Error)?;
         let request = resolved.request(ids, options.sequence);
-        Ok(Stream::new(self.engine(1)?.submit(request), resolved.begin(&self.model)))
+        Ok(Stream::new(&self.engine(1)?, request, resolved.begin(&self.model)))
     }
 
     /// Texts that go on from prompts, side by side on the device and in the order of the prompts. The i-th one has
@@ -91,7 +91,7 @@ impl Model {
     /// # Errors
     /// More than the device can hold.
     pub fn serve(&self, rows: usize) -> Result<Server> {
-        Ok(Server { model: self.clone(), service: self.start(rows)? })
+        Ok(Server { model: self.clone(), service: Arc::new(self.start(rows)?) })
     }
 
     /// How likely a text is, token by token.
@@ -167,7 +167,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A model that answers many callers at once: their sequences share a batch, and no text depends on the others.
 pub struct Server {
     model: Model,
-    service: Service,
+    service: Arc<Service>,
 }
 
 impl Server {
@@ -178,6 +178,7 @@ impl Server {
     pub fn stream(&self, prompt: &str, options: &Options) -> Result<Stream> {
         let resolved = options.resolve(&self.model.model)?;
         let ids = self.model.model.prompt_ids(prompt, OnUnknown::Error)?;
-        Ok(Stream::new(self.service.submit(resolved.request(ids, options.sequence)), resolved.begin(&self.model.model)))
+        let request = resolved.request(ids, options.sequence);
+        Ok(Stream::new(&self.service, request, resolved.begin(&self.model.model)))
     }
 }

@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         trial("front: texts are the command line's on the CPU", || texts("cpu")),
         trial("front: scores are the command line's on the CPU", || scores("cpu")),
         trial("front: training is the command line's on the CPU", || training("cpu", 40)),
+        trial("front: a stream goes on while its model or server does other things, or is gone", streams),
         trial("front: lines are trained as on the command line", lines),
         trial("front: a model of a temporary folder stays whole, and the folder goes", temporary),
         trial("front: what is wrong is an error by its own name", wrong),
@@ -95,6 +96,20 @@ fn same_score(mine: &Score, expected: &Value) -> Result<(), String> {
         Some((name, mine)) => Err(format!("{name} {mine} for {expected}")),
         None => Ok(()),
     }
+}
+
+fn streams() -> Outcome {
+    let model = Model::open("builtin:shakespeare", &Device::cpu(Some(1))?)?;
+    // Long enough to be under way still.
+    let options = Options { seed: 7, max_tokens: Some(3000), ..Options::default() };
+    let whole = model.stream("ROMEO:", &options)?.finish()?;
+    let begun = model.stream("ROMEO:", &options)?;
+    model.sample(3, &Options { max_tokens: Some(5), ..Options::default() })?;
+    let server = model.serve(4)?;
+    let served = server.stream("ROMEO:", &options)?;
+    drop((server, model));
+    ensure!(begun.finish()? == whole && served.finish()? == whole, "another text");
+    DONE
 }
 
 fn scores(device: &str) -> Outcome {
