@@ -8,6 +8,7 @@ mod interrupt;
 mod lock;
 mod manifest;
 mod messages;
+mod model_folder;
 mod output;
 mod run_folder;
 mod service;
@@ -31,14 +32,15 @@ use crate::train::Engine;
 
 pub use cache::{cache_folder, choices, is_news, save_choices};
 pub use corpus::{Reading, Tokenised, characters, tokenised};
-pub use files::{Staged, available_memory, cpu_name, map, open_model, random, replace_file, save_model};
+pub use files::{Staged, available_memory, cpu_name, map, random, replace_file};
 #[cfg(feature = "cli")]
 pub use interrupt::{INTERRUPTED, interrupt_flag};
 pub use lock::Lock;
 pub use manifest::{Manifest, Progress};
 pub use messages::{message, readable, shown, status};
+pub use model_folder::{open_model, replace_model};
 pub use output::{Output, is_kept};
-pub use run_folder::{RunFolder, replace_model};
+pub use run_folder::RunFolder;
 pub use service::{Service, Tokens};
 pub use text_file::TextFile;
 pub use training::{Note, Observer, Session, TrainingOptions, Vocabulary, read_tokenizer};

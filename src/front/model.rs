@@ -115,7 +115,7 @@ impl Model {
     /// # Errors
     /// What the file system says.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
-        host::save_model(folder.as_ref(), &self.model, Precision::F32)
+        host::replace_model(folder.as_ref(), &self.model, Precision::F32)
     }
 
     /// Where it came from.

@@ -5,10 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{
-    CONFIG, GENERATION, TOKENIZER, WEIGHTS, context, map, remove, remove_partial, replace_file, save_model,
-};
+use super::files::{context, map, remove, remove_partial, replace_file};
 use super::lock::Lock;
+use super::model_folder::{CONFIG, GENERATION, TOKENIZER, WEIGHTS, recover, save_model};
 use crate::error::{Error, Result};
 use crate::model::{Config, Model, Precision};
 use crate::train::{Checkpoint, Curves, Line};
@@ -57,6 +56,7 @@ impl RunFolder {
         let mut folder =
             RunFolder { path: path.into(), log: None, log_bytes: 0, curves: Curves::default(), made, lock: None };
         folder.lock = Some(Lock::of_folder(path)?);
+        recover(path)?;
         folder.remove_partial();
         Ok(folder)
     }
@@ -86,6 +86,7 @@ impl RunFolder {
             return Err(Error::NoRun { path: path.into(), is_folder: path.exists() });
         }
         let lock = Some(Lock::of_folder(path)?);
+        recover(path)?;
         let checkpoint = Checkpoint::read(&file.display().to_string(), &map(&file)?)?;
         let curves = Curves::default();
         let folder = RunFolder { path: path.into(), log: None, log_bytes: 0, curves, made: false, lock };
@@ -206,7 +207,7 @@ impl RunFolder {
 
     /// Removes what a process that was killed had begun to write here.
     fn remove_partial(&self) {
-        remove_partial(&self.path, &[CONFIG, WEIGHTS, TOKENIZER, GENERATION, CHART]);
+        remove_partial(&self.path, &[CHART]);
         remove_partial(&self.path.join("checkpoint"), &[LAST]);
         remove_partial(&self.data(), &IDS);
     }
@@ -225,27 +226,10 @@ impl Drop for RunFolder {
     }
 }
 
-/// Writes a model's folder as [`save_model`] does, where no run trains in it meanwhile.
-///
-/// # Errors
-/// As [`save_model`]; another process that writes to the folder.
-pub fn replace_model(path: &Path, model: &Model, precision: Precision) -> Result<()> {
-    let made = !path.exists();
-    fs::create_dir_all(path).map_err(context(path))?;
-    let lock = Lock::of_folder(path)?;
-    remove_partial(path, &[CONFIG, WEIGHTS, TOKENIZER, GENERATION]);
-    let saved = save_model(path, model, precision);
-    drop(lock);
-    if saved.is_err() && made {
-        // Only an empty folder goes.
-        let _ = fs::remove_dir(path);
-    }
-    saved
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::files::tests::Folder;
+    use super::super::model_folder::replace_model;
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gatefold::unstable::host::save_model;
+use gatefold::unstable::host::replace_model;
 use gatefold::unstable::model::{Config, Model, Precision, Weights, initial_weights};
 use gatefold::unstable::network::{Cell, Shape};
 use gatefold::unstable::text::Tokenizer;
@@ -187,7 +187,7 @@ fn precisions() -> Outcome {
     let of_model = model(Cell::Gru, Tokenizer::bytes(), |_| {});
     let mut nats = Vec::new();
     for (name, precision) in [("f32", Precision::F32), ("f16", Precision::F16)] {
-        save_model(folder.join(name), &of_model, precision)?;
+        replace_model(folder.join(name), &of_model, precision)?;
     }
     // Ours are not written in bf16: the f32 file's words lose their low halves here.
     to_bf16(&folder)?;
@@ -237,7 +237,7 @@ fn many_words() -> Outcome {
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
     });
     let tokenizer = Tokenizer::from_json(tokenizer.to_string().as_bytes(), "tokenizer.json")?;
-    save_model(&*folder, &model(Cell::Lstm, tokenizer, |_| {}), Precision::F16)?;
+    replace_model(&*folder, &model(Cell::Lstm, tokenizer, |_| {}), Precision::F16)?;
     let folder_name = folder.display().to_string();
     ensure!(json(&["inspect", "--json", &folder_name])?["tokenizer"] == "WordLevel (tokenizer.json)", "inspect");
     let call = ["generate", "-m", &folder_name, "-p", "w31999 w7", "-n", "20", "--seed", "1", "--json"];
@@ -262,7 +262,7 @@ fn many_words() -> Outcome {
 fn chinese() -> Outcome {
     let folder = Folder::new("chinese");
     let tokenizer = Tokenizer::characters("床前明月光，疑是地上霜。举头望故乡思低\n".chars())?;
-    save_model(&*folder, &model(Cell::Gru, tokenizer, |c| c.start_text = Some("\n".into())), Precision::F32)?;
+    replace_model(&*folder, &model(Cell::Gru, tokenizer, |c| c.start_text = Some("\n".into())), Precision::F32)?;
     let folder_name = folder.display().to_string();
     let call = ["generate", "-m", &folder_name, "-n", "30", "--seed", "4", "--device", "cpu"];
     let generated = json(&[&call[..], &["--json", "-p", "床前"]].concat())?;
@@ -283,14 +283,14 @@ fn start_and_stop() -> Outcome {
     let tokenizer = || Tokenizer::characters("abcdefgh".chars());
     let call = ["generate", "-m", &folder_name, "-n", "400", "--seed", "4", "--device", "cpu", "--json"];
 
-    save_model(&*folder, &model(Cell::Lstm, tokenizer()?, |_| {}), Precision::F32)?;
+    replace_model(&*folder, &model(Cell::Lstm, tokenizer()?, |_| {}), Precision::F32)?;
     let output = gatefold(&call);
     let said = text(&output.stderr);
     ensure!(output.status.code() == Some(2) && said.contains("needs a prompt; --prompt gives one"), "{said}");
-    save_model(&*folder, &model(Cell::Lstm, tokenizer()?, |c| c.start_text = Some("a!".into())), Precision::F32)?;
+    replace_model(&*folder, &model(Cell::Lstm, tokenizer()?, |c| c.start_text = Some("a!".into())), Precision::F32)?;
     let said = text(&gatefold(&call).stderr);
     ensure!(said.contains("config.json: start_text: character '!' (U+0021) at line 1, column 2"), "{said}");
-    save_model(&*folder, &model(Cell::Lstm, tokenizer()?, |_| {}), Precision::F32)?;
+    replace_model(&*folder, &model(Cell::Lstm, tokenizer()?, |_| {}), Precision::F32)?;
 
     let plain = json(&[&call[..], &["-p", "ab"]].concat())?;
     ensure!(plain["finish_reason"] == "length", "{plain}");
@@ -304,7 +304,7 @@ fn start_and_stop() -> Outcome {
         c.bos_token_id = Some(0);
         c.eos_token_id = vec![7];
     });
-    save_model(&*folder, &with_ids, Precision::F32)?;
+    replace_model(&*folder, &with_ids, Precision::F32)?;
     let ended = json(&call)?;
     let text_of = ended["text"].as_str().ok_or("no text")?;
     ensure!(ended["finish_reason"] == "eos" && !text_of.contains('h'), "{ended}");
@@ -319,7 +319,7 @@ fn start_and_stop() -> Outcome {
 fn pieces() -> Outcome {
     let folder = Folder::new("pieces");
     let tokenizer = Tokenizer::characters("é床x\n".chars())?;
-    save_model(&*folder, &model(Cell::Gru, tokenizer, |_| {}), Precision::F32)?;
+    replace_model(&*folder, &model(Cell::Gru, tokenizer, |_| {}), Precision::F32)?;
     let folder_name = folder.display().to_string();
     let long: String = "xé床\n".repeat(30_000);
     let file = folder.write("long.txt", &long);

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use gatefold::unstable::host::save_model;
+use gatefold::unstable::host::replace_model;
 use gatefold::unstable::model::Precision;
 use gatefold::unstable::network::Cell;
 use gatefold::unstable::text::Tokenizer;
@@ -55,7 +55,7 @@ fn bytes_of_scored() -> Outcome {
         ("bytes", Tokenizer::bytes(), "\u{e9}aa", false, 3),
         ("words", Tokenizer::from_json(of_words.as_bytes(), "words.json")?, "the cat", false, 4),
     ] {
-        save_model(folder.join(name), &model(Cell::Gru, tokenizer, |_| {}), Precision::F32)?;
+        replace_model(folder.join(name), &model(Cell::Gru, tokenizer, |_| {}), Precision::F32)?;
         let (of_model, file) = (folder.join(name).display().to_string(), folder.write("text.txt", written));
         let call = [&file, "-m", &of_model, "--on-unknown", "skip"];
         let scored = score(&[&call[..], if lines { &["--lines"] } else { &[] }].concat())?;
@@ -67,7 +67,7 @@ fn bytes_of_scored() -> Outcome {
     // With bos every token is scored.
     let tokenizer = r#"{"model": {"type": "characters", "vocab": ["a"], "special": {"<s>": 1}}}"#;
     let with_bos = model(Cell::Gru, Tokenizer::from_json(tokenizer.as_bytes(), "t")?, |c| c.bos_token_id = Some(1));
-    save_model(folder.join("bos"), &with_bos, Precision::F32)?;
+    replace_model(folder.join("bos"), &with_bos, Precision::F32)?;
     let file = folder.write("text.txt", "aaa");
     let scored = score(&[&file, "-m", &folder.join("bos").display().to_string()])?;
     ensure!(scored["bytes"] == 3 && scored["tokens"] == 3, "{scored}");
@@ -190,7 +190,7 @@ fn lacking() -> Outcome {
     }
     // What helps fits the vocabulary.
     let words = include_str!("../tokenizers/word_level.json");
-    save_model(
+    replace_model(
         folder.join("w"),
         &model(Cell::Gru, Tokenizer::from_json(words.as_bytes(), "w")?, |_| {}),
         Precision::F32,
@@ -226,7 +226,7 @@ fn csv(text: &str) -> Vec<Vec<String>> {
 /// A model over what csv has to quote, which has learnt nothing.
 fn quoting(folder: &Folder) -> Result<String, libtest_mimic::Failed> {
     let tokenizer = Tokenizer::characters("\",\n\ra \\n".chars())?;
-    save_model(folder.join("quoting"), &model(Cell::Lstm, tokenizer, |_| {}), Precision::F32)?;
+    replace_model(folder.join("quoting"), &model(Cell::Lstm, tokenizer, |_| {}), Precision::F32)?;
     Ok(folder.join("quoting").display().to_string())
 }
 
