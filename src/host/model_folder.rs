@@ -292,7 +292,8 @@ mod tests {
             let copy = |name: &str| fs::read(source.0.join(name)).unwrap();
             let staged: Vec<Staged> = [WEIGHTS, TOKENIZER, CONFIG]
                 .map(|name| {
-                    Staged::write(&folder.0.join(name), |out| Ok(out.write_all(&copy(name)).unwrap_or(()))).unwrap()
+                    let written = |out: &mut dyn std::io::Write| out.write_all(&copy(name));
+                    Staged::write(&folder.0.join(name), written).unwrap()
                 })
                 .into();
             assert_eq!(open_model(&folder.0).unwrap().tokenizer.len(), old.tokenizer.len(), "before the record");
