@@ -292,7 +292,10 @@ mod tests {
             let copy = |name: &str| fs::read(source.0.join(name)).unwrap();
             let staged: Vec<Staged> = [WEIGHTS, TOKENIZER, CONFIG]
                 .map(|name| {
-                    let written = |out: &mut dyn std::io::Write| out.write_all(&copy(name));
+                    let written = |out: &mut dyn std::io::Write| -> Result<()> {
+                        out.write_all(&copy(name)).unwrap();
+                        Ok(())
+                    };
                     Staged::write(&folder.0.join(name), written).unwrap()
                 })
                 .into();
