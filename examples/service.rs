@@ -3,7 +3,7 @@
 //! Each prompt is a caller of its own with a thread; tokens come to it as they are drawn.
 
 use gatefold::unstable::generate::{Options, Request};
-use gatefold::unstable::gpu::Choice;
+use gatefold::unstable::gpu::DeviceChoice;
 use gatefold::unstable::host::{Device, Service, generator, open_model};
 use gatefold::unstable::text::{Decoder, OnUnknown};
 
@@ -14,7 +14,7 @@ fn main() -> gatefold::Result<()> {
     }
     let model = open_model("builtin:shakespeare")?;
     let of_service = model.clone();
-    let service = Service::start(move || generator(&of_service, &Device::choose(&Choice::Auto, None)?, 8, true))?;
+    let service = Service::start(move || generator(&of_service, &Device::choose(&DeviceChoice::Auto, None)?, 8, true))?;
     std::thread::scope(|scope| {
         for (i, prompt) in prompts.iter().enumerate() {
             let (service, model) = (&service, &model);

@@ -3,7 +3,7 @@
 //!
 //!     cargo run --release --example textbook
 
-use gatefold::unstable::gpu::Choice;
+use gatefold::unstable::gpu::DeviceChoice;
 use gatefold::unstable::host::Device;
 use gatefold::unstable::model::initial_weights;
 use gatefold::unstable::network::{Cell, Optimizer, Recipe, Shape};
@@ -20,7 +20,7 @@ fn main() -> gatefold::Result<()> {
         optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false },
         clip: None,
     };
-    let device = Device::choose(&Choice::Auto, None)?;
+    let device = Device::choose(&DeviceChoice::Auto, None)?;
     let mut engine = device.engine(&recipe)?;
     engine.restore(0, &initial_weights(&recipe.shape, recipe.seed))?;
     println!("{}", engine.device());

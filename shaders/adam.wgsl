@@ -4,8 +4,8 @@ struct Params {
     slot: u32,
     beta1: f32,
     beta2: f32,
-    share1: f32,
-    share2: f32,
+    one_minus_beta1: f32,
+    one_minus_beta2: f32,
     epsilon: f32,
     decay: f32,
     decoupled: u32,
@@ -35,8 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     } else {
         g = fma(vec4(params.decay), p, g);
     }
-    let m = fma(vec4(params.beta1), first[i], params.share1 * g);
-    let v = fma(vec4(params.beta2), second[i], params.share2 * g * g);
+    let m = fma(vec4(params.beta1), first[i], params.one_minus_beta1 * g);
+    let v = fma(vec4(params.beta2), second[i], params.one_minus_beta2 * g * g);
     first[i] = m;
     second[i] = v;
     let root = fma(sqrt(v), vec4(now.z), vec4(params.epsilon));

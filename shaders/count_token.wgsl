@@ -1,4 +1,4 @@
-// marks[m, tokens[m]] += 1 for rows that run: an invocation a row. Each part of the marks takes the tokens it holds.
+// token_flags[m, tokens[m]] += 1 for rows that run: an invocation a row. Each part of the token flags takes the tokens it holds.
 
 struct Params {
     rows: u32,
@@ -10,7 +10,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> table: array<Row>;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;
-@group(0) @binding(2) var<storage, read_write> marks: array<u32>;
+@group(0) @binding(2) var<storage, read_write> token_flags: array<u32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -21,6 +21,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Behind the part's end also where the token stands before its first one: the difference wraps.
     let n = tokens[m] - params.n_first;
     if n < params.n_len {
-        marks[m * params.n_len + n] += 1u;
+        token_flags[m * params.n_len + n] += 1u;
     }
 }

@@ -20,7 +20,7 @@ struct Carried {
 
 @group(0) @binding(0) var<storage, read> logits: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> table: array<Row>;
-@group(0) @binding(2) var<storage, read> marks: array<u32>;
+@group(0) @binding(2) var<storage, read> token_flags: array<u32>;
 @group(0) @binding(3) var<storage, read_write> carry: array<Carried>;
 
 /// Whether a row with these filters has anything to do in a round.

@@ -28,7 +28,7 @@ struct Found {
 @group(0) @binding(3) var<storage, read> forced: array<u32>;
 @group(0) @binding(4) var<storage, read_write> ids: array<u32>;
 @group(0) @binding(5) var<storage, read_write> log_probs: array<f32>;
-@group(0) @binding(6) var<storage, read> marks: array<u32>;
+@group(0) @binding(6) var<storage, read> token_flags: array<u32>;
 @group(0) @binding(7) var<storage, read_write> carry: array<Found>;
 
 var<workgroup> found: array<Found, 256>;

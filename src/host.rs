@@ -23,7 +23,7 @@ use crate::cpu::{CpuExecutor, Functions, Pool};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::generate::{self, Generator};
-use crate::gpu::{self, Adapter, AdapterInfo, Choice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
+use crate::gpu::{self, Adapter, AdapterInfo, DeviceChoice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
 use crate::network::{LanguageModel, Recipe, Shape, training};
 use crate::plan::{Plan, SectionId, Sizes};
@@ -124,7 +124,7 @@ impl Device {
     ///
     /// # Errors
     /// Nothing that was asked for is there, or it cannot be opened.
-    pub fn choose(choice: &Choice, threads: Option<usize>) -> Result<Device> {
+    pub fn choose(choice: &DeviceChoice, threads: Option<usize>) -> Result<Device> {
         Device::open(choice, threads, |adapter| DeviceOptions { choices: choices(adapter), ..Default::default() })
     }
 
@@ -134,11 +134,11 @@ impl Device {
     /// # Errors
     /// As [`Device::choose`].
     pub fn open(
-        choice: &Choice,
+        choice: &DeviceChoice,
         threads: Option<usize>,
         options: impl FnOnce(&AdapterInfo) -> DeviceOptions,
     ) -> Result<Device> {
-        let adapters = if *choice == Choice::Cpu { Vec::new() } else { adapters() };
+        let adapters = if *choice == DeviceChoice::Cpu { Vec::new() } else { adapters() };
         match gpu::choose(choice, &adapters)? {
             Some(adapter) => {
                 let mut options = options(&adapter.info);

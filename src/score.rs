@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
-use crate::network::{LanguageModel, Room, Shape, language_model};
+use crate::network::{Capacity, LanguageModel, Shape, language_model};
 use crate::plan::{SectionId, Sizes};
 
 /// Windows that are queued at once.
@@ -25,7 +25,7 @@ const WHOLE_TEXT: usize = 4096;
 
 /// The plan that a [`Scorer`] or a [`LineScorer`] runs.
 pub fn plan(shape: Shape) -> LanguageModel {
-    language_model(shape, Room { ring: 1, queue: 1, forced: 1, filters: false })
+    language_model(shape, Capacity { ring: 1, queue: 1, forced: 1, filters: false })
 }
 
 /// The section that they run.

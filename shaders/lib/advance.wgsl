@@ -1,6 +1,6 @@
 // Moves a row of the table on. Kernels bind `table`.
 
-/// Moves a row on by a token: the twin of `Row::advance`. Only the lane that calls it reads all of the record.
+/// Moves a row on by a token: the counterpart of `Row::advance`. Only the lane that calls it reads all of the record.
 fn advance(m: u32, token: u32, is_forced: bool) {
     let row = table[m];
     let stops = token == row.stop0 || token == row.stop1 || token == row.stop2 || token == row.stop3;

@@ -1,24 +1,24 @@
-// What filters do to a logit, and the order in which they keep tokens: the twin of src/ops/filters.rs. Kernels bind
-// `marks`.
+// What filters do to a logit, and the order in which they keep tokens: the counterpart of src/ops/filters.rs. Kernels bind
+// `token_flags`.
 
 const TOP_K: u32 = 1u;
 const TOP_P: u32 = 2u;
 const MIN_P: u32 = 4u;
 const LIMITS: u32 = 7u;
-const MARKS: u32 = 8u;
+const TOKEN_FLAGS: u32 = 8u;
 const BANNED: u32 = 0x80000000u;
 /// The ordered word of minus infinity.
 const NOTHING: u32 = 0x007fffffu;
 
-/// The marks of four tokens, from index `at` on; 0 for those behind the end of a row, and where no filter needs them.
+/// The token flags of four tokens, from index `at` on; 0 for those behind the end of a row, and where no filter needs them.
 fn four_marks(filters: u32, at: u32, left: u32) -> vec4<u32> {
-    if (filters & MARKS) == 0u {
+    if (filters & TOKEN_FLAGS) == 0u {
         return vec4(0u);
     }
-    var four = vec4(marks[at], 0u, 0u, 0u);
-    if left > 1u { four.y = marks[at + 1u]; }
-    if left > 2u { four.z = marks[at + 2u]; }
-    if left > 3u { four.w = marks[at + 3u]; }
+    var four = vec4(token_flags[at], 0u, 0u, 0u);
+    if left > 1u { four.y = token_flags[at + 1u]; }
+    if left > 2u { four.z = token_flags[at + 2u]; }
+    if left > 3u { four.w = token_flags[at + 3u]; }
     return four;
 }
 

@@ -1,4 +1,4 @@
-// Philox4x32-10 and Gumbel variates in integers only: the twin of src/ops/noise.rs, bit for bit. The formulas,
+// Philox4x32-10 and Gumbel variates in integers only: the counterpart of src/ops/noise.rs, bit for bit. The formulas,
 // units and error bounds stand there.
 
 fn philox(counter: vec4<u32>, seed: vec2<u32>) -> vec4<u32> {

@@ -9,8 +9,8 @@ use super::{Workload, end_to_end};
 use crate::generate;
 use crate::network::{Optimizer, Recipe, training};
 use crate::plan::{
-    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, Operand, Plan, Role,
-    SectionId, Setting, Sizes, SplitGroup, Tensor, TensorId, Words,
+    Access, Affine, Builder, Case, Cost, Dim, Element, Fill, Index, Layout, OpNode, OpRow, Operand, ParamWords, Plan,
+    Role, SectionId, Setting, ShardGroup, Sizes, Tensor, TensorId,
 };
 
 /// One op at one set of sizes.
@@ -20,7 +20,7 @@ pub struct KernelCase {
     /// Its sizes in words: `rows=32 inputs=256 groups=1 outputs=10000`.
     pub shape: String,
     /// The parameter words.
-    pub words: Words,
+    pub words: ParamWords,
     /// The op alone, with random inputs.
     pub case: Case,
     /// The same for fewer rows or time steps where the reference would take long; else equal.
@@ -99,7 +99,7 @@ pub fn of_plan(plan: &Plan, sections: &[SectionId], sizes: Sizes, vocab: usize) 
 }
 
 /// The sizes of an op in words.
-pub fn shape_of(words: &Words) -> String {
+pub fn shape_of(words: &ParamWords) -> String {
     words.workload().iter().map(|(name, n)| format!("{name}={n}")).collect::<Vec<_>>().join(" ")
 }
 
@@ -170,9 +170,9 @@ impl Origin {
 struct Declared<'a> {
     b: &'a mut Builder,
     /// Groups of the case by those of the network.
-    groups: BTreeMap<SplitGroup, SplitGroup>,
+    groups: BTreeMap<ShardGroup, ShardGroup>,
     /// The group of all arenas.
-    arenas: Option<SplitGroup>,
+    arenas: Option<ShardGroup>,
 }
 
 impl Declared<'_> {
@@ -188,11 +188,11 @@ impl Declared<'_> {
             Element::U32 => b.u32(role, name, &shape),
         };
         if tensor.is_arena() {
-            let group = *self.arenas.get_or_insert_with(|| b.split_group());
-            b.split(id, 0, group);
-        } else if let Some(split) = tensor.split {
-            let group = *self.groups.entry(split.group).or_insert_with(|| b.split_group());
-            b.split(id, split.axis, group);
+            let group = *self.arenas.get_or_insert_with(|| b.shard_group());
+            b.shard(id, 0, group);
+        } else if let Some(shard) = tensor.shard {
+            let group = *self.groups.entry(shard.group).or_insert_with(|| b.shard_group());
+            b.shard(id, shard.axis, group);
         }
         if tensor.layout != Layout::RowMajor {
             b.layout(id, tensor.layout);

@@ -12,7 +12,7 @@ use super::{Budget, kernels};
 use crate::check::written_tensors;
 use crate::error::Result;
 use crate::executor::{Executor, Run};
-use crate::gpu::{Choices, Gpu, GpuExecutor, GpuOptions};
+use crate::gpu::{Gpu, GpuExecutor, GpuOptions, TunedVariants};
 use crate::host::Device;
 use crate::plan::{Buffer, Case, OpRow, SectionId, Variant};
 
@@ -43,14 +43,14 @@ pub struct Tuner {
     /// Whether a variant has the bits of another on all cases of their op, by their names.
     equal: BTreeMap<(&'static str, &'static str), bool>,
     /// The choices so far.
-    pub choices: Choices,
+    pub choices: TunedVariants,
 }
 
 impl Tuner {
     /// A tuner for a device that was opened without choices.
     pub fn new(gpu: Arc<Gpu>, budget: Budget) -> Tuner {
         let device = Device::Gpu(gpu.clone());
-        Tuner { gpu, device, budget, equal: BTreeMap::new(), choices: Choices::default() }
+        Tuner { gpu, device, budget, equal: BTreeMap::new(), choices: TunedVariants::default() }
     }
 
     /// Times the variants that may stand in for each other, and takes the fastest; nothing where there is one only.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::numbers::count;
 use crate::error::Result;
-use crate::gpu::{Choice, Kind, choose};
+use crate::gpu::{DeviceChoice, Kind, choose};
 use crate::host;
 
 /// Arguments of `devices`.
@@ -15,7 +15,7 @@ pub(super) struct DevicesArgs {}
 
 pub(super) fn run(_: &DevicesArgs) -> Result<ExitCode> {
     let adapters = host::adapters();
-    let auto = choose(&Choice::Auto, &adapters)?.map(std::ptr::from_ref);
+    let auto = choose(&DeviceChoice::Auto, &adapters)?.map(std::ptr::from_ref);
     let mark = |chosen: bool| if chosen { " *" } else { "" };
     let mut text = String::new();
     for (i, adapter) in adapters.iter().enumerate() {

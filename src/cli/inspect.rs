@@ -13,7 +13,7 @@ use crate::generate;
 use crate::host;
 use crate::import::{self, Source, Tensor, Tensors};
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
-use crate::network::Form;
+use crate::network::GeneralCell;
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
 use crate::score;
 
@@ -157,7 +157,7 @@ impl ModelReport {
 /// The cell, and what it has otherwise than PyTorch's.
 fn cell(config: &Config) -> String {
     let form = config.cell.form();
-    let plain = Form::plain(form.kind);
+    let plain = GeneralCell::plain(form.kind);
     let mut text = form.kind.name().to_string();
     let functions =
         [("gates", form.gate, plain.gate), ("", form.cell, plain.cell), ("output", form.output, plain.output)];

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
-use crate::gpu::Choice;
+use crate::gpu::DeviceChoice;
 use crate::host::{Device, shown};
 use crate::model::{Model, short};
 use crate::text::{Lacking, OnUnknown};
@@ -84,8 +84,8 @@ struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    fn choice(&self) -> Choice {
-        self.device.parse().unwrap_or(Choice::Auto)
+    fn choice(&self) -> DeviceChoice {
+        self.device.parse().unwrap_or(DeviceChoice::Auto)
     }
 
     /// The device. What the environment asked for is named as that.
@@ -213,7 +213,7 @@ fn say_lacking(lacking: &Lacking, unknown: OnUnknown) {
 /// Says which model runs where; once on a machine, that no GPU was found if one was looked for.
 fn announce(model: &Model, args: &DeviceArgs, device: &Device) {
     let (model, on) = (&model.name, device.name());
-    let looked_for = args.choice() == Choice::Auto && matches!(device, Device::Cpu(_));
+    let looked_for = args.choice() == DeviceChoice::Auto && matches!(device, Device::Cpu(_));
     if looked_for && !is_quiet() && crate::host::is_news("no-gpu") {
         say(&format!("{model}: no GPU was found, so it runs on the {on}"));
     } else {

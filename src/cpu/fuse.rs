@@ -104,7 +104,9 @@ mod tests {
     use super::*;
     use crate::cpu::{CpuExecutor, Functions, Serial};
     use crate::executor::{Executor, Run, Values};
-    use crate::network::{Cell, Nonlinearity, Optimizer, Recipe, Room, Shape, Stack, language_model, stack, training};
+    use crate::network::{
+        Capacity, Cell, Nonlinearity, Optimizer, Recipe, Shape, Stack, language_model, stack, training,
+    };
     use crate::plan::{Sizes, philox};
 
     const SHAPE: Shape = Shape { cell: Cell::Lstm, vocab: 9, embedding: 5, hidden: 17, layers: 2 };
@@ -117,8 +119,8 @@ mod tests {
     fn windows_are_fused_where_nothing_else_reads_the_products() {
         for cell in [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh)] {
             let shape = Shape { cell, ..SHAPE };
-            let lm = language_model(shape, Room { ring: 2, queue: 2, forced: 1, filters: false });
-            assert_eq!([lm.score, lm.logits, lm.arrivals.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
+            let lm = language_model(shape, Capacity { ring: 2, queue: 2, forced: 1, filters: false });
+            assert_eq!([lm.score, lm.logits, lm.admission.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
             assert_eq!(steps(&lm.plan, lm.step), 0);
             let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 };
             let recipe = Recipe { shape, tied: false, rows: 30, time: 4, dropout: 0.0, seed: 1, optimizer, clip: None };
@@ -144,8 +146,8 @@ mod tests {
         let ids = run.plan().ids().find(|id| run.plan().tensor(*id).name == "row_order").unwrap();
         run.write(ids, 0, Values::U32(&order)).unwrap();
         let read: Vec<_> = layers.iter().flat_map(|layer| [Some(layer.h), layer.c]).flatten().chain([y]).collect();
-        let cuts = if in_pieces { [0..ops / 2, ops / 2..ops] } else { [0..ops, ops..ops] };
-        let runs = (0..2).flat_map(|step| cuts.iter().map(move |ops| (step..step + 1, ops.clone())));
+        let shards = if in_pieces { [0..ops / 2, ops / 2..ops] } else { [0..ops, ops..ops] };
+        let runs = (0..2).flat_map(|step| shards.iter().map(move |ops| (step..step + 1, ops.clone())));
         let runs: Vec<_> = runs.map(|(steps, ops)| Run { ops, ..Run::new(forward, sizes, steps) }).collect();
         let ticket = run.submit(&runs, &read).unwrap();
         let results = run.wait(ticket).unwrap();

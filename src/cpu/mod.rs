@@ -12,7 +12,7 @@ pub use functions::{Fast, fast_function};
 pub use lines::Lines;
 pub use pool::{Pool, Serial};
 
-use crate::plan::{Buffer, Words};
+use crate::plan::{Buffer, ParamWords};
 
 /// The CPU in words, with this many threads.
 pub fn name(threads: usize) -> String {
@@ -27,7 +27,7 @@ pub struct FastArgs<'a> {
     /// For each operand its packed form, where [`Fast::layouts`] asks for one.
     pub packed: &'a [Option<&'a [f32]>],
     /// Parameter words, as for a reference.
-    pub words: Words,
+    pub words: ParamWords,
     /// Where threads come from.
     pub pool: &'a dyn Pool,
     /// Memory that is kept from call to call; its contents mean nothing.

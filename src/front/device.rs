@@ -1,7 +1,7 @@
 //! Where a model runs.
 
 use crate::error::Result;
-use crate::gpu::Choice;
+use crate::gpu::DeviceChoice;
 use crate::host;
 
 /// A GPU, a software adapter or the CPU. Clones share it.
@@ -14,7 +14,7 @@ impl Device {
     /// # Errors
     /// A GPU that is there and cannot be opened.
     pub fn auto() -> Result<Device> {
-        host::Device::choose(&Choice::Auto, None).map(Device)
+        host::Device::choose(&DeviceChoice::Auto, None).map(Device)
     }
 
     /// The CPU with so many threads; `None` takes one for each core.
@@ -22,7 +22,7 @@ impl Device {
     /// # Errors
     /// Threads that the system refuses.
     pub fn cpu(threads: Option<usize>) -> Result<Device> {
-        host::Device::choose(&Choice::Cpu, threads).map(Device)
+        host::Device::choose(&DeviceChoice::Cpu, threads).map(Device)
     }
 
     /// What `name` means, as on the command line: `auto`, `cpu`, `gpu`, an index of [`Device::names`], or part of an
@@ -31,7 +31,7 @@ impl Device {
     /// # Errors
     /// No such device, or one that cannot be opened.
     pub fn find(name: &str) -> Result<Device> {
-        host::Device::choose(&name.parse().unwrap_or(Choice::Auto), None).map(Device)
+        host::Device::choose(&name.parse().unwrap_or(DeviceChoice::Auto), None).map(Device)
     }
 
     /// The adapters of this machine in words, in the order of their indices; the CPU needs none.

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::lanes::Lanes;
 use super::pacer::Pacer;
+use super::prefill::Prefill;
 use super::queue::{Queue, Ready};
 use super::slots::Slots;
 use super::{Event, FORCED, Request};
@@ -28,7 +28,7 @@ pub struct Generator {
     executor: Box<dyn Executor>,
     slots: Slots,
     queue: Queue,
-    lanes: Lanes,
+    prefill_slots: Prefill,
     /// Requests that are not on the device: those with short prompts, and those with long ones.
     short: VecDeque<(u64, Request)>,
     long: VecDeque<(u64, Request)>,
@@ -58,7 +58,7 @@ struct Flight {
 
 enum Work {
     /// Chunks of long prompts.
-    Lanes,
+    Prefill,
     Steps(Steps),
 }
 
@@ -93,7 +93,7 @@ impl Generator {
         Ok(Generator {
             slots: Slots::new(capacity.rows),
             queue: Queue::new(&model, &*executor),
-            lanes: Lanes::new(capacity),
+            prefill_slots: Prefill::new(capacity),
             short: VecDeque::new(),
             long: VecDeque::new(),
             cancels: Vec::new(),
@@ -144,7 +144,7 @@ impl Generator {
 
     /// Requests that wait for a row.
     pub fn backlog(&self) -> usize {
-        self.short.len() + self.long.len() + self.lanes.len() + self.queue.waiting.len()
+        self.short.len() + self.long.len() + self.prefill_slots.len() + self.queue.waiting.len()
     }
 
     /// Takes a request; gives the id that its events have: 0 for the first one, then 1, ...
@@ -161,8 +161,11 @@ impl Generator {
         let id = self.ids;
         self.ids += 1;
         self.live += 1;
-        let of =
-            if request.prompt.len() - 1 <= FORCED.min(self.lanes.window()) { &mut self.short } else { &mut self.long };
+        let of = if request.prompt.len() - 1 <= FORCED.min(self.prefill_slots.window()) {
+            &mut self.short
+        } else {
+            &mut self.long
+        };
         of.push_back((id, request));
         Ok(id)
     }
@@ -182,7 +185,7 @@ impl Generator {
             slot.cancelled = true;
             true
         } else {
-            in_list(&mut self.short) || in_list(&mut self.long) || self.lanes.cancel(id)
+            in_list(&mut self.short) || in_list(&mut self.long) || self.prefill_slots.cancel(id)
         };
         self.live -= usize::from(found);
         found
@@ -227,10 +230,10 @@ impl Generator {
     fn fill(&mut self, now_us: u64) -> Result<()> {
         while self.flights.len() < IN_FLIGHT && self.live > 0 {
             self.stage()?;
-            let read_last = matches!(self.flights.back(), Some(Flight { work: Work::Lanes, .. }));
+            let read_last = matches!(self.flights.back(), Some(Flight { work: Work::Prefill, .. }));
             let steps = self.useful_steps();
-            let (tickets, work) = if self.lanes.has_work() && (steps == 0 || !read_last) {
-                (self.submit_lanes()?, Work::Lanes)
+            let (tickets, work) = if self.prefill_slots.has_work() && (steps == 0 || !read_last) {
+                (self.submit_prefill()?, Work::Prefill)
             } else if steps > 0 {
                 let (ticket, steps) = self.submit_steps(steps)?;
                 (vec![ticket], Work::Steps(steps))
@@ -242,18 +245,18 @@ impl Generator {
         Ok(())
     }
 
-    /// Moves requests to the lanes and to the device's queue, as far as there is room.
+    /// Moves requests to the prefill slots and to the device's queue, as far as there is room.
     fn stage(&mut self) -> Result<()> {
         // Where nothing else is to be done, a prompt is read on the side to its last token but one.
         let alone = self.live == 1;
-        while !self.long.is_empty() && self.lanes.has_room() {
+        while !self.long.is_empty() && self.prefill_slots.has_room() {
             let (id, request) = self.long.pop_front().expect("not empty");
             let all = request.prompt.len() - 1;
-            let to_read = if alone { all } else { all - all % self.lanes.window() };
-            self.lanes.push(id, request, to_read);
+            let to_read = if alone { all } else { all - all % self.prefill_slots.window() };
+            self.prefill_slots.push(id, request, to_read);
         }
         while self.queue.has_room() {
-            let ready = match self.lanes.pop_ready() {
+            let ready = match self.prefill_slots.pop_ready() {
                 Some(ready) => Some(ready),
                 None => self.short.pop_front().map(|(id, request)| Ready { id, request, read: 0, place: None }),
             };
@@ -270,15 +273,15 @@ impl Generator {
     fn put_back(&mut self, ready: Ready) {
         match ready.place {
             None => self.short.push_front((ready.id, ready.request)),
-            Some(_) => self.lanes.put_back(ready),
+            Some(_) => self.prefill_slots.put_back(ready),
         }
     }
 
     /// Reads as much of the long prompts as the pacer allows.
-    fn submit_lanes(&mut self) -> Result<Vec<Ticket>> {
+    fn submit_prefill(&mut self) -> Result<Vec<Ticket>> {
         let mut tickets = Vec::new();
-        while self.lanes.has_work() && (tickets.len() as u32) < self.lane_pacer.steps() {
-            tickets.push(self.lanes.submit(&self.model, &mut *self.executor)?);
+        while self.prefill_slots.has_work() && (tickets.len() as u32) < self.lane_pacer.steps() {
+            tickets.push(self.prefill_slots.submit(&self.model, &mut *self.executor)?);
         }
         Ok(tickets)
     }
@@ -313,7 +316,7 @@ impl Generator {
         if !cancels.is_empty() {
             let mut words = vec![0; rows];
             cancels.iter().for_each(|(row, number)| words[*row] = *number);
-            self.executor.write(self.model.arrivals.cancels, 0, Values::U32(&words))?;
+            self.executor.write(self.model.admission.cancels, 0, Values::U32(&words))?;
         }
         // Where each sequence that waits has an idle row, they all come in at once.
         let often = self.queue.waiting.len() > self.idle_rows();
@@ -327,7 +330,7 @@ impl Generator {
         let first = self.step;
         let mut runs = Vec::new();
         for chunk in &chunks {
-            runs.extend(admits.then(|| Run::new(self.model.arrivals.admit, sizes, self.step..self.step + 1)));
+            runs.extend(admits.then(|| Run::new(self.model.admission.admit, sizes, self.step..self.step + 1)));
             runs.push(Run::new(section, sizes, self.step..self.step + chunk));
             self.step += chunk;
         }
@@ -352,7 +355,7 @@ impl Generator {
         let elapsed_us = now_us.saturating_sub(submitted_us.max(self.taken_us));
         self.taken_us = now_us;
         match work {
-            Work::Lanes => self.lane_pacer.observe(tickets.len() as u32, elapsed_us),
+            Work::Prefill => self.lane_pacer.observe(tickets.len() as u32, elapsed_us),
             Work::Steps(steps) => {
                 self.step_pacer.observe(steps.count(), elapsed_us);
                 self.replay(&steps, results, events);
@@ -397,7 +400,7 @@ impl Generator {
                 break;
             }
             *slot = self.queue.pop().expect("as many as have come");
-            self.lanes.free(slot.place);
+            self.prefill_slots.free(slot.place);
             if slot.cancelled {
                 self.cancels.push((row, slot.number));
             }
@@ -408,7 +411,7 @@ impl Generator {
 impl Work {
     fn steps(&self) -> u32 {
         match self {
-            Work::Lanes => 0,
+            Work::Prefill => 0,
             Work::Steps(steps) => steps.count(),
         }
     }

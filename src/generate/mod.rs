@@ -6,9 +6,9 @@
 
 mod completions;
 mod generator;
-mod lanes;
 mod options;
 mod pacer;
+mod prefill;
 mod queue;
 mod sequence;
 mod slots;
@@ -16,7 +16,7 @@ mod slots;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::network::{LanguageModel, Room, Shape, language_model};
+use crate::network::{Capacity, LanguageModel, Shape, language_model};
 use crate::ops::rows::{Finish, NO_TOKEN};
 use crate::plan::{SectionId, Sizes};
 
@@ -76,11 +76,11 @@ pub fn plan_with_filters(shape: Shape, rows: usize) -> LanguageModel {
     language_model(shape, room(rows, true))
 }
 
-fn room(rows: usize, filters: bool) -> Room {
+fn room(rows: usize, filters: bool) -> Capacity {
     let ring = (RING_TOKENS / rows.max(1)).clamp(16, RING);
     // A power of two, so that the steps of a ring go on when their counter begins again.
     let ring = 1 << ring.ilog2();
-    Room { ring, queue: (8 * rows).next_power_of_two().clamp(64, 1 << 15), forced: FORCED, filters }
+    Capacity { ring, queue: (8 * rows).next_power_of_two().clamp(64, 1 << 15), forced: FORCED, filters }
 }
 
 /// The sizes of an executor for a [`Generator`] of this many rows.
@@ -90,7 +90,7 @@ pub fn sizes(rows: usize) -> Sizes {
 
 /// The sections that a [`Generator`] runs.
 pub fn sections(model: &LanguageModel) -> Vec<SectionId> {
-    [model.arrivals.prefill, model.arrivals.admit, model.step].into_iter().chain(model.step_filtered).collect()
+    [model.admission.prefill, model.admission.admit, model.step].into_iter().chain(model.step_filtered).collect()
 }
 
 impl Request {

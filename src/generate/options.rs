@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::ops::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P};
+use crate::ops::filters::{BANNED, MIN_P, TOKEN_FLAGS, TOP_K, TOP_P};
 use crate::ops::rows::Row;
 
 /// How the tokens of a sequence are chosen. Penalties and bans come first, then the temperature, then top-k, top-p of
@@ -109,12 +109,12 @@ impl Options {
     /// Bits of [`crate::ops::filters`].
     fn filters(&self, vocab: usize) -> u32 {
         let penalised = self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0;
-        let marks = if penalised || !self.banned.is_empty() { MARKS } else { 0 };
+        let token_flags = if penalised || !self.banned.is_empty() { TOKEN_FLAGS } else { 0 };
         if self.temperature == 0.0 {
             // The likeliest token is kept by every filter.
-            return marks;
+            return token_flags;
         }
-        marks
+        token_flags
             | if self.top_k > 0 && self.top_k < vocab { TOP_K } else { 0 }
             | if self.top_p < 1.0 { TOP_P } else { 0 }
             | if self.min_p > 0.0 { MIN_P } else { 0 }
@@ -137,33 +137,33 @@ impl Options {
         }
     }
 
-    /// Whether a row with these options looks at its marks.
-    pub(super) fn looks_at_marks(&self) -> bool {
-        self.filters(usize::MAX) & MARKS != 0
+    /// Whether a row with these options reads its token flags.
+    pub(super) fn reads_token_flags(&self) -> bool {
+        self.filters(usize::MAX) & TOKEN_FLAGS != 0
     }
 
-    /// Tokens and their marks, when `read` was read of a sequence.
-    pub(super) fn marks(&self, read: &[u32]) -> Vec<[u32; 2]> {
+    /// Tokens and their token flags, when `read` was read of a sequence.
+    pub(super) fn token_flags(&self, read: &[u32]) -> Vec<[u32; 2]> {
         let mut tokens: Vec<u32> = read.to_vec();
         tokens.sort_unstable();
-        let mut marks: Vec<[u32; 2]> = Vec::new();
+        let mut token_flags: Vec<[u32; 2]> = Vec::new();
         for token in tokens {
-            match marks.last_mut() {
+            match token_flags.last_mut() {
                 Some(last) if last[0] == token => last[1] += 1,
-                _ => marks.push([token, 1]),
+                _ => token_flags.push([token, 1]),
             }
         }
-        let counted = marks.len();
+        let counted = token_flags.len();
         let mut banned = self.banned.to_vec();
         banned.sort_unstable();
         banned.dedup();
         for id in banned {
-            match marks[..counted].binary_search_by_key(&id, |mark| mark[0]) {
-                Ok(i) => marks[i][1] |= BANNED,
-                Err(_) => marks.push([id, BANNED]),
+            match token_flags[..counted].binary_search_by_key(&id, |mark| mark[0]) {
+                Ok(i) => token_flags[i][1] |= BANNED,
+                Err(_) => token_flags.push([id, BANNED]),
             }
         }
-        marks
+        token_flags
     }
 }
 
@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn marks_count_and_ban() {
         let options = Options { banned: [7, 3, 7].into(), ..Options::default() };
-        let mut marks = options.marks(&[3, 5, 3, 0]);
-        marks.sort_unstable();
-        assert_eq!(marks, [[0, 1], [3, 2 | BANNED], [5, 1], [7, BANNED]]);
+        let mut token_flags = options.token_flags(&[3, 5, 3, 0]);
+        token_flags.sort_unstable();
+        assert_eq!(token_flags, [[0, 1], [3, 2 | BANNED], [5, 1], [7, BANNED]]);
     }
 
     #[test]

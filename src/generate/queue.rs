@@ -35,13 +35,13 @@ pub(super) struct Queue {
 impl Queue {
     pub fn new(model: &LanguageModel, executor: &dyn Executor) -> Queue {
         let fixed = |id, axis: usize| model.plan.tensor(id).shape(executor.capacity())[axis] as u32;
-        let capacity = fixed(model.arrivals.records, 0);
+        let capacity = fixed(model.admission.records, 0);
         Queue {
             capacity,
             end: 0,
             waiting: VecDeque::new(),
             blocks: (0..fixed(model.forced, 0)).rev().collect(),
-            edits: Edits { capacity: model.arrivals.edits.map_or(0, |id| fixed(id, 0)), ..Default::default() },
+            edits: Edits { capacity: model.admission.edits.map_or(0, |id| fixed(id, 0)), ..Default::default() },
             numbers: 0,
             unwritten: Vec::new(),
         }
@@ -57,19 +57,22 @@ impl Queue {
         self.end.wrapping_sub(self.waiting.len() as u32)
     }
 
-    /// Room for a sequence.
+    /// Capacity for a sequence.
     pub fn has_room(&self) -> bool {
         self.waiting.len() < self.capacity as usize
     }
 
-    /// Puts a sequence behind the others; gives it back where its marks have no room yet.
+    /// Puts a sequence behind the others; gives it back where its token flags have no room yet.
     pub fn push(&mut self, model: &LanguageModel, executor: &mut dyn Executor, ready: Ready) -> Result<Option<Ready>> {
         let Ready { request, read, .. } = &ready;
         let vocab = model.shape.vocab;
-        let edits =
-            if request.options.looks_at_marks() { request.options.marks(&request.prompt[..*read]) } else { vec![] };
+        let edits = if request.options.reads_token_flags() {
+            request.options.token_flags(&request.prompt[..*read])
+        } else {
+            vec![]
+        };
         let Some(first_edit) = self.edits.take(edits.len() as u32) else { return Ok(Some(ready)) };
-        if let Some(id) = model.arrivals.edits.filter(|_| !edits.is_empty()) {
+        if let Some(id) = model.admission.edits.filter(|_| !edits.is_empty()) {
             executor.write(id, first_edit as usize, Values::U32(edits.as_flattened()))?;
         }
         let forced = &request.prompt[read + 1..];
@@ -117,16 +120,16 @@ impl Queue {
         let first = self.end.wrapping_sub(count as u32) as usize % self.capacity as usize;
         let until_end = count.min(self.capacity as usize - first);
         let (front, back) = self.unwritten.split_at(until_end * ROW_WORDS);
-        executor.write(model.arrivals.records, first, Values::U32(front))?;
+        executor.write(model.admission.records, first, Values::U32(front))?;
         if !back.is_empty() {
-            executor.write(model.arrivals.records, 0, Values::U32(back))?;
+            executor.write(model.admission.records, 0, Values::U32(back))?;
         }
         self.unwritten.clear();
         // Only the second counter: the first is the device's own.
-        executor.write(model.arrivals.queue, 1, Values::U32(&[self.end]))
+        executor.write(model.admission.queue, 1, Values::U32(&[self.end]))
     }
 
-    /// The next sequence, taken by a row; its room for marks is free again.
+    /// The next sequence, taken by a row; its room for token flags is free again.
     pub fn pop(&mut self) -> Option<Slot> {
         let slot = self.waiting.pop_front()?;
         self.edits.give_back(slot.edits);
@@ -139,7 +142,7 @@ impl Queue {
     }
 }
 
-/// Room for entries in a ring; each sequence has its own in one piece, and they are given back in order.
+/// Capacity for entries in a ring; each sequence has its own in one piece, and they are given back in order.
 #[derive(Default)]
 struct Edits {
     capacity: u32,

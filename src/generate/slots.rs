@@ -22,7 +22,7 @@ pub(super) struct Slot {
     pub stop: [u32; 4],
     /// Its row of forced tokens.
     pub block: Option<u32>,
-    /// Its place among the parked states.
+    /// Its place among the saved states.
     pub place: Option<u32>,
     /// Entries of `edits`.
     pub edits: u32,

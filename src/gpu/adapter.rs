@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::device::{DeviceOptions, Gpu};
-use super::findings::{Findings, Fma, Passed, Verdict};
+use super::findings::{Findings, Fma, PassedTests, Verdict};
 use super::info::{AdapterInfo, Kind, ParamsBy};
 use super::self_test::self_test;
 use crate::error::{DeviceFault, Error, Result};
@@ -21,7 +21,7 @@ pub struct Adapter {
 impl Adapter {
     /// How the self-test goes on a device of this adapter: it runs once for each way of parameters, unless it was
     /// passed before.
-    fn findings(&self, gpu: &Arc<Gpu>, passed: &Passed) -> Result<Findings> {
+    fn findings(&self, gpu: &Arc<Gpu>, passed: &PassedTests) -> Result<Findings> {
         let tested = self.tested(gpu.params_by);
         let known = tested.get().cloned().or_else(|| passed.findings(gpu.params_by));
         let findings = match known {
@@ -40,8 +40,8 @@ impl Adapter {
 
     /// The self-tests that devices of this adapter have passed: handed in when one is opened again, in this process or
     /// another, they need not run.
-    pub fn passed(&self) -> Passed {
-        Passed::of(|params_by| self.tested(params_by).get().cloned())
+    pub fn passed(&self) -> PassedTests {
+        PassedTests::of(|params_by| self.tested(params_by).get().cloned())
     }
 }
 
@@ -77,7 +77,7 @@ impl Gpu {
 
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum DeviceChoice {
     /// The best GPU, else the CPU.
     Auto,
     /// The CPU, without wgpu.
@@ -86,19 +86,19 @@ pub enum Choice {
     Gpu,
     /// A place in the list.
     Index(usize),
-    /// Part of an adapter's or driver's name, in any case.
+    /// Shard of an adapter's or driver's name, in any case.
     Name(String),
 }
 
-impl std::str::FromStr for Choice {
+impl std::str::FromStr for DeviceChoice {
     type Err = std::convert::Infallible;
 
-    fn from_str(text: &str) -> std::result::Result<Choice, Self::Err> {
+    fn from_str(text: &str) -> std::result::Result<DeviceChoice, Self::Err> {
         Ok(match text {
-            "" | "auto" => Choice::Auto,
-            "cpu" => Choice::Cpu,
-            "gpu" => Choice::Gpu,
-            text => text.parse().map_or_else(|_| Choice::Name(text.to_string()), Choice::Index),
+            "" | "auto" => DeviceChoice::Auto,
+            "cpu" => DeviceChoice::Cpu,
+            "gpu" => DeviceChoice::Gpu,
+            text => text.parse().map_or_else(|_| DeviceChoice::Name(text.to_string()), DeviceChoice::Index),
         })
     }
 }
@@ -152,18 +152,18 @@ fn describe(raw: &wgpu::Adapter) -> AdapterInfo {
 ///
 /// # Errors
 /// Nothing that was asked for by name, index or kind is there.
-pub fn choose<'a>(choice: &Choice, adapters: &'a [Adapter]) -> Result<Option<&'a Adapter>> {
+pub fn choose<'a>(choice: &DeviceChoice, adapters: &'a [Adapter]) -> Result<Option<&'a Adapter>> {
     let best = || {
         let of = |kind| adapters.iter().find(|a| a.info.kind == kind);
         of(Kind::Discrete).or_else(|| of(Kind::Integrated)).or_else(|| of(Kind::Other))
     };
     let missing = |asked: String| Error::NoDevice { asked, adapters: listed(adapters) };
     match choice {
-        Choice::Cpu => Ok(None),
-        Choice::Auto => Ok(best()),
-        Choice::Gpu => best().map(Some).ok_or_else(|| missing("gpu".into())),
-        Choice::Index(i) => adapters.get(*i).map(Some).ok_or_else(|| missing(i.to_string())),
-        Choice::Name(part) => {
+        DeviceChoice::Cpu => Ok(None),
+        DeviceChoice::Auto => Ok(best()),
+        DeviceChoice::Gpu => best().map(Some).ok_or_else(|| missing("gpu".into())),
+        DeviceChoice::Index(i) => adapters.get(*i).map(Some).ok_or_else(|| missing(i.to_string())),
+        DeviceChoice::Name(part) => {
             let part = part.to_lowercase();
             let matches = |a: &&Adapter| {
                 a.info.name.to_lowercase().contains(&part) || a.info.driver.to_lowercase().contains(&part)

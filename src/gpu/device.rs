@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::choices::Choices;
-use super::findings::Passed;
+use super::findings::PassedTests;
 use super::info::{AdapterInfo, Kind, ParamsBy};
 use super::shader::assemble;
 use super::timer::Timestamps;
+use super::tuned::TunedVariants;
 use crate::error::{DeviceFault, Error, Result};
 use crate::plan::{Access, OpRow, Variant};
 
@@ -21,9 +21,9 @@ pub struct DeviceOptions {
     /// Submissions are timed by timestamp queries, where the adapter has them.
     pub timestamps: bool,
     /// Which variants to take at which sizes, where that was measured on this device.
-    pub choices: Choices,
+    pub choices: TunedVariants,
     /// The self-tests that this adapter passed before with this driver: they do not run.
-    pub passed: Passed,
+    pub passed: PassedTests,
     /// As on the least device that WebGPU allows: no optional feature, limits at their defaults, default kernels.
     pub floor: bool,
 }
@@ -48,7 +48,7 @@ pub struct Gpu {
     pub params_by: ParamsBy,
     /// No binding may be larger, in bytes.
     pub max_binding_bytes: u64,
-    pub(super) choices: Choices,
+    pub(super) choices: TunedVariants,
     /// How submissions are timed, if they are.
     pub(super) timestamps: Option<Timestamps>,
     /// Only the last variant of each op is chosen.

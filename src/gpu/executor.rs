@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::device::Gpu;
 use super::lower::{Dispatch, Lowered, lower, lower_pack, select};
-use super::memory::{GUARD, Memory, Part, Stored, new_buffer, pad_rows};
+use super::memory::{GUARD, Memory, Shard, Stored, new_buffer, pad_rows};
 use super::readback::{Callback, Readback, staging};
 use super::timer::Timer;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_
 use crate::plan::{Buffer, Instance, Layout, OpNode, Plan, SectionId, Sizes, TensorId};
 use params::Params;
 
-pub use recording::{Place, RecordedDispatch, Recording};
+pub use recording::{BufferRange, RecordedDispatch, Recording};
 
 /// How an executor is made; the default is what users get.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +97,7 @@ impl GpuExecutor {
     /// Writes a weight into one of the packed layouts: each part row major first, then through the packing kernel.
     fn write_packed(&mut self, stored: Stored, words: &[u32]) -> Result<()> {
         let raw = self.memory.to_parts(stored.tensor, words);
-        let staged: Vec<Part> = raw
+        let staged: Vec<Shard> = raw
             .iter()
             .map(|raw| {
                 let bytes = (4 * raw.len() as u64).next_multiple_of(16).max(16);
@@ -227,7 +227,7 @@ impl GpuExecutor {
     }
 
     /// Where a tensor lies in a recording's buffers, and its values as they lie there: rows padded, part by part.
-    pub fn place(&self, recording: &mut Recording, id: TensorId, values: &[u32]) -> Vec<(Place, Vec<u32>)> {
+    pub fn place(&self, recording: &mut Recording, id: TensorId, values: &[u32]) -> Vec<(BufferRange, Vec<u32>)> {
         let parts = self.memory.parts(self.readable(id));
         let words = match self.plan.tensor(id).layout {
             Layout::RowMajor => self.memory.to_parts(id, values),

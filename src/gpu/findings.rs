@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::device_cache;
 use super::info::{AdapterInfo, ParamsBy};
-use super::kept;
 use crate::ops::probe;
 use crate::plan::{Caps, Difference};
 
@@ -88,16 +88,16 @@ impl Findings {
 /// failed is asked every time: that may have been the driver's bad day, and a process starts 10 ms later for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Passed {
+pub struct PassedTests {
     immediates: Option<Fma>,
     uniform: Option<Fma>,
 }
 
-impl Passed {
+impl PassedTests {
     /// What findings are worth keeping of.
-    pub(super) fn of(by: impl Fn(ParamsBy) -> Option<Findings>) -> Passed {
+    pub(super) fn of(by: impl Fn(ParamsBy) -> Option<Findings>) -> PassedTests {
         let of = |params_by| by(params_by).filter(|f| f.verdict(params_by) == Verdict::Trusted).map(|f| f.fma);
-        Passed { immediates: of(ParamsBy::Immediates), uniform: of(ParamsBy::Uniform) }
+        PassedTests { immediates: of(ParamsBy::Immediates), uniform: of(ParamsBy::Uniform) }
     }
 
     /// What the self-test found then.
@@ -110,22 +110,22 @@ impl Passed {
     }
 
     /// This and what another one adds.
-    pub fn or(self, other: Passed) -> Passed {
-        Passed { immediates: self.immediates.or(other.immediates), uniform: self.uniform.or(other.uniform) }
+    pub fn or(self, other: PassedTests) -> PassedTests {
+        PassedTests { immediates: self.immediates.or(other.immediates), uniform: self.uniform.or(other.uniform) }
     }
 
     /// What may be kept as a file holds it: JSON, with the device that passed. Nothing of a driver that does not say
     /// its version (Metal's), since nobody would see that it is another one.
     pub fn to_json(&self, device: &AdapterInfo) -> Option<String> {
-        (!device.driver.is_empty()).then(|| kept::to_json(self, device))
+        (!device.driver.is_empty()).then(|| device_cache::to_json(self, device))
     }
 
     /// What a file holds, if it is for this device and these kernels.
     ///
     /// # Errors
     /// Why it is of no use: no such JSON, another device, driver or version.
-    pub fn from_json(json: &[u8], device: &AdapterInfo) -> Result<Passed, String> {
-        kept::from_json(json, device)
+    pub fn from_json(json: &[u8], device: &AdapterInfo) -> Result<PassedTests, String> {
+        device_cache::from_json(json, device)
     }
 }
 
@@ -187,11 +187,11 @@ mod tests {
     fn only_what_was_right_is_kept_and_only_for_this_driver() {
         let right = findings(&probe::sent(), &[0.0; 16], &[0.5; 16]);
         let lost = findings(&[0; 16], &once(), &[0.5; 16]);
-        let passed = Passed::of(|by| Some(if by == ParamsBy::Uniform { right.clone() } else { lost.clone() }));
+        let passed = PassedTests::of(|by| Some(if by == ParamsBy::Uniform { right.clone() } else { lost.clone() }));
         assert_eq!(passed.findings(ParamsBy::Uniform), Some(right));
         assert_eq!(passed.findings(ParamsBy::Immediates), None);
         let json = passed.to_json(&device("1.0")).unwrap();
-        let read = |json: &str, driver: &str| Passed::from_json(json.as_bytes(), &device(driver));
+        let read = |json: &str, driver: &str| PassedTests::from_json(json.as_bytes(), &device(driver));
         assert_eq!(read(&json, "1.0"), Ok(passed));
         assert_eq!(read(&json, "1.1").unwrap_err(), "it is for driver `1.0`, and this is `1.1`");
         for damaged in ["", &json[..json.len() - 4], &json.replace("twice", "thrice"), &json.replace("uniform", "u")] {

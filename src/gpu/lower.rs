@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::device::{Gpu, Pipeline};
-use super::memory::{Memory, Part, Stored, new_buffer};
+use super::memory::{Memory, Shard, Stored, new_buffer};
 use crate::error::{DeviceFault, Error, Result};
 use crate::ops::pack_weight;
 use crate::plan::{
     Builder, Dim, FIRST_PART, Index, LAST_PART, Layout, OPERAND_CUT, OUTPUT_CUT, OpNode, PARAM_WORDS, Plan, Role,
-    SectionId, Sizes, SplitGroup, TensorId, Variant,
+    SectionId, ShardGroup, Sizes, TensorId, Variant,
 };
 
 /// An op, ready to be dispatched.
@@ -26,9 +26,9 @@ pub(super) struct Lowered {
 struct LoweredPart {
     bind_group: wgpu::BindGroup,
     /// What the group binds, in order.
-    bound: Vec<Part>,
+    bound: Vec<Shard>,
     /// `first` and `len` of each cut.
-    cuts: Vec<[u32; 2]>,
+    shards: Vec<[u32; 2]>,
     flags: u32,
 }
 
@@ -36,7 +36,7 @@ struct LoweredPart {
 pub(super) struct Pack {
     pub pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
-    bound: Vec<Part>,
+    bound: Vec<Shard>,
     pub words: [u32; PARAM_WORDS],
     groups: [u32; 3],
 }
@@ -53,7 +53,7 @@ impl Pack {
 pub(super) struct Dispatch<'a> {
     pub pipeline: &'a Arc<Pipeline>,
     pub bind_group: &'a wgpu::BindGroup,
-    pub bound: &'a [Part],
+    pub bound: &'a [Shard],
     pub words: [u32; PARAM_WORDS],
     pub groups: [u32; 3],
 }
@@ -67,7 +67,7 @@ impl Lowered {
         let parts = all.filter_map(move |(pass, part)| {
             let mut words = words;
             words.set_pass(pass);
-            words.set_part(part.cuts.iter().copied(), part.flags);
+            words.set_part(part.shards.iter().copied(), part.flags);
             let groups = (self.variant.groups)(&words);
             let (pipeline, bind_group, bound) = (&self.pipeline, &part.bind_group, &part.bound[..]);
             (!groups.contains(&0)).then_some(Dispatch { pipeline, bind_group, bound, words: *words.raw(), groups })
@@ -122,7 +122,7 @@ impl Gpu {
 pub(super) struct Selection {
     pub nodes: Vec<(SectionId, Vec<(OpNode, &'static Variant)>)>,
     pub wanted: Vec<Stored>,
-    pub multiples: BTreeMap<SplitGroup, usize>,
+    pub multiples: BTreeMap<ShardGroup, usize>,
 }
 
 /// Chooses a variant for every op of the sections.
@@ -143,12 +143,12 @@ pub(super) fn select(
             wanted.extend((0..node.operands.len()).map(|i| stored(plan, node, variant, i)));
             let members = node.operands.iter().flat_map(|id| &plan.tensor(*id).members);
             wanted.extend(members.map(|id| Stored { tensor: *id, layout: plan.tensor(*id).layout }));
-            for cut in node.op.cuts {
+            for cut in node.op.shards {
                 for &(operand, axis) in cut.axes {
                     let tensor = plan.tensor(node.operands[operand]);
                     plan.cut_axis(node, operand, axis);
-                    let Some(split) = tensor.split else { continue };
-                    let multiple: &mut usize = multiples.entry(split.group).or_insert(1);
+                    let Some(shard) = tensor.shard else { continue };
+                    let multiple: &mut usize = multiples.entry(shard.group).or_insert(1);
                     *multiple = (*multiple).max(cut.multiple);
                 }
             }
@@ -179,10 +179,10 @@ pub(super) fn lower(
 ) -> Result<Lowered> {
     let op = node.op;
     let pipeline = gpu.pipeline(op, variant, checked);
-    // The ranges of each cut: those of the first of its operands that is split.
-    let ranges: Vec<Vec<std::ops::Range<usize>>> = (op.cuts.iter())
+    // The ranges of each cut: those of the first of its operands that is sharded.
+    let ranges: Vec<Vec<std::ops::Range<usize>>> = (op.shards.iter())
         .map(|cut| {
-            let in_parts = |id: TensorId| plan.tensor(id).split.is_some() || plan.tensor(id).is_arena();
+            let in_parts = |id: TensorId| plan.tensor(id).shard.is_some() || plan.tensor(id).is_arena();
             let cut_operand = cut.axes.iter().find(|(i, _)| in_parts(node.operands[*i]));
             let (operand, axis) = *cut_operand.unwrap_or(&cut.axes[0]);
             let id = node.operands[operand];
@@ -220,18 +220,18 @@ pub(super) fn lower(
             for operand in (0..node.operands.len()).filter(|i| is_cut(memory, node.operands[*i])) {
                 flags |= OPERAND_CUT << operand;
             }
-            let cuts = at.iter().zip(&ranges).map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
-            let bound: Vec<&Part> = (0..node.operands.len())
+            let shards = at.iter().zip(&ranges).map(|(&p, r)| [r[p].start as u32, r[p].len() as u32]).collect();
+            let bound: Vec<&Shard> = (0..node.operands.len())
                 .map(|operand| {
                     let all = memory.parts(stored(plan, node, variant, operand));
-                    let cut = op.cuts.iter().position(|c| c.axes.iter().any(|(o, _)| *o == operand));
+                    let cut = op.shards.iter().position(|c| c.axes.iter().any(|(o, _)| *o == operand));
                     let part = cut.filter(|_| all.len() > 1).map_or(0, |c| at[c]);
                     &all[part]
                 })
                 .chain(carry.as_ref())
                 .collect();
             let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
-            LoweredPart { bind_group, bound: bound.into_iter().cloned().collect(), cuts, flags }
+            LoweredPart { bind_group, bound: bound.into_iter().cloned().collect(), shards, flags }
         })
         .collect();
     let packs = repack(gpu, plan, memory, node, checked)?;
@@ -257,7 +257,7 @@ pub(super) fn lower_pack(
     plan: &Plan,
     memory: &Memory,
     stored: Stored,
-    row_major: &[Part],
+    row_major: &[Shard],
     checked: bool,
 ) -> Result<Vec<Pack>> {
     assert!([Layout::K4, Layout::K4Panels].contains(&stored.layout), "a layout of the GPU's matrix kernels");
@@ -265,7 +265,7 @@ pub(super) fn lower_pack(
     let tensor = plan.tensor(stored.tensor);
     let shape = tensor.shape(sizes);
     let pack = |(i, range): (usize, std::ops::Range<usize>)| {
-        let units = if tensor.split.is_some() { range.len() } else { shape[1] };
+        let units = if tensor.shard.is_some() { range.len() } else { shape[1] };
         let mut b = Builder::new();
         let dims: [Dim; 3] = [shape[0].into(), units.into(), shape[2].into()];
         let w = b.f32(Role::Weight, "w", &dims);
@@ -278,7 +278,7 @@ pub(super) fn lower_pack(
         let pipeline = gpu.pipeline(node.op, variant, checked);
         let bound = [&row_major[i], &memory.parts(stored)[i]];
         let bind_group = bind(gpu, variant.name, &pipeline.bindings, &bound);
-        let bound = bound.map(Part::clone).to_vec();
+        let bound = bound.map(Shard::clone).to_vec();
         let words = node.words(sizes, Index::default());
         Ok(Pack { pipeline, bind_group, bound, words: *words.raw(), groups: (variant.groups)(&words) })
     };
@@ -295,7 +295,7 @@ fn is_cut(memory: &Memory, id: TensorId) -> bool {
 }
 
 /// What a kernel carries from part to part; one row as a stand-in where there is one part only.
-fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Result<Option<Part>> {
+fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Result<Option<Shard>> {
     if node.op.carry_words == 0 {
         return Ok(None);
     }
@@ -312,7 +312,7 @@ fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Resu
 }
 
 /// A bind group of whole parts, in order.
-pub(super) fn bind(gpu: &Gpu, label: &str, layout: &wgpu::BindGroupLayout, parts: &[&Part]) -> wgpu::BindGroup {
+pub(super) fn bind(gpu: &Gpu, label: &str, layout: &wgpu::BindGroupLayout, parts: &[&Shard]) -> wgpu::BindGroup {
     let entries: Vec<_> = (parts.iter().enumerate())
         .map(|(i, part)| wgpu::BindGroupEntry {
             binding: i as u32,

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::device::Gpu;
 use crate::error::{Error, Result};
-use crate::plan::{ARENA_BLOCK, Buffer, Element, Layout, Plan, Sizes, SplitGroup, Tensor, TensorId};
+use crate::plan::{ARENA_BLOCK, Buffer, Element, Layout, Plan, ShardGroup, Sizes, Tensor, TensorId};
 
-/// Words behind each buffer that no kernel may touch, written where a test asks for guards.
+/// ParamWords behind each buffer that no kernel may touch, written where a test asks for guards.
 pub(super) const GUARD: [u32; 16] = [0xdead_beef; 16];
 
 /// A tensor in one layout.
@@ -83,7 +83,7 @@ impl PartRows {
 
 /// Where a part, or the whole, of a tensor lies.
 #[derive(Clone)]
-pub(super) struct Part {
+pub(super) struct Shard {
     pub buffer: wgpu::Buffer,
     /// Byte at which it begins: 0, but for members of an arena.
     pub offset: u64,
@@ -120,26 +120,26 @@ pub(super) struct Memory {
     plan: Plan,
     capacity: Sizes,
     guards: bool,
-    /// Ranges along the split axis, for groups that are cut.
-    cuts: BTreeMap<SplitGroup, Vec<Range<usize>>>,
-    stored: HashMap<Stored, Vec<Part>>,
+    /// Ranges along the shard axis, for groups that are cut.
+    shards: BTreeMap<ShardGroup, Vec<Range<usize>>>,
+    stored: HashMap<Stored, Vec<Shard>>,
     /// Elements of each part of an arena, padding included, one part behind the other.
     arenas: HashMap<TensorId, Vec<Range<usize>>>,
 }
 
 impl Memory {
-    /// Buffers for tensors in the layouts that the chosen kernels want. `multiples` says for each split group of
+    /// Buffers for tensors in the layouts that the chosen kernels want. `multiples` says for each shard group of
     /// what its parts' lengths must be multiples.
     pub fn new(
         gpu: &Gpu,
         plan: Plan,
         capacity: Sizes,
         wanted: &[Stored],
-        multiples: &BTreeMap<SplitGroup, usize>,
+        multiples: &BTreeMap<ShardGroup, usize>,
         guards: bool,
     ) -> Result<Memory> {
         let mut memory =
-            Memory { plan, capacity, guards, cuts: BTreeMap::new(), stored: HashMap::new(), arenas: HashMap::new() };
+            Memory { plan, capacity, guards, shards: BTreeMap::new(), stored: HashMap::new(), arenas: HashMap::new() };
         memory.cut(gpu.max_binding_bytes, wanted, multiples)?;
         let arenas: Vec<TensorId> = memory.plan.ids().filter(|id| memory.plan.tensor(*id).is_arena()).collect();
         for arena in arenas.into_iter().filter(|arena| wanted.iter().any(|stored| stored.tensor == *arena)) {
@@ -192,7 +192,7 @@ impl Memory {
             for (stored, at, elements) in members {
                 let bytes = (4 * elements as u64).next_multiple_of(16).max(16);
                 let buffer = whole.buffer.clone();
-                let part = Part { buffer, offset: 4 * at as u64, bytes, in_arena: true };
+                let part = Shard { buffer, offset: 4 * at as u64, bytes, in_arena: true };
                 self.stored.entry(stored).or_default().push(part);
             }
             ranges.push(first..first + len);
@@ -204,16 +204,16 @@ impl Memory {
         Ok(())
     }
 
-    /// Decides where each split group is cut: all its members at the same places.
-    fn cut(&mut self, limit: u64, wanted: &[Stored], multiples: &BTreeMap<SplitGroup, usize>) -> Result<()> {
-        let mut longest: BTreeMap<SplitGroup, (usize, usize)> = BTreeMap::new();
+    /// Decides where each shard group is cut: all its members at the same places.
+    fn cut(&mut self, limit: u64, wanted: &[Stored], multiples: &BTreeMap<ShardGroup, usize>) -> Result<()> {
+        let mut longest: BTreeMap<ShardGroup, (usize, usize)> = BTreeMap::new();
         for stored in wanted {
             let tensor = self.plan.tensor(stored.tensor);
-            let Some(split) = tensor.split else { continue };
-            let units = tensor.shape[split.axis].value(self.capacity);
+            let Some(shard) = tensor.shard else { continue };
+            let units = tensor.shape[shard.axis].value(self.capacity);
             let unit_bytes = 4 * self.unit_len(tensor, stored.layout) as u64;
             let most = usize::try_from(limit / unit_bytes.max(1)).unwrap_or(usize::MAX);
-            let entry = longest.entry(split.group).or_insert((units, most));
+            let entry = longest.entry(shard.group).or_insert((units, most));
             entry.1 = entry.1.min(most);
             if most == 0 {
                 return Err(too_large(&tensor.name, unit_bytes, limit));
@@ -226,7 +226,7 @@ impl Memory {
             let multiple = multiples.get(&group).copied().unwrap_or(1);
             let len = most / multiple * multiple;
             if len == 0 {
-                let members = self.plan.tensors.iter().filter(|t| t.split.is_some_and(|s| s.group == group));
+                let members = self.plan.tensors.iter().filter(|t| t.shard.is_some_and(|s| s.group == group));
                 let names: Vec<&str> = members.map(|t| t.name.as_str()).collect();
                 let (needs, limit) = (multiple, limit);
                 return Err(Error::Limit(format!(
@@ -235,15 +235,15 @@ impl Memory {
                 )));
             }
             let parts = (0..units).step_by(len).map(|first| first..(first + len).min(units)).collect();
-            self.cuts.insert(group, parts);
+            self.shards.insert(group, parts);
         }
         Ok(())
     }
 
-    /// Elements that one unit along the split axis takes.
+    /// Elements that one unit along the shard axis takes.
     fn unit_len(&self, tensor: &Tensor, layout: Layout) -> usize {
         let shape = tensor.shape(self.capacity);
-        let axis = tensor.split.expect("only split tensors are asked").axis;
+        let axis = tensor.shard.expect("only sharded tensors are asked").axis;
         if layout == Layout::RowMajor {
             let one = PartRows::new(&shape, tensor.element, Some((axis, &(0..1))));
             // A row that is cut through is padded once a part, not once a unit.
@@ -259,7 +259,7 @@ impl Memory {
         let ranges = self.ranges(stored.tensor);
         let len_of = |range: &Range<usize>| match stored.layout {
             Layout::RowMajor => self.part_rows(stored.tensor, (ranges.len() > 1).then_some(range)).len(),
-            layout if tensor.split.is_none() => layout.len([shape[0], shape[1], shape[2]]),
+            layout if tensor.shard.is_none() => layout.len([shape[0], shape[1], shape[2]]),
             layout => layout.len([shape[0], range.len(), shape[2]]),
         };
         ranges.iter().map(len_of).collect()
@@ -267,32 +267,32 @@ impl Memory {
 
     fn part_rows(&self, id: TensorId, range: Option<&Range<usize>>) -> PartRows {
         let tensor = self.plan.tensor(id);
-        let cut = range.map(|r| (tensor.split.expect("only split tensors are cut").axis, r));
+        let cut = range.map(|r| (tensor.shard.expect("only sharded tensors are cut").axis, r));
         PartRows::new(&tensor.shape(self.capacity), tensor.element, cut)
     }
 
-    /// The ranges along the split axis of a tensor's parts; one range where it is whole.
+    /// The ranges along the shard axis of a tensor's parts; one range where it is whole.
     pub fn ranges(&self, id: TensorId) -> Vec<Range<usize>> {
         let tensor = self.plan.tensor(id);
         if let Some(ranges) = self.arenas.get(&id) {
             return ranges.clone();
         }
-        match tensor.split {
-            Some(split) => match self.cuts.get(&split.group) {
+        match tensor.shard {
+            Some(shard) => match self.shards.get(&shard.group) {
                 Some(ranges) => ranges.clone(),
-                None => std::iter::once(0..tensor.shape[split.axis].value(self.capacity)).collect(),
+                None => std::iter::once(0..tensor.shape[shard.axis].value(self.capacity)).collect(),
             },
             None => std::iter::once(0..1).collect(),
         }
     }
 
     /// The buffers of a tensor in a layout.
-    pub fn parts(&self, stored: Stored) -> &[Part] {
+    pub fn parts(&self, stored: Stored) -> &[Shard] {
         &self.stored[&stored]
     }
 
     /// Every buffer, once.
-    pub fn buffers(&self) -> impl Iterator<Item = &Part> {
+    pub fn buffers(&self) -> impl Iterator<Item = &Shard> {
         self.stored.values().flatten().filter(|part| !part.in_arena)
     }
 
@@ -354,7 +354,7 @@ fn too_large(name: &str, bytes: u64, limit: u64) -> Error {
 }
 
 /// A zeroed storage buffer, with guard words behind it if asked for.
-pub(super) fn new_buffer(gpu: &Gpu, label: &str, bytes: u64, guards: bool) -> Part {
+pub(super) fn new_buffer(gpu: &Gpu, label: &str, bytes: u64, guards: bool) -> Shard {
     let guard_bytes = if guards { 4 * GUARD.len() as u64 } else { 0 };
     let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
@@ -365,5 +365,5 @@ pub(super) fn new_buffer(gpu: &Gpu, label: &str, bytes: u64, guards: bool) -> Pa
     if guards {
         gpu.queue.write_buffer(&buffer, bytes, bytemuck::cast_slice(&GUARD));
     }
-    Part { buffer, offset: 0, bytes, in_arena: false }
+    Shard { buffer, offset: 0, bytes, in_arena: false }
 }

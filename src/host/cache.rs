@@ -2,14 +2,14 @@
 //! that a device passed its self-test.
 //!
 //! Two files for each device, in the user's cache folder or where `GATEFOLD_CACHE` says. They may be deleted at any time;
-//! what is damaged, or belongs to another driver or version, is ignored. Choices took someone minutes, so nothing but
+//! what is damaged, or belongs to another driver or version, is ignored. TunedVariants took someone minutes, so nothing but
 //! `gatefold bench tune` overwrites them, and a warning says that they are not used.
 
 use std::path::{Path, PathBuf};
 
 use super::files::{context, replace_file};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterInfo, Choices, Passed};
+use crate::gpu::{AdapterInfo, PassedTests, TunedVariants};
 
 /// Bytes of a file at most: more is no file of ours.
 const MOST_BYTES: u64 = 4 << 20;
@@ -63,9 +63,9 @@ fn write(path: &Path, json: &str) -> Result<()> {
 }
 
 /// The choices that `gatefold bench tune` found for a device; none where there is no file, or one of no use.
-pub fn choices(device: &AdapterInfo) -> Choices {
-    let Some(path) = file(CHOICES, device) else { return Choices::default() };
-    let found = read(&path, |json| Choices::from_json(json, device)).unwrap_or_else(|why| {
+pub fn choices(device: &AdapterInfo) -> TunedVariants {
+    let Some(path) = file(CHOICES, device) else { return TunedVariants::default() };
+    let found = read(&path, |json| TunedVariants::from_json(json, device)).unwrap_or_else(|why| {
         log::warn!("{}: ignored, since {why}; tuning writes it anew", path.display());
         None
     });
@@ -76,7 +76,7 @@ pub fn choices(device: &AdapterInfo) -> Choices {
 ///
 /// # Errors
 /// No cache folder, or whatever the file system says.
-pub fn save_choices(device: &AdapterInfo, choices: &Choices) -> Result<PathBuf> {
+pub fn save_choices(device: &AdapterInfo, choices: &TunedVariants) -> Result<PathBuf> {
     let path = file(CHOICES, device).ok_or(Error::NoCacheFolder)?;
     write(&path, &choices.to_json(device))?;
     Ok(path)
@@ -99,9 +99,9 @@ pub fn is_news(what: &str) -> bool {
 
 /// The self-tests that a device passed in other processes. A file of no use is not the user's concern: they run again,
 /// and it is written anew.
-pub(super) fn passed(device: &AdapterInfo) -> Passed {
-    let Some(path) = file(PASSED, device) else { return Passed::default() };
-    let found = read(&path, |json| Passed::from_json(json, device)).unwrap_or_else(|why| {
+pub(super) fn passed(device: &AdapterInfo) -> PassedTests {
+    let Some(path) = file(PASSED, device) else { return PassedTests::default() };
+    let found = read(&path, |json| PassedTests::from_json(json, device)).unwrap_or_else(|why| {
         log::debug!("{}: ignored, since {why}", path.display());
         None
     });
@@ -109,7 +109,7 @@ pub(super) fn passed(device: &AdapterInfo) -> Passed {
 }
 
 /// Keeps what a device passed, if it can be kept: without a folder to write to, the next process asks again.
-pub(super) fn save_passed(device: &AdapterInfo, passed: &Passed) {
+pub(super) fn save_passed(device: &AdapterInfo, passed: &PassedTests) {
     let Some((path, json)) = file(PASSED, device).zip(passed.to_json(device)) else { return };
     if let Err(e) = write(&path, &json) {
         log::debug!("{e}");

@@ -9,7 +9,7 @@ use super::files::{Staged, context, map};
 use super::text_file::TextFile;
 use crate::error::{Error, Result};
 use crate::text::{Encoder, Lacking, OnUnknown, Tokenizer, Utf8Pieces};
-use crate::train::{Corpus, Ends, Ids, Marks, Width};
+use crate::train::{Corpus, Ends, Ids, SpecialTokens, Width};
 
 /// The characters of some files in the order of their code points. With `lines`, line ends are none.
 ///
@@ -63,7 +63,7 @@ pub struct Reading {
     /// What to do with text that it lacks.
     pub unknown: OnUnknown,
     /// Where each line is a sequence: what begins and ends it.
-    pub marks: Option<Marks>,
+    pub special: Option<SpecialTokens>,
 }
 
 /// A corpus in files of ids, mapped.
@@ -107,17 +107,17 @@ pub fn tokenised(
     if let Some(expected) = expected
         && ids.exists()
     {
-        match open(&ids, reading.marks.is_some().then_some(&*ends), width) {
+        match open(&ids, reading.special.is_some().then_some(&*ends), width) {
             Ok(tokenised) if tokenised.checksum == expected => return Ok(tokenised),
             _ => log::warn!("{} was changed: it is made anew", ids.display()),
         }
     }
     fs::create_dir_all(folder).map_err(context(folder))?;
     let (mut staged_ends, mut lacking) = (None, Lacking::default());
-    let staged_ids = Staged::write(&ids, |out| match reading.marks {
+    let staged_ids = Staged::write(&ids, |out| match reading.special {
         None => encode_text(text, reading, out, &mut lacking),
-        Some(marks) => {
-            let encode = |ends: &mut dyn Write| encode_lines(text, reading, marks, out, ends, &mut lacking);
+        Some(special) => {
+            let encode = |ends: &mut dyn Write| encode_lines(text, reading, special, out, ends, &mut lacking);
             staged_ends = Some(Staged::write(&ends, encode)?);
             Ok(())
         }
@@ -184,7 +184,7 @@ fn encode_text(path: &Path, reading: &Reading, out: &mut dyn Write, lacking: &mu
 fn encode_lines(
     path: &Path,
     reading: &Reading,
-    marks: Marks,
+    special: SpecialTokens,
     out: &mut dyn Write,
     ends: &mut dyn Write,
     lacking: &mut Lacking,
@@ -194,8 +194,8 @@ fn encode_lines(
         ends,
         end: 0,
         encoder: Encoder::new(&reading.tokenizer, reading.unknown)?,
-        marks,
-        ids: vec![marks.bos],
+        special,
+        ids: vec![special.bos],
         carriage_return: false,
     };
     TextFile::open(path)?.pieces(|piece| {
@@ -217,7 +217,7 @@ struct LineEncoder<'a> {
     ends: &'a mut dyn Write,
     end: u64,
     encoder: Encoder,
-    marks: Marks,
+    special: SpecialTokens,
     /// bos and the line so far.
     ids: Vec<u32>,
     /// Whether the line so far ends with one, which may belong to its end.
@@ -241,13 +241,13 @@ impl LineEncoder<'_> {
         let line_end = 1 + u64::from(std::mem::take(&mut self.carriage_return));
         self.encoder.finish_line(line_end, &mut self.ids)?;
         if self.ids.len() > 1 {
-            self.ids.push(self.marks.eos);
+            self.ids.push(self.special.eos);
             self.sink.write(&self.ids)?;
             self.end += self.ids.len() as u64;
             self.ends.write_all(&self.end.to_le_bytes()).map_err(context(&self.sink.place))?;
         }
         self.ids.clear();
-        self.ids.push(self.marks.bos);
+        self.ids.push(self.special.bos);
         Ok(())
     }
 }
@@ -257,7 +257,7 @@ mod tests {
     use super::super::files::tests::Folder;
     use super::super::text_file::PIECE;
     use super::*;
-    use crate::train::with_marks;
+    use crate::train::with_special_tokens;
 
     fn lines_of(corpus: &Corpus) -> Vec<Vec<u32>> {
         let ends = corpus.ends.as_ref().unwrap();
@@ -274,7 +274,7 @@ mod tests {
         gzip.write_all(text.as_bytes()).unwrap();
         gzip.finish().unwrap();
         let tokenizer = characters(&[&plain, &packed], false).unwrap();
-        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, marks: None };
+        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, special: None };
         let of = |path, name| tokenised(path, &folder.0.join("data"), name, &reading, None).unwrap();
         let (a, b) = (of(&plain, "plain"), of(&packed, "packed"));
         let ids: Vec<u32> = (0..a.corpus.len()).map(|i| a.corpus.ids.get(i)).collect();
@@ -289,12 +289,12 @@ mod tests {
         // A line that is longer than a piece, and one whose line end is cut in two.
         let long = "ab".repeat(PIECE);
         fs::write(&path, format!("ab\r\n\nb\ra\n{long}\r\n{}\r\nb", &long[..PIECE - 10])).unwrap();
-        let (tokenizer, marks) = with_marks(&characters(&[&path], true).unwrap(), None, None).unwrap();
+        let (tokenizer, special) = with_special_tokens(&characters(&[&path], true).unwrap(), None, None).unwrap();
         assert_eq!(tokenizer.token_text(0).as_deref(), Some("\\r"));
-        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, marks: Some(marks) };
+        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, special: Some(special) };
         let made = tokenised(&path, &folder.0.join("data"), "train", &reading, None).unwrap();
         let lines = lines_of(&made.corpus);
-        assert!(lines.iter().all(|line| line[0] == marks.bos && line.last() == Some(&marks.eos)));
+        assert!(lines.iter().all(|line| line[0] == special.bos && line.last() == Some(&special.eos)));
         let texts: Vec<String> = lines.iter().map(|line| tokenizer.decode(line).unwrap()).collect();
         assert_eq!(texts, ["ab", "b\ra", &long, &long[..PIECE - 10], "b"]);
     }
@@ -305,8 +305,9 @@ mod tests {
         let path = folder.0.join("a.txt");
         fs::write(&path, "ab\r\n\nabc\n").unwrap();
         for (lines, line) in [(false, 3), (true, 3)] {
-            let (tokenizer, marks) = with_marks(&Tokenizer::characters("ab\r\n".chars()).unwrap(), None, None).unwrap();
-            let reading = Reading { tokenizer, unknown: OnUnknown::Error, marks: lines.then_some(marks) };
+            let (tokenizer, special) =
+                with_special_tokens(&Tokenizer::characters("ab\r\n".chars()).unwrap(), None, None).unwrap();
+            let reading = Reading { tokenizer, unknown: OnUnknown::Error, special: lines.then_some(special) };
             let message = tokenised(&path, &folder.0, "train", &reading, None).unwrap_err().to_string();
             let expected = format!("a.txt: character 'c' (U+0063) at line {line}, column 3 is not in");
             assert!(message.contains(&expected), "{message}");
@@ -324,7 +325,7 @@ mod tests {
         let (path, data) = (folder.0.join("a.txt"), folder.0.join("data"));
         fs::write(&path, "abba").unwrap();
         let tokenizer = characters(&[&path], false).unwrap();
-        let reading = Reading { tokenizer, unknown: OnUnknown::Error, marks: None };
+        let reading = Reading { tokenizer, unknown: OnUnknown::Error, special: None };
         let mut made = tokenised(&path, &data, "train", &reading, None).unwrap();
         assert!(!data.join("train.ids").exists(), "they wait to be kept");
         made.keep().unwrap();

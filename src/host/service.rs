@@ -180,12 +180,12 @@ mod tests {
     use super::*;
     use crate::executor::failing::Failing;
     use crate::generate::{Options, plan, sections, sizes};
-    use crate::gpu::Choice;
+    use crate::gpu::DeviceChoice;
     use crate::host::{Device, generator, open_model};
 
     fn service() -> Service {
         Service::start(|| {
-            let device = Device::choose(&Choice::Cpu, Some(1))?;
+            let device = Device::choose(&DeviceChoice::Cpu, Some(1))?;
             generator(&open_model("builtin:shakespeare")?, &device, 4, false)
         })
         .unwrap()
@@ -216,7 +216,7 @@ mod tests {
         let service = Service::start(|| {
             let model = open_model("builtin:shakespeare")?;
             let planned = plan(model.shape, 4);
-            let device = Device::choose(&Choice::Cpu, Some(1))?;
+            let device = Device::choose(&DeviceChoice::Cpu, Some(1))?;
             let mut executor = device.executor(&planned.plan, sizes(4), &sections(&planned))?;
             model.weights.load_into(&mut *executor)?;
             Generator::new(planned, Box::new(Failing::after(8, executor)))

@@ -1,6 +1,6 @@
 //! Recurrent layers on their way into PyTorch's form.
 
-use crate::network::{Form, weight_name};
+use crate::network::{GeneralCell, weight_name};
 
 /// One direction of a layer, as PyTorch has it: gates i f g o or r z n, outputs before inputs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ pub struct CellWeights {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recurrent {
     /// What its cell is.
-    pub form: Form,
+    pub form: GeneralCell,
     /// K.
     pub inputs: usize,
     /// H.

@@ -12,7 +12,7 @@ use super::cell::{Recurrent, transposed};
 use super::keras_cell::{Function, Owned, function};
 pub use super::keras_cell::{KerasCell, Sized, activation};
 use super::keras_graph::{Step, class, name, ways};
-use super::parts::{Matrix, Parts, Vector, identity};
+use super::parts::{ImportedParts, Matrix, Vector, identity};
 use super::tensors::Tensors;
 use crate::error::Fault;
 use crate::model::short;
@@ -21,7 +21,7 @@ use crate::model::short;
 const MAX_DESCRIPTION: usize = 1 << 20;
 
 /// The parts of a model.
-pub fn parts(mut file: Tensors) -> Result<Parts, Fault> {
+pub fn parts(mut file: Tensors) -> Result<ImportedParts, Fault> {
     let description = file.keras.take().ok_or(
         "its names are Keras's, but the header does not describe the layers; write the file with keras_export.py",
     )?;
@@ -46,7 +46,7 @@ pub fn parts(mut file: Tensors) -> Result<Parts, Fault> {
                     notes.push(format!("of several outputs `{}` is the one that has logits", short(last)));
                 }
                 notes.append(&mut parts.notes);
-                return Ok(Parts { notes, ..parts });
+                return Ok(ImportedParts { notes, ..parts });
             }
             Err(e) => drop(first_error.get_or_insert(e)),
         }
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes the way from ids to logits; what nobody read on it is an error.
-    fn run(mut self, way: &[Step]) -> Result<Parts, Fault> {
+    fn run(mut self, way: &[Step]) -> Result<ImportedParts, Fault> {
         way.iter().try_for_each(|step| self.layer(step))?;
         let missing = |what: &str| format!("no {what} among the layers");
         let head = self.head.ok_or_else(|| missing("Dense"))?;
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
                  its numbers hold for such windows; texts here are not padded, and begin with states of zeros"
             ));
         }
-        Ok(Parts { embedding, layers: self.layers, head: Some(head), head_bias: self.bias, notes })
+        Ok(ImportedParts { embedding, layers: self.layers, head: Some(head), head_bias: self.bias, notes })
     }
 
     fn layer(&mut self, step: &Step) -> Result<(), String> {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::cell::{CellWeights, Recurrent, reordered, transposed};
 use crate::model::short;
-use crate::network::{Form, Kind};
+use crate::network::{GeneralCell, Kind};
 use crate::ops::activation::Activation;
 
 /// A recurrent layer, as Keras describes it.
@@ -53,10 +53,10 @@ impl KerasCell {
     }
 
     /// The layer's form.
-    fn form(self, bias_rows: usize) -> Form {
-        let plain = Form::plain(self.kind);
+    fn form(self, bias_rows: usize) -> GeneralCell {
+        let plain = GeneralCell::plain(self.kind);
         let reset_after = self.reset_after.unwrap_or(bias_rows == 2);
-        Form {
+        GeneralCell {
             gate: if self.kind == Kind::Rnn { plain.gate } else { self.recurrent_activation },
             cell: self.activation,
             output: if self.kind == Kind::Lstm { self.activation } else { plain.output },

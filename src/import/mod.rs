@@ -1,6 +1,6 @@
 //! Other people's models: their names, gate orders and files. Nothing else knows them.
 //!
-//! A file becomes tensors by name ([`Tensors`]), these become the parts of a language model ([`Parts`]) in PyTorch's
+//! A file becomes tensors by name ([`Tensors`]), these become the parts of a language model ([`ImportedParts`]) in PyTorch's
 //! form, and the parts a model. What PyTorch's cells have no form for is an option of the cell; what gatefold has no
 //! option for is an error that says so.
 
@@ -33,7 +33,7 @@ mod tensors;
 mod verify;
 mod vocabulary;
 
-pub use parts::{Imported, Matrix, Parts};
+pub use parts::{Imported, ImportedParts, Matrix};
 pub use tensors::{Element, Tensor, Tensors};
 pub use verify::{Agreement, Recorded, verify};
 pub use vocabulary::{Vocabulary, looks_like_words};
@@ -136,7 +136,7 @@ pub fn tensors(source: &Source) -> Result<Tensors> {
     read.map_err(|what| Error::model(&source.name, what))
 }
 
-fn parts(tensors: Tensors, options: &Options) -> std::result::Result<Parts, Fault> {
+fn parts(tensors: Tensors, options: &Options) -> std::result::Result<ImportedParts, Fault> {
     let any = |what: &str| tensors.tensors.keys().any(|name| name.ends_with(what));
     if tensors.keras.is_some() || any("/recurrent_kernel") {
         keras::parts(tensors)

@@ -7,7 +7,7 @@ use super::cell::{CellWeights, Recurrent};
 use super::tensors::Tensors;
 use crate::error::Fault;
 use crate::model::short;
-use crate::network::{Form, Kind};
+use crate::network::{GeneralCell, Kind};
 use crate::ops::activation::Activation;
 
 /// Words that count.
@@ -213,12 +213,12 @@ fn layer(
             short(hh)
         )
     })?;
-    let form = Form {
+    let form = GeneralCell {
         bidirectional,
         projection: projected.map(|(p, _)| p),
         peepholes: weights.contains_key(&(false, "peephole")),
         cell: activation.filter(|_| kind == Kind::Rnn).unwrap_or(Activation::Tanh),
-        ..Form::plain(kind)
+        ..GeneralCell::plain(kind)
     };
     if kind == Kind::Rnn && activation.is_none() && !notes.iter().any(|note| note.contains("tanh")) {
         notes.push(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Options;
 use super::fold::fold;
 use super::modules::recurrent_layers;
-use super::parts::{Matrix, Parts, Vector, identity};
+use super::parts::{ImportedParts, Matrix, Vector, identity};
 use super::tensors::{Tensor, Tensors};
 use crate::error::Fault;
 use crate::model::short;
@@ -16,7 +16,7 @@ const EMBEDDING_WORDS: [&str; 5] = ["embed", "emb", "encoder", "wte", "lookup"];
 const OUTPUT_WORDS: [&str; 9] = ["decoder", "linear", "fc", "output", "out", "head", "proj", "dense", "classifier"];
 
 /// The parts of a model from a state dict.
-pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, Fault> {
+pub fn parts(mut file: Tensors, options: &Options) -> Result<ImportedParts, Fault> {
     let mut notes = std::mem::take(&mut file.notes);
     let options = &Options { activation: options.activation.or(file.activation), ..options.clone() };
     fold(&mut file, &mut notes)?;
@@ -64,7 +64,7 @@ pub fn parts(mut file: Tensors, options: &Options) -> Result<Parts, Fault> {
                     get another name, by a map";
         return Err(Fault::from(format!("left over: {}. {what}", file.listed())).helped_by("map"));
     }
-    Ok(Parts { embedding, layers, head: head.filter(|_| !tied), head_bias, notes })
+    Ok(ImportedParts { embedding, layers, head: head.filter(|_| !tied), head_bias, notes })
 }
 
 /// Counters of batches and steps, and tensors of no elements: no weights, and said to be left out.

@@ -4,7 +4,7 @@ use super::cell::{CellWeights, Recurrent, reordered};
 use super::onnx::{Attribute, Node};
 use super::tensors::Tensor;
 use crate::model::short;
-use crate::network::{Form, Kind};
+use crate::network::{GeneralCell, Kind};
 use crate::ops::activation::Activation;
 
 /// A recurrent node's layer. `weight` gives the tensor of an input: 1 is W, 2 is R, 3 is B, 7 is P. A layer of the
@@ -45,7 +45,7 @@ pub fn recurrent(node: &Node, weight: &dyn Fn(usize) -> Result<Option<Tensor>, S
         tensor.values().map(Some)
     };
     let (b, p) = (optional(3, "B", 2 * rows)?, if kind == Kind::Lstm { optional(7, "P", 3 * hidden)? } else { None });
-    let form = Form {
+    let form = GeneralCell {
         bidirectional,
         peepholes: p.is_some(),
         reset_before: kind == Kind::Gru && int("linear_before_reset") == 0,
@@ -81,8 +81,8 @@ pub fn recurrent(node: &Node, weight: &dyn Fn(usize) -> Result<Option<Tensor>, S
 }
 
 /// The plain form with the node's activations.
-fn functions(node: &Node, kind: Kind, directions: usize) -> Result<Form, String> {
-    let plain = Form::plain(kind);
+fn functions(node: &Node, kind: Kind, directions: usize) -> Result<GeneralCell, String> {
+    let plain = GeneralCell::plain(kind);
     let empty = Attribute::default();
     let of = |name: &str| node.attributes.get(name).unwrap_or(&empty);
     let names = &of("activations").texts;
@@ -119,8 +119,8 @@ fn functions(node: &Node, kind: Kind, directions: usize) -> Result<Form, String>
         return Err("its two directions have different activations".into());
     }
     Ok(match (kind, &found[..each]) {
-        (Kind::Lstm, &[gate, cell, output]) => Form { gate, cell, output, ..plain },
-        (Kind::Gru, &[gate, cell]) => Form { gate, cell, ..plain },
-        (_, found) => Form { cell: found[0], ..plain },
+        (Kind::Lstm, &[gate, cell, output]) => GeneralCell { gate, cell, output, ..plain },
+        (Kind::Gru, &[gate, cell]) => GeneralCell { gate, cell, ..plain },
+        (_, found) => GeneralCell { cell: found[0], ..plain },
     })
 }

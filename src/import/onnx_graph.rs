@@ -8,7 +8,7 @@ use super::onnx_axes::{Atom, Axes, Axis};
 use super::onnx_fold::{Constant, Constants, axis_of};
 use super::onnx_states::States;
 use super::onnx_way::{Step, shown, way};
-use super::parts::{Matrix, Parts, Vector, identity};
+use super::parts::{ImportedParts, Matrix, Vector, identity};
 use crate::model::short;
 
 /// Outputs at most that are tried.
@@ -18,7 +18,7 @@ const EXPECTED: &str = "not a part of the models here: Gather, then LSTM, GRU or
      numbers between them";
 
 /// The parts of a model.
-pub fn parts(graph: &Graph) -> Result<Parts, String> {
+pub fn parts(graph: &Graph) -> Result<ImportedParts, String> {
     let constants = Constants::new(graph);
     let inputs: HashMap<&str, &Input> = graph.inputs.iter().map(|input| (input.name.as_str(), input)).collect();
     let mut first_error = None;
@@ -382,7 +382,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn parts(self) -> Result<Parts, String> {
+    fn parts(self) -> Result<ImportedParts, String> {
         let mut notes: Vec<String> = self.notes.into_iter().collect();
         let (Some(first), Some(head)) = (self.layers.first(), self.head) else {
             return Err("no recurrent layer with an output layer behind it".into());
@@ -409,6 +409,6 @@ impl<'a> Walk<'a> {
         if self.last_step {
             notes.push("its logits are those of the last step alone".into());
         }
-        Ok(Parts { embedding, layers: self.layers, head: Some(head), head_bias: self.bias, notes })
+        Ok(ImportedParts { embedding, layers: self.layers, head: Some(head), head_bias: self.bias, notes })
     }
 }

@@ -26,7 +26,7 @@ pub type Vector = (Vec<f32>, String);
 
 /// What a language model is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parts {
+pub struct ImportedParts {
     /// `[V, E]`.
     pub embedding: Matrix,
     /// In the order in which data goes through them.
@@ -54,7 +54,7 @@ pub struct Imported {
     pub vocabulary: Option<(String, Vec<String>)>,
 }
 
-impl Parts {
+impl ImportedParts {
     /// The model; `file` is the source's name in messages.
     ///
     /// # Errors

@@ -4,14 +4,14 @@
 //! feeds has a weight for it. So the numbers stay what they were.
 
 use super::cell::CellWeights;
-use super::parts::{Matrix, Parts};
+use super::parts::{ImportedParts, Matrix};
 use crate::ops::activation::Activation;
 
 /// Numbers that may be added, besides four times as many as there are.
 const ROOM: usize = 1 << 22;
 
 /// The parts with all layers as large as the largest.
-pub fn equal_sizes(mut parts: Parts) -> Result<Parts, String> {
+pub fn equal_sizes(mut parts: ImportedParts) -> Result<ImportedParts, String> {
     let Some(first) = parts.layers.first() else { return Ok(parts) };
     let most = parts.layers.iter().map(|layer| layer.hidden).max().unwrap_or(0);
     let sizes: Vec<usize> = parts.layers.iter().map(|layer| layer.hidden).collect();

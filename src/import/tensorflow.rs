@@ -4,11 +4,11 @@
 use serde_json::Value;
 
 use super::cell::{CellWeights, Recurrent, reordered, transposed};
-use super::parts::{Matrix, Parts};
+use super::parts::{ImportedParts, Matrix};
 use super::tensors::{Element, Tensor, Tensors, elements};
 use super::{Beside, Options, is_beside, tensorflow_js};
 use crate::model::{Bytes, short};
-use crate::network::{Form, Kind};
+use crate::network::{GeneralCell, Kind};
 
 /// Bytes of a manifest at most.
 const MAX_MANIFEST: usize = 1 << 20;
@@ -54,7 +54,7 @@ pub fn read_json(manifest: &Bytes, open: Beside) -> Result<Tensors, String> {
 }
 
 /// The parts of a model of BasicLSTMCells.
-pub fn parts(file: Tensors, options: &Options) -> Result<Parts, String> {
+pub fn parts(file: Tensors, options: &Options) -> Result<ImportedParts, String> {
     let mut cells: Vec<(u64, &String)> = Vec::new();
     for name in file.tensors.keys() {
         let Some(cell) = name.strip_suffix("/kernel").or_else(|| name.strip_suffix("/weights")) else { continue };
@@ -106,7 +106,7 @@ pub fn parts(file: Tensors, options: &Options) -> Result<Parts, String> {
     let (inputs, outputs) = (head.shape[0], head.shape[1]);
     let head_values = transposed(&read(head_name, head)?, inputs, outputs);
     let head_bias = bias.map(|(name, t)| Ok::<_, String>((read(name, t)?, (*name).clone()))).transpose()?;
-    Ok(Parts {
+    Ok(ImportedParts {
         embedding: matrix,
         layers,
         head: Some(Matrix { values: head_values, rows: outputs, columns: inputs, from: head_name.clone() }),
@@ -159,7 +159,7 @@ fn cell(file: &Tensors, kernel_name: &str, forget_bias: f32) -> Result<(Recurren
         w_hr: None,
         peephole: None,
     };
-    let form = Form::plain(Kind::Lstm);
+    let form = GeneralCell::plain(Kind::Lstm);
     let layer = Recurrent { form, inputs, hidden, directions: vec![weights], from: stem.into() };
     Ok((layer, [kernel_name.into(), bias_name]))
 }

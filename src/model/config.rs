@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::fields::{Fields, write_ids};
 use super::weight_shapes;
 use crate::error::{Error, Fault, Result};
-use crate::network::{Cell, Form, Kind, Shape};
+use crate::network::{Cell, GeneralCell, Kind, Shape};
 use crate::ops::activation::Activation;
 
 /// The format that this version reads and writes.
@@ -159,14 +159,14 @@ fn read_cell(fields: &Fields) -> Result<Cell> {
     let name = fields.text("cell")?;
     let kind = Kind::ALL.into_iter().find(|kind| name.as_deref() == Some(kind.name()));
     let kind = kind.ok_or_else(|| fields.wrong("cell", "\"lstm\", \"gru\" or \"rnn\""))?;
-    let plain = Form::plain(kind);
+    let plain = GeneralCell::plain(kind);
     let activation = |field: &str, default: Activation| {
         let Some(name) = fields.text(field)? else { return Ok(default) };
         let names: Vec<&str> = Activation::ALL.iter().map(|f| f.name()).collect();
         Activation::named(&name).ok_or_else(|| fields.wrong(field, &format!("one of {}", names.join(", "))))
     };
     let cell = activation("activation", plain.cell)?;
-    let form = Form {
+    let form = GeneralCell {
         kind,
         gate: activation("recurrent_activation", plain.gate)?,
         cell,
@@ -211,7 +211,7 @@ fn write_cell<S: Serializer>(cell: &Cell, serializer: S) -> std::result::Result<
         bidirectional: bool,
     }
     let form = cell.form();
-    let plain = Form::plain(form.kind);
+    let plain = GeneralCell::plain(form.kind);
     let other = |f: Activation, default: Activation| (f != default).then_some(f.name());
     let fields = Fields {
         cell: form.kind.name(),
@@ -268,16 +268,21 @@ mod tests {
 
     #[test]
     fn cells_of_other_forms_are_written_and_read() {
-        let plain = Form::plain;
+        let plain = GeneralCell::plain;
         for form in [
-            Form { bidirectional: true, ..plain(Kind::Gru) },
-            Form { reset_before: true, gate: Activation::HardSigmoid, ..plain(Kind::Gru) },
-            Form { projection: Some(3), ..plain(Kind::Lstm) },
-            Form { peepholes: true, output: Activation::Relu, gate: Activation::HardSigmoid6, ..plain(Kind::Lstm) },
+            GeneralCell { bidirectional: true, ..plain(Kind::Gru) },
+            GeneralCell { reset_before: true, gate: Activation::HardSigmoid, ..plain(Kind::Gru) },
+            GeneralCell { projection: Some(3), ..plain(Kind::Lstm) },
+            GeneralCell {
+                peepholes: true,
+                output: Activation::Relu,
+                gate: Activation::HardSigmoid6,
+                ..plain(Kind::Lstm)
+            },
             plain(Kind::Rnn),
-            Form { cell: Activation::Relu, ..plain(Kind::Rnn) },
-            Form { cell: Activation::Sigmoid, ..plain(Kind::Rnn) },
-            Form { cell: Activation::Relu, bidirectional: true, ..plain(Kind::Rnn) },
+            GeneralCell { cell: Activation::Relu, ..plain(Kind::Rnn) },
+            GeneralCell { cell: Activation::Sigmoid, ..plain(Kind::Rnn) },
+            GeneralCell { cell: Activation::Relu, bidirectional: true, ..plain(Kind::Rnn) },
         ] {
             let cell = form.into_cell();
             let shape = Shape { cell, vocab: 10, embedding: 4, hidden: 6, layers: 2 };

@@ -1,4 +1,4 @@
-//! The way back: gradients of a layer over time, of the head and of the embedding.
+//! The backward pass: gradients of a layer over time, of the head and of the embedding.
 //!
 //! Products that need no loop are one matrix product for the whole window: only `dgates -> dh` of the step before runs
 //! step by step.
@@ -9,7 +9,7 @@ use crate::ops::recurrent::Extra;
 use crate::ops::{embed_gradient, matmul_input_gradient, matmul_weight_gradient, reset_rows, step_backward, sum_rows};
 use crate::plan::{Affine, Builder, Dim, Direction, Loop, Role, TensorId};
 
-/// Gradients of one layer's weights, shaped as the weights, and what flows on the way back.
+/// Gradients of one layer's weights, shaped as the weights, and what flows in the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerGradients {
     /// `[G, H, K]`.
@@ -22,9 +22,9 @@ pub struct LayerGradients {
     pub b_hh: TensorId,
     /// `[T * B, H]`: of the layer's outputs.
     pub dy: TensorId,
-    /// `[B, H]`: of h, on its way back.
+    /// `[B, H]`: of h, in the backward pass.
     pub dh: TensorId,
-    /// `[B, H]`: of c, an LSTM's, on its way back.
+    /// `[B, H]`: of c, an LSTM's, in the backward pass.
     pub dc: Option<TensorId>,
 }
 
@@ -44,7 +44,7 @@ impl LayerGradients {
     /// `always` is `[4 * B]` u32, all one.
     pub(super) fn begin_at_zero(&self, b: &mut Builder, always: TensorId) {
         for flow in [Some(self.dh), self.dc].into_iter().flatten() {
-            let at = reset_rows::Offsets { x: 0.into(), flags: 0.into() };
+            let at = reset_rows::ResetRowsOffsets { x: 0.into(), flags: 0.into() };
             reset_rows::record(b, flow, always, Dim::ROWS, at);
         }
     }
@@ -67,7 +67,7 @@ pub(super) fn layer_backward(
     let split = recurrent_sources(layer, over_time).into_iter().skip(1).map(|(tensor, gates, _)| (tensor, gates));
     for (tensor, rows) in std::iter::once((gates, gate_count)).chain(split) {
         let block = Dim::ROWS * rows.into();
-        let at = reset_rows::Offsets { x: (Dim::TIME * block).into(), flags: 0.into() };
+        let at = reset_rows::ResetRowsOffsets { x: (Dim::TIME * block).into(), flags: 0.into() };
         reset_rows::record(b, tensor, always, block, at);
     }
     b.repeat("t", Dim::TIME, Direction::Backward, |b, t| {
@@ -77,7 +77,7 @@ pub(super) fn layer_backward(
     weight_gradients(b, layer, over_time, gradients, x);
     if let Some((dx, adds)) = dx {
         let op = matmul_input_gradient::MatmulInputGradient { dy: gates, w: layer.w_ih, dx };
-        let at = matmul_input_gradient::Offsets {
+        let at = matmul_input_gradient::MatmulInputGradientOffsets {
             y_row: 0.into(),
             x_row: 0.into(),
             dy_group: 0,
@@ -98,7 +98,7 @@ fn record_step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gr
     let of_state = kept.zip(dc).filter(|_| cell.extra == Extra::State);
     let (states, extra) = of_state.unwrap_or((states, kept.unwrap_or(layer.extra())));
     let op = step_backward::StepBackward { gates, w_hh: layer.w_hh, states, dy, extra, dh };
-    let at = step_backward::Offsets { gates: now, next, before: now, after: next, dy: now };
+    let at = step_backward::StepBackwardOffsets { gates: now, next, before: now, after: next, dy: now };
     step_backward::record(b, cell, op, Dim::ROWS, at);
 }
 
@@ -117,7 +117,7 @@ fn weight_gradients(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradie
     let window = Dim::TIME * Dim::ROWS;
     let product = |b: &mut Builder, dy, x: Rows, dw, groups, w_group| {
         let op = matmul_weight_gradient::MatmulWeightGradient { dy, x: x.tensor, dw };
-        let at = matmul_input_gradient::Offsets {
+        let at = matmul_input_gradient::MatmulInputGradientOffsets {
             y_row: 0.into(),
             x_row: x.first,
             dy_group: 0,
@@ -128,7 +128,7 @@ fn weight_gradients(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradie
         matmul_weight_gradient::record(b, op, window, at);
     };
     let sum = |b: &mut Builder, dy, db, groups, b_group| {
-        let at = sum_rows::Offsets { y_row: 0.into(), dy_group: 0, b_group, groups, accumulate: 0.into() };
+        let at = sum_rows::SumRowsOffsets { y_row: 0.into(), dy_group: 0, b_group, groups, accumulate: 0.into() };
         sum_rows::record(b, sum_rows::SumRows { dy, db }, window, at);
     };
     let all = layer.cell.gates();
@@ -147,7 +147,7 @@ pub(super) fn initial_state_gradient(b: &mut Builder, layer: &Layer, over_time: 
         let op = matmul_input_gradient::MatmulInputGradient { dy, w: layer.w_hh, dx: gradients.dh };
         // dh may hold what passes by the gates.
         let adds = layer.fused().bypasses_gates || i > 0;
-        let at = matmul_input_gradient::Offsets {
+        let at = matmul_input_gradient::MatmulInputGradientOffsets {
             y_row: 0.into(),
             x_row: 0.into(),
             dy_group: 0,
@@ -183,7 +183,7 @@ pub(super) fn head_backward(
     chunk: Loop,
 ) {
     let row = Affine::constant(0).plus_each(chunk, rows);
-    let at = |x_row, accumulate| matmul_input_gradient::Offsets {
+    let at = |x_row, accumulate| matmul_input_gradient::MatmulInputGradientOffsets {
         y_row: 0.into(),
         x_row,
         dy_group: 0,
@@ -195,12 +195,13 @@ pub(super) fn head_backward(
     matmul_input_gradient::record(b, op, rows, at(row, 0.into()));
     let op = matmul_weight_gradient::MatmulWeightGradient { dy: dlogits, x: y.tensor, dw: to.weight };
     matmul_weight_gradient::record(b, op, rows, at(y.first, chunk.into()));
-    let at = sum_rows::Offsets { y_row: 0.into(), dy_group: 0, b_group: 0, groups: 1, accumulate: chunk.into() };
+    let at = sum_rows::SumRowsOffsets { y_row: 0.into(), dy_group: 0, b_group: 0, groups: 1, accumulate: chunk.into() };
     sum_rows::record(b, sum_rows::SumRows { dy: dlogits, db: to.bias }, rows, at);
 }
 
 /// The embedding's gradient from that of its rows; added to what is there where the table is the head's weight too.
 pub(super) fn embedding_backward(b: &mut Builder, op: embed_gradient::EmbedGradient, first: Affine, tied: bool) {
-    let at = embed_gradient::Offsets { ids_row: first, order_row: first, accumulate: usize::from(tied).into() };
+    let at =
+        embed_gradient::EmbedGradientOffsets { ids_row: first, order_row: first, accumulate: usize::from(tied).into() };
     embed_gradient::record(b, op, Dim::TIME * Dim::ROWS, at);
 }

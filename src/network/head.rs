@@ -2,7 +2,7 @@
 
 use super::Rows;
 use crate::ops::matmul;
-use crate::plan::{Builder, Dim, Role, SplitGroup, TensorId};
+use crate::plan::{Builder, Dim, Role, ShardGroup, TensorId};
 
 /// The output layer: weight `[1, V, H]`, bias `[1, V]`, and what is cut with them.
 #[derive(Clone, Copy, Debug)]
@@ -13,14 +13,14 @@ pub struct Head {
     pub bias: TensorId,
     /// V.
     pub vocab: usize,
-    group: SplitGroup,
+    group: ShardGroup,
 }
 
 /// Declares the output layer.
 pub fn head(b: &mut Builder, vocab: usize, hidden: usize) -> Head {
     let weight = b.f32(Role::Weight, "output.weight", &[1.into(), vocab.into(), hidden.into()]);
-    let group = b.split_group();
-    b.split(weight, 1, group);
+    let group = b.shard_group();
+    b.shard(weight, 1, group);
     head_with(b, weight)
 }
 
@@ -28,7 +28,7 @@ pub fn head(b: &mut Builder, vocab: usize, hidden: usize) -> Head {
 pub(super) fn head_with(b: &mut Builder, weight: TensorId) -> Head {
     let tensor = b.tensor(weight);
     let vocab = tensor.shape[1].as_fixed().expect("a vocabulary has a size");
-    let group = tensor.split.expect("the weight may be cut").group;
+    let group = tensor.shard.expect("the weight may be cut").group;
     let bias = b.f32(Role::Weight, "output.bias", &[1.into(), vocab.into()]);
     Head { weight, bias, vocab, group }
 }
@@ -37,15 +37,15 @@ impl Head {
     /// Declares a tensor [rows, 1, V] that is cut where the weight is.
     pub fn logits(&self, b: &mut Builder, role: Role, name: &str, rows: Dim) -> TensorId {
         let logits = b.f32(role, name, &[rows, 1.into(), self.vocab.into()]);
-        b.split(logits, 2, self.group);
+        b.shard(logits, 2, self.group);
         logits
     }
 
     /// Declares a tensor of words [rows, V] that is cut where the weight is.
-    pub fn marks(&self, b: &mut Builder, name: &str, rows: Dim) -> TensorId {
-        let marks = b.u32(Role::State, name, &[rows, self.vocab.into()]);
-        b.split(marks, 1, self.group);
-        marks
+    pub fn token_flags(&self, b: &mut Builder, name: &str, rows: Dim) -> TensorId {
+        let token_flags = b.u32(Role::State, name, &[rows, self.vocab.into()]);
+        b.shard(token_flags, 1, self.group);
+        token_flags
     }
 
     /// Records logits = W x + b.

@@ -1,6 +1,6 @@
 //! A language model: what generation and scoring run.
 
-use super::arrivals::{Arrivals, Shared, arrivals};
+use super::admission::{Admission, Shared, admission};
 use super::head::Head;
 use super::stack::read_slot;
 use super::{Cell, Layer, Rows, StackScratch, decode_stack, head, layers, rnn_stack, stack_scratch};
@@ -25,21 +25,21 @@ pub struct Shape {
 
 /// How much memory the sections of a language model are written for, apart from B and T.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Capacity {
     /// Steps whose ids and log-probabilities are kept on the device until they are read.
     pub ring: usize,
     /// Sequences that can wait for a row: Q, a power of two.
     pub queue: usize,
     /// Prompt tokens of a sequence that can wait to be forced: R.
     pub forced: usize,
-    /// Whether rows may have filters: marks `[B, V]`, and the section `step_filtered`.
+    /// Whether rows may have filters: token_flags `[B, V]`, and the section `step_filtered`.
     pub filters: bool,
 }
 
 /// A language model's plan and the names of what the host touches.
 ///
-/// Sections: `prefill` and `admit` (see [`Arrivals`]), `step` (one token for every row, drawn and fed back),
-/// `step_filtered` (the same for rows that may have filters, if there is room for them), `score` (reads T tokens a row,
+/// Sections: `prefill` and `admit` (see [`Admission`]), `step` (one token for every row, drawn and fed back),
+/// `step_filtered` (the same for rows that may have filters, if there is capacity for them), `score` (reads T tokens a row,
 /// keeps the states, and gives the log-probability of each next token), `logits` (as score, with all
 /// log-probabilities), `permute` (rows change places).
 #[derive(Clone, Debug)]
@@ -71,11 +71,11 @@ pub struct LanguageModel {
     /// `[ring, B]`: their log-probabilities.
     pub log_probs: TensorId,
     /// `[B, V]` u32: how often tokens occurred, and which are banned; see [`crate::ops::filters`].
-    pub marks: Option<TensorId>,
+    pub token_flags: Option<TensorId>,
     /// `[B]` u32: where each row of `permute` comes from.
     pub row_source: TensorId,
     /// The queue and the prompts on the side.
-    pub arrivals: Arrivals,
+    pub admission: Admission,
     /// Section `step`.
     pub step: SectionId,
     /// Section `step_filtered`.
@@ -89,10 +89,10 @@ pub struct LanguageModel {
 }
 
 /// Writes the plan of a language model.
-pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
+pub fn language_model(shape: Shape, capacity: Capacity) -> LanguageModel {
     let b = &mut Builder::new();
-    let net = Network::declare(b, shape, room);
-    let arrivals = arrivals(b, &net.layers, &net.scratch, net.shared(), room.queue);
+    let net = Network::declare(b, shape, capacity);
+    let admission = admission(b, &net.layers, &net.scratch, net.shared(), capacity.queue);
     // With a direction that runs backward there is no next token to draw.
     let draws = !shape.cell.is_bidirectional();
     let step = b.section("step", |b| {
@@ -100,8 +100,8 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
             net.step(b);
         }
     });
-    let filtered = net.marks.filter(|_| draws);
-    let step_filtered = filtered.map(|marks| b.section("step_filtered", |b| net.step_filtered(b, marks)));
+    let filtered = net.token_flags.filter(|_| draws);
+    let step_filtered = filtered.map(|token_flags| b.section("step_filtered", |b| net.step_filtered(b, token_flags)));
     let score = b.section("score", |b| net.score(b));
     let logits = b.section("logits", |b| net.all_logits(b));
     let permute = permute_section(b, &net.layers, &net.scratch, net.row_source);
@@ -120,9 +120,9 @@ pub fn language_model(shape: Shape, room: Room) -> LanguageModel {
         forced: net.forced,
         ids: net.ids,
         log_probs: net.log_probs,
-        marks: net.marks,
+        token_flags: net.token_flags,
         row_source: net.row_source,
-        arrivals,
+        admission,
         step,
         step_filtered,
         score,
@@ -139,7 +139,7 @@ fn window() -> Dim {
 /// The tensors of a language model, of which [`LanguageModel`] names those that the host touches, and what its sections
 /// do with them.
 struct Network {
-    room: Room,
+    capacity: Capacity,
     embedding: TensorId,
     layers: Vec<Layer>,
     head: Head,
@@ -151,7 +151,7 @@ struct Network {
     ids: TensorId,
     log_probs: TensorId,
     no_marks: TensorId,
-    marks: Option<TensorId>,
+    token_flags: Option<TensorId>,
     target_log_probs: TensorId,
     row_source: TensorId,
     scratch: StackScratch,
@@ -166,25 +166,25 @@ struct Network {
 }
 
 impl Network {
-    fn declare(b: &mut Builder, shape: Shape, room: Room) -> Network {
+    fn declare(b: &mut Builder, shape: Shape, capacity: Capacity) -> Network {
         let Shape { cell, vocab, embedding: width, hidden, .. } = shape;
         let embedding = b.f32(Role::Weight, "embedding.weight", &[vocab.into(), width.into()]);
-        let embedding_group = b.split_group();
-        b.split(embedding, 0, embedding_group);
+        let embedding_group = b.shard_group();
+        b.shard(embedding, 0, embedding_group);
         let layers = layers(b, cell, "rnn.", width, hidden, shape.layers);
         let head = head(b, vocab, cell.form().outputs(hidden));
         Network {
-            room,
+            capacity,
             embedding,
             input: b.u32(Role::Io, "input", &[Dim::TIME, Dim::ROWS]),
             targets: b.u32(Role::Io, "targets", &[Dim::TIME, Dim::ROWS]),
             table: b.u32(Role::State, "table", &[Dim::ROWS, ROW_WORDS.into()]),
             tokens: b.u32(Role::State, "tokens", &[Dim::ROWS]),
-            forced: b.u32(Role::Io, "forced", &[Dim::ROWS.plus(room.queue), room.forced.into()]),
-            ids: b.u32(Role::Io, "ids", &[room.ring.into(), Dim::ROWS]),
-            log_probs: b.f32(Role::Io, "log_probs", &[room.ring.into(), Dim::ROWS]),
+            forced: b.u32(Role::Io, "forced", &[Dim::ROWS.plus(capacity.queue), capacity.forced.into()]),
+            ids: b.u32(Role::Io, "ids", &[capacity.ring.into(), Dim::ROWS]),
+            log_probs: b.f32(Role::Io, "log_probs", &[capacity.ring.into(), Dim::ROWS]),
             no_marks: b.u32(Role::State, "no_marks", &[1.into()]),
-            marks: room.filters.then(|| head.marks(b, "marks", Dim::ROWS)),
+            token_flags: capacity.filters.then(|| head.token_flags(b, "token_flags", Dim::ROWS)),
             target_log_probs: b.f32(Role::Io, "target_log_probs", &[window()]),
             row_source: b.u32(Role::Io, "row_source", &[Dim::ROWS]),
             scratch: stack_scratch(b, &layers),
@@ -200,22 +200,22 @@ impl Network {
 
     /// What reading prompts on the side shares with the sections here.
     fn shared(&self) -> Shared {
-        let Network { input, embedding, x, table, tokens, marks, .. } = *self;
-        Shared { input, embedding, x, table, tokens, marks }
+        let Network { input, embedding, x, table, tokens, token_flags, .. } = *self;
+        Shared { input, embedding, x, table, tokens, token_flags }
     }
 
     /// One token for every row, drawn and fed back.
     fn step(&self, b: &mut Builder) {
         self.read_token(b);
-        self.draw(b, sample::Marks::Unfiltered(self.no_marks));
+        self.draw(b, sample::TokenFlags::Unfiltered(self.no_marks));
     }
 
     /// The same for rows that may have filters.
-    fn step_filtered(&self, b: &mut Builder, marks: TensorId) {
-        count_token::record(b, self.table, self.tokens, marks, Dim::ROWS);
+    fn step_filtered(&self, b: &mut Builder, token_flags: TensorId) {
+        count_token::record(b, self.table, self.tokens, token_flags, Dim::ROWS);
         self.read_token(b);
-        filter::record(b, self.step_logits, self.table, marks, Dim::ROWS);
-        self.draw(b, sample::Marks::Filtered(marks));
+        filter::record(b, self.step_logits, self.table, token_flags, Dim::ROWS);
+        self.draw(b, sample::TokenFlags::Filtered(token_flags));
     }
 
     /// From each row's token to its logits.
@@ -224,10 +224,10 @@ impl Network {
         self.head.record(b, y, self.step_logits, Dim::ROWS);
     }
 
-    fn draw(&self, b: &mut Builder, marks: sample::Marks) {
+    fn draw(&self, b: &mut Builder, token_flags: sample::TokenFlags) {
         let Network { step_logits: logits, table, tokens, forced, ids, log_probs, .. } = *self;
-        let op = sample::Sample { logits, table, tokens, forced, ids, log_probs, marks };
-        sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(self.room.ring));
+        let op = sample::Sample { logits, table, tokens, forced, ids, log_probs, token_flags };
+        sample::record(b, op, Dim::ROWS, Affine::STEP.modulo(self.capacity.ring));
     }
 
     /// The log-probability of each token that follows.
@@ -247,7 +247,7 @@ impl Network {
     /// From the tokens of a window to its logits and their logsumexp.
     fn read_window(&self, b: &mut Builder) {
         let op = embed::Embed { ids: self.input, table: self.embedding, y: self.x };
-        embed::record(b, op, window(), embed::Offsets { ids: 0.into(), y: 0.into() });
+        embed::record(b, op, window(), embed::EmbedOffsets { ids: 0.into(), y: 0.into() });
         let y = rnn_stack(b, &self.layers, &self.scratch, Rows { tensor: self.x, first: 0.into() });
         self.head.record(b, y, self.window_logits, window());
         logsumexp::record(b, self.window_logits, self.lse, window());
@@ -260,12 +260,12 @@ fn permute_section(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, so
         for (layer, over_time) in layers.iter().zip(&scratch.layers) {
             let slots = std::iter::once((layer.h, read_slot())).chain(layer.c.map(|c| (c, 0.into())));
             for (state, at) in slots {
-                let room = layer.parts.filter(|_| Some(state) == layer.c).map_or(over_time.states, |parts| parts.c);
-                let away = gather_rows::GatherRows { from: state, index: source, to: room };
-                let offsets = gather_rows::Offsets { from: at, to: 0.into(), gather: true };
+                let capacity = layer.parts.filter(|_| Some(state) == layer.c).map_or(over_time.states, |parts| parts.c);
+                let away = gather_rows::GatherRows { from: state, index: source, to: capacity };
+                let offsets = gather_rows::GatherRowsOffsets { from: at, to: 0.into(), gather: true };
                 gather_rows::record(b, away, Dim::ROWS, offsets);
-                let back = gather_rows::GatherRows { from: room, index: source, to: state };
-                let offsets = gather_rows::Offsets { from: 0.into(), to: at, gather: false };
+                let back = gather_rows::GatherRows { from: capacity, index: source, to: state };
+                let offsets = gather_rows::GatherRowsOffsets { from: 0.into(), to: at, gather: false };
                 gather_rows::record(b, back, Dim::ROWS, offsets);
             }
         }
@@ -281,10 +281,10 @@ mod tests {
     #[test]
     fn a_step_needs_its_weights_and_states() {
         let shape = Shape { cell: Cell::Lstm, vocab: 10, embedding: 3, hidden: 5, layers: 1 };
-        let lm = language_model(shape, Room { ring: 4, queue: 1, forced: 1, filters: false });
+        let lm = language_model(shape, Capacity { ring: 4, queue: 1, forced: 1, filters: false });
         let need = lm.plan.memory(&[lm.step], Sizes::of(2, 1));
         assert_eq!(need.weights, 4 * (10 * 3 + 20 * 3 + 20 * 5 + 40 + 10 * 5 + 10));
-        // h in two slots, c, the row table, the token of each row, the stand-in for marks.
+        // h in two slots, c, the row table, the token of each row, the stand-in for token flags.
         assert_eq!(need.states, 4 * (2 * 2 * 5 + 2 * 5 + 2 * ROW_WORDS as u64 + 2 + 1));
         assert_eq!((need.scratch, need.saved), (4 * 2 * 10, 0));
         // Drawn ids and their log-probabilities, a forced token for each row and for one sequence that waits.

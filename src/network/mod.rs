@@ -1,27 +1,27 @@
 //! The networks, from free functions that each write a part: weights, a recurrent stack over time, a decode step,
 //! the head, the sampler. An encoder-decoder would be built from the same parts.
 
-mod arrivals;
+mod admission;
 mod backward;
-mod form;
+mod general_cell;
+mod general_layers;
 mod head;
 mod language_model;
 mod optimiser;
 mod stack;
 mod trained_stack;
 mod training;
-mod variants;
 
-pub use arrivals::Arrivals;
+pub use admission::Admission;
 pub use backward::LayerGradients;
-pub use form::{Form, Kind, weight_name};
+pub use general_cell::{GeneralCell, Kind, weight_name};
+pub use general_layers::{GeneralLayer, GeneralStack, general_stack, layers};
 pub use head::{Head, head};
-pub use language_model::{LanguageModel, Room, Shape, language_model};
+pub use language_model::{Capacity, LanguageModel, Shape, language_model};
 pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
 pub use trained_stack::{TrainedStack, trained_stack};
 pub use training::{Io, RING, Recipe, Training, training};
-pub use variants::{FormStack, Parts, form_stack, layers};
 
 use crate::ops::activation::Activation;
 use crate::ops::recurrent::Recurrent;
@@ -37,7 +37,7 @@ pub enum Cell {
     /// A plain layer without gates, state h.
     Rnn(Nonlinearity),
     /// A layer of another form than these; it runs, and is not trained.
-    Other(Form),
+    General(GeneralCell),
 }
 
 /// The function of a plain RNN.
@@ -60,12 +60,12 @@ impl Nonlinearity {
 
 impl Cell {
     /// All that the cell is.
-    pub fn form(self) -> Form {
+    pub fn form(self) -> GeneralCell {
         match self {
-            Cell::Lstm => Form::plain(Kind::Lstm),
-            Cell::Gru => Form::plain(Kind::Gru),
-            Cell::Rnn(f) => Form { cell: f.activation(), ..Form::plain(Kind::Rnn) },
-            Cell::Other(form) => form,
+            Cell::Lstm => GeneralCell::plain(Kind::Lstm),
+            Cell::Gru => GeneralCell::plain(Kind::Gru),
+            Cell::Rnn(f) => GeneralCell { cell: f.activation(), ..GeneralCell::plain(Kind::Rnn) },
+            Cell::General(form) => form,
         }
     }
 
@@ -76,7 +76,7 @@ impl Cell {
             Cell::Gru => Some(&gru::GRU),
             Cell::Rnn(Nonlinearity::Tanh) => Some(&rnn::TANH),
             Cell::Rnn(Nonlinearity::Relu) => Some(&rnn::RELU),
-            Cell::Other(_) => None,
+            Cell::General(_) => None,
         }
     }
 

@@ -61,9 +61,9 @@ impl Optimised {
         let adapts = matches!(optimizer, Optimizer::Adam { .. });
         let parameter = |b: &mut Builder, weight: TensorId| {
             let name = b.tensor(weight).name.clone();
-            let gradient = twin(b, weight, Role::Saved, &format!("gradient.{name}"));
-            let first = twin(b, weight, Role::State, &format!("first_moment.{name}"));
-            let second = adapts.then(|| twin(b, weight, Role::State, &format!("second_moment.{name}")));
+            let gradient = like(b, weight, Role::Saved, &format!("gradient.{name}"));
+            let first = like(b, weight, Role::State, &format!("first_moment.{name}"));
+            let second = adapts.then(|| like(b, weight, Role::State, &format!("second_moment.{name}")));
             Parameter { name, weight, gradient, first, second }
         };
         let parameters: Vec<Parameter> = weights.iter().map(|weight| parameter(b, *weight)).collect();
@@ -104,16 +104,16 @@ impl Optimised {
 }
 
 /// A tensor of the same shape, cut where the other is.
-pub(super) fn twin(b: &mut Builder, of: TensorId, role: Role, name: &str) -> TensorId {
+pub(super) fn like(b: &mut Builder, of: TensorId, role: Role, name: &str) -> TensorId {
     let tensor = b.tensor(of).clone();
-    let twin = b.f32(role, name, &tensor.shape);
-    if let Some(split) = tensor.split {
-        b.split(twin, split.axis, split.group);
+    let like = b.f32(role, name, &tensor.shape);
+    if let Some(shard) = tensor.shard {
+        b.shard(like, shard.axis, shard.group);
     }
-    twin
+    like
 }
 
-/// Blocks that a tensor may take in an arena, however an executor lays it out and wherever it cuts.
+/// Blocks that a tensor may take in an arena, however an executor lays it out and wherever it shards.
 fn most_blocks(b: &Builder, id: TensorId) -> usize {
     let sizes = b.tensor(id).shape.iter().map(|dim| dim.as_fixed().expect("weights have sizes"));
     // No executor spreads a tensor over more than four times its elements, or over pieces of less than 8 blocks; each

@@ -1,6 +1,6 @@
 //! Recurrent layers: weights, states, a stack over time, and a decode step.
 
-use super::variants::{self, Joined, Parts};
+use super::general_layers::{self, GeneralLayer, Joined};
 use super::{Cell, layers as declare_layers};
 use crate::ops::decode::{self, Input};
 use crate::ops::recurrent::{Extra, Recurrent};
@@ -28,8 +28,8 @@ pub struct Layer {
     pub c: Option<TensorId>,
     /// `[1, 1]`: stands for c in the ops of a fused cell that has none.
     pub(super) stand_in: Option<TensorId>,
-    /// What a layer of [`Cell::Other`] has besides.
-    pub parts: Option<Parts>,
+    /// What a layer of [`Cell::General`] has besides.
+    pub parts: Option<GeneralLayer>,
 }
 
 impl Layer {
@@ -68,9 +68,9 @@ pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: us
     let w_hh = weight(b, "weight_hh", &[gates, hidden, hidden]);
     let b_ih = weight(b, "bias_ih", &[gates, hidden]);
     let b_hh = weight(b, "bias_hh", &[gates, hidden]);
-    let units = b.split_group();
-    b.split(w_ih, 1, units);
-    b.split(w_hh, 1, units);
+    let units = b.shard_group();
+    b.shard(w_ih, 1, units);
+    b.shard(w_hh, 1, units);
     let h = b.f32(Role::State, format!("h_l{index}"), &[SLOTS.into(), Dim::ROWS, hidden.into()]);
     let has_c = cell.fused().is_some_and(|cell| cell.extra == Extra::State);
     let c = has_c.then(|| b.f32(Role::State, format!("c_l{index}"), &[1.into(), Dim::ROWS, hidden.into()]));
@@ -105,7 +105,7 @@ pub(super) struct OverTime {
 #[derive(Clone, Debug)]
 pub struct StackScratch {
     pub(super) layers: Vec<OverTime>,
-    /// Of a stack of [`Cell::Other`].
+    /// Of a stack of [`Cell::General`].
     pub(super) joined: Option<Joined>,
     /// `[B]` u32 for row copies in order.
     pub(super) order: TensorId,
@@ -122,11 +122,11 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
             b.f32(Role::Scratch, format!("input_products_{}x{}", key.0, key.1), &shape)
         });
         products.push((key, gates));
-        let states = variants::states_over_time(b, format!("states_l{i}"), layer.cell.form(), layer.hidden);
+        let states = general_layers::states_over_time(b, format!("states_l{i}"), layer.cell.form(), layer.hidden);
         OverTime { gates, states, extra: None, keep_gates: false }
     });
     let over_time = over_time.collect();
-    let joined = variants::joined(b, layers);
+    let joined = general_layers::joined(b, layers);
     StackScratch { layers: over_time, joined, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
 }
 
@@ -157,7 +157,7 @@ pub(super) fn stack_scratch_kept(b: &mut Builder, layers: &[Layer]) -> StackScra
 /// counter: the states are read from one slot and written to the other.
 pub fn rnn_stack(b: &mut Builder, layers: &[Layer], scratch: &StackScratch, x: Rows) -> Rows {
     if let Some(joined) = &scratch.joined {
-        return variants::over_time(b, layers, scratch, joined, x, false);
+        return general_layers::over_time(b, layers, scratch, joined, x, false);
     }
     let layers = layers.iter().zip(&scratch.layers);
     layers.fold(x, |x, (layer, over_time)| layer_over_time(b, layer, over_time, scratch.order, x, None))
@@ -190,7 +190,7 @@ pub(super) fn layer_over_time(
     if let Some(Starts { flags, first }) = starts {
         let first_cells = cells.map(|(_, cells)| cells).or(layer.c);
         for state in [Some(states), first_cells].into_iter().flatten() {
-            reset_rows::record(b, state, flags, Dim::ROWS, reset_rows::Offsets { x: 0.into(), flags: first });
+            reset_rows::record(b, state, flags, Dim::ROWS, reset_rows::ResetRowsOffsets { x: 0.into(), flags: first });
         }
     }
     b.repeat("t", Dim::TIME, Direction::Forward, |b, t| record_step(b, layer, over_time, t.into()));
@@ -203,7 +203,7 @@ pub(super) fn layer_over_time(
 
 /// Copies B rows from one place to another.
 pub(super) fn copy_rows(b: &mut Builder, order: TensorId, from: TensorId, to: TensorId, at: [Affine; 2]) {
-    let at = gather_rows::Offsets { from: at[0], to: at[1], gather: false };
+    let at = gather_rows::GatherRowsOffsets { from: at[0], to: at[1], gather: false };
     gather_rows::record(b, gather_rows::GatherRows { from, index: order, to }, Dim::ROWS, at);
 }
 
@@ -220,20 +220,20 @@ fn record_step(b: &mut Builder, layer: &Layer, over_time: &OverTime, t: Affine) 
         _ => [0.into(), 0.into()],
     };
     let op = step::Step { gates, w_hh, b_hh, h, extra: extra.unwrap_or(layer.extra()) };
-    let at = step::Offsets { gx: now, h_read: now, h_write: next, extra_read, extra_write, keep_gates };
+    let at = step::StepOffsets { gx: now, h_read: now, h_write: next, extra_read, extra_write, keep_gates };
     step::record(b, cell, op, Dim::ROWS, at);
 }
 
 /// One token through a stack: row `ids[m]` of `table` through all layers, one op each. Gives the last h.
 pub fn decode_stack(b: &mut Builder, layers: &[Layer], table: TensorId, ids: TensorId) -> Rows {
     if layers.iter().any(|layer| layer.parts.is_some()) {
-        return variants::decode(b, layers, table, ids);
+        return general_layers::decode(b, layers, table, ids);
     }
     let (mut source, mut x) = (table, Input::Gather);
     for layer in layers {
         let Layer { w_ih, w_hh, b_ih, b_hh, h, .. } = *layer;
         let op = decode::Decode { source, ids, w_ih, w_hh, b_ih, b_hh, h, extra: layer.extra() };
-        let at = decode::Offsets { x, h_read: read_slot(), h_write: write_slot(), extra: 0.into() };
+        let at = decode::DecodeOffsets { x, h_read: read_slot(), h_write: write_slot(), extra: 0.into() };
         decode::record(b, layer.fused(), op, Dim::ROWS, at);
         (source, x) = (h, Input::Rows(write_slot()));
     }
@@ -258,7 +258,7 @@ pub struct Stack {
 /// Writes the plan of a recurrent stack alone. Weights have PyTorch's names without a prefix.
 pub fn stack(cell: Cell, inputs: usize, hidden: usize, layers: usize) -> Stack {
     let b = &mut Builder::new();
-    assert!(cell.fused().is_some(), "form_stack is for other cells");
+    assert!(cell.fused().is_some(), "general_stack is for other cells");
     let layers = declare_layers(b, cell, "", inputs, hidden, layers);
     let x = b.f32(Role::Io, "x", &[Dim::TIME, Dim::ROWS, inputs.into()]);
     let scratch = stack_scratch(b, &layers);

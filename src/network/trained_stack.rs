@@ -1,7 +1,7 @@
-//! A recurrent stack alone, with its way back: what gradients are checked on, and a part of larger networks.
+//! A recurrent stack alone, with its backward pass: what gradients are checked on, and a part of larger networks.
 
 use super::backward::{LayerGradients, initial_state_gradient, layer_backward};
-use super::optimiser::twin;
+use super::optimiser::like;
 use super::stack::{layer_over_time, stack_scratch_kept};
 use super::{Cell, Layer, Rows, layer};
 use crate::plan::{Builder, Dim, Plan, Role, SectionId, TensorId};
@@ -40,7 +40,7 @@ pub fn trained_stack(cell: Cell, inputs: usize, hidden: usize, layers: usize) ->
         (0..layers).map(|i| layer(b, cell, "", i, if i == 0 { inputs } else { hidden }, hidden)).collect();
     let gradient = |b: &mut Builder, weight: TensorId| {
         let name = format!("gradient.{}", b.tensor(weight).name);
-        twin(b, weight, Role::Saved, &name)
+        like(b, weight, Role::Saved, &name)
     };
     let gradients: Vec<LayerGradients> = (layers.iter().enumerate())
         .map(|(i, layer)| {

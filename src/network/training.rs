@@ -13,7 +13,7 @@
 
 use super::backward::{HeadBackward, LayerGradients, embedding_backward, head_backward, layer_backward};
 use super::head::head_with;
-use super::optimiser::{Optimised, Optimizer, Parameter, twin};
+use super::optimiser::{Optimised, Optimizer, Parameter, like};
 use super::stack::{OverTime, Starts, layer_over_time, stack_scratch_kept};
 use super::{Head, Layer, Rows, Shape, layer};
 use crate::ops::embed_gradient::EmbedGradient;
@@ -103,7 +103,7 @@ fn chunk_steps(recipe: &Recipe) -> usize {
 }
 
 /// What the sections share while they are written.
-struct Parts {
+struct Window {
     recipe: Recipe,
     io: Io,
     layers: Vec<Layer>,
@@ -141,13 +141,13 @@ fn slot() -> Affine {
     Affine::STEP.modulo(RING)
 }
 
-impl Parts {
-    fn declare(b: &mut Builder, recipe: Recipe) -> Parts {
+impl Window {
+    fn declare(b: &mut Builder, recipe: Recipe) -> Window {
         let Recipe { shape, rows, time, .. } = recipe;
         let Shape { cell, vocab, embedding, hidden, layers } = shape;
         let table = b.f32(Role::Weight, "embedding.weight", &[1.into(), vocab.into(), embedding.into()]);
-        let group = b.split_group();
-        b.split(table, 1, group);
+        let group = b.shard_group();
+        b.shard(table, 1, group);
         let layers: Vec<Layer> =
             (0..layers).map(|i| layer(b, cell, "rnn.", i, if i == 0 { embedding } else { hidden }, hidden)).collect();
         let head = if recipe.tied { head_with(b, table) } else { super::head(b, vocab, hidden) };
@@ -179,7 +179,7 @@ impl Parts {
             lse: b.f32(Role::Scratch, "lse", &[chunk_rows]),
             losses: b.f32(Role::Scratch, "row_losses", &[window()]),
         };
-        Parts { recipe, io, layers, over_time: scratch.layers, dropped, table, x, head, chunk }
+        Window { recipe, io, layers, over_time: scratch.layers, dropped, table, x, head, chunk }
     }
 
     /// First row of the slot's window in `input`, `targets` and `order`.
@@ -227,14 +227,14 @@ impl Parts {
 
     fn embed(&self, b: &mut Builder) {
         let op = embed::Embed { ids: self.io.input, table: self.table, y: self.x };
-        embed::record(b, op, window(), embed::Offsets { ids: self.window_row(), y: 0.into() });
+        embed::record(b, op, window(), embed::EmbedOffsets { ids: self.window_row(), y: 0.into() });
     }
 
     fn starts(&self) -> Starts {
         Starts { flags: self.io.starts, first: slot().times(Dim::ROWS) }
     }
 
-    /// The mask behind a layer: the same on the way back.
+    /// The mask behind a layer: the same in the backward pass.
     fn mask(&self, layer: usize) -> dropout::Settings {
         let Recipe { dropout, seed, .. } = self.recipe;
         dropout::Settings { probability: dropout, seed, site: layer as u32, step: Affine::STEP }
@@ -249,7 +249,7 @@ impl Parts {
             self.head.record(b, y, logits, rows);
             logsumexp::record(b, logits, lse, rows);
             let op = cross_entropy::CrossEntropy { logits, lse, targets: io.targets, schedule: io.schedule, losses };
-            let at = cross_entropy::Offsets {
+            let at = cross_entropy::CrossEntropyOffsets {
                 target_row: self.window_row().plus_each(chunk, rows),
                 loss_row: Affine::constant(0).plus_each(chunk, rows),
                 slot: slot(),
@@ -269,7 +269,7 @@ impl Parts {
 pub fn training(recipe: Recipe) -> Training {
     assert!(!recipe.tied || recipe.shape.embedding == recipe.shape.hidden, "tied weights have one width");
     let b = &mut Builder::new();
-    let parts = Parts::declare(b, recipe);
+    let parts = Window::declare(b, recipe);
     let of_layer = |layer: &Layer| [layer.w_ih, layer.w_hh, layer.b_ih, layer.b_hh];
     let mut weights = vec![parts.table];
     weights.extend(parts.layers.iter().flat_map(of_layer));
@@ -336,5 +336,5 @@ pub fn training(recipe: Recipe) -> Training {
 /// A state of the same shape, for evaluation.
 fn state_like(b: &mut Builder, state: TensorId) -> TensorId {
     let name = format!("evaluated.{}", b.tensor(state).name);
-    twin(b, state, Role::State, &name)
+    like(b, state, Role::State, &name)
 }

@@ -14,8 +14,8 @@
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
 use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
-    flat_operand, folded,
+    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes, TensorId,
+    Variant, flat_operand, folded,
 };
 
 /// Operands of [`record`].
@@ -89,13 +89,13 @@ pub static ROW: OpRow = OpRow {
         Param::offset("slot"),
         Param::float("beta1"),
         Param::float("beta2"),
-        Param::float("share1"),
-        Param::float("share2"),
+        Param::float("one_minus_beta1"),
+        Param::float("one_minus_beta2"),
         Param::float("epsilon"),
         Param::float("decay"),
         Param::flag("decoupled"),
     ],
-    cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0), (3, 0)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 0), (1, 0), (2, 0), (3, 0)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -108,8 +108,9 @@ pub static ROW: OpRow = OpRow {
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let ([slot], decoupled) = (args.sizes(), args.words["decoupled"] == 1);
-    let [beta1, beta2, share1, share2, epsilon, decay] =
-        ["beta1", "beta2", "share1", "share2", "epsilon", "decay"].map(|name| args.words.float::<F>(name));
+    let [beta1, beta2, one_minus_beta1, one_minus_beta2, epsilon, decay] =
+        ["beta1", "beta2", "one_minus_beta1", "one_minus_beta2", "epsilon", "decay"]
+            .map(|name| args.words.float::<F>(name));
     let [parameters, gradients, first, second, schedule, clips] = args.all();
     let [lr, inverse_bias1, inverse_sqrt_bias2, _] = schedule::at(schedule.real(), slot);
     let scale = clips.real()[slot * CLIP_COLUMNS + CLIP_SCALE];
@@ -121,8 +122,8 @@ fn reference<F: Real>(args: &mut Args<F>) {
         } else {
             g += decay * *p;
         }
-        *m = beta1 * *m + share1 * g;
-        *v = beta2 * *v + share2 * g * g;
+        *m = beta1 * *m + one_minus_beta1 * g;
+        *v = beta2 * *v + one_minus_beta2 * g * g;
         *p = *p - lr * inverse_bias1 * *m / (v.sqrt() * inverse_sqrt_bias2 + epsilon);
     }
 }
@@ -146,7 +147,7 @@ fn cases() -> Vec<Case> {
 
 fn case(name: String, n: usize, settings: Settings, gradients: Fill) -> Case {
     let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
-        let group = b.split_group();
+        let group = b.shard_group();
         let parameters = flat_operand(b, fills, "parameters", n, (group, Fill::Normal(1.0)));
         let gradients = flat_operand(b, fills, "gradients", n, (group, gradients));
         let first = flat_operand(b, fills, "first", n, (group, Fill::Normal(1.0)));

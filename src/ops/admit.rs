@@ -62,7 +62,7 @@ pub static ROW: OpRow = OpRow {
         Operand::write_u32("places"),
     ],
     params: &[Param::size("rows"), Param::size("capacity")],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

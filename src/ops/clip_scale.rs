@@ -38,7 +38,7 @@ pub static ROW: OpRow = OpRow {
         Operand::write("clips").typical(typical::clips),
     ],
     params: &[Param::size("count"), Param::offset("slot"), Param::float("max_norm")],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

@@ -1,8 +1,8 @@
 //! Counts, for penalties, the token that each row reads in this step.
 //!
 //! ```text
-//! marks[m, tokens[m]] += 1     where row m is running
-//! table [M, 32] u32 (see rows), tokens [M] u32, marks [M, V] u32 (see filters)
+//! token_flags[m, tokens[m]] += 1     where row m is running
+//! table [M, 32] u32 (see rows), tokens [M] u32, token_flags [M, V] u32 (see filters)
 //! ```
 //! Each token is counted when it is read, not when it is drawn: then the op that counts sees every part of a cut
 //! tensor, and a prompt's forced tokens are counted as drawn ones are. Bytes: 12 M.
@@ -11,17 +11,17 @@ use super::filters::BANNED;
 use super::rows::{ROW_WORDS, Row};
 use super::typical;
 use crate::plan::{
-    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
-    folded,
+    Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes, TensorId,
+    Variant, folded,
 };
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, marks: TensorId, rows: Dim) {
-    let vocab = *b.tensor(marks).shape.last().expect("marks is [M, V]");
+pub fn record(b: &mut Builder, table: TensorId, tokens: TensorId, token_flags: TensorId, rows: Dim) {
+    let vocab = *b.tensor(token_flags).shape.last().expect("token_flags is [M, V]");
     b.expect_shape("count_token", table, &[rows, ROW_WORDS.into()]);
     b.expect_shape("count_token", tokens, &[rows]);
-    b.expect_shape("count_token", marks, &[rows, vocab]);
-    b.push(&ROW, &[table, tokens, marks], &[rows.into(), vocab.into()]);
+    b.expect_shape("count_token", token_flags, &[rows, vocab]);
+    b.push(&ROW, &[table, tokens, token_flags], &[rows.into(), vocab.into()]);
 }
 
 /// The table row.
@@ -30,10 +30,10 @@ pub static ROW: OpRow = OpRow {
     operands: &[
         Operand::read_u32("table").typical(typical::records),
         Operand::read_u32("tokens").typical(typical::tokens),
-        Operand::write_u32("marks"),
+        Operand::write_u32("token_flags"),
     ],
     params: &[Param::size("rows"), Param::size("vocab")],
-    cuts: &[Cut { name: "n", axes: &[(2, 1)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(2, 1)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -46,9 +46,9 @@ pub static ROW: OpRow = OpRow {
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [rows, vocab] = args.sizes();
-    let [table, tokens, marks] = args.all();
+    let [table, tokens, token_flags] = args.all();
     for m in (0..rows).filter(|m| Row::from_words(&table.word()[m * ROW_WORDS..]).running == 1) {
-        marks.word_mut()[m * vocab + tokens.word()[m] as usize] += 1;
+        token_flags.word_mut()[m * vocab + tokens.word()[m] as usize] += 1;
     }
 }
 
@@ -62,15 +62,16 @@ fn case(rows: usize, vocab: usize) -> Case {
     let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
         let table = b.u32(Role::State, "table", &[rows.into(), ROW_WORDS.into()]);
         let tokens = b.u32(Role::State, "tokens", &[rows.into()]);
-        let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
-        let group = b.split_group();
-        b.split(marks, 1, group);
+        let token_flags = b.u32(Role::State, "token_flags", &[rows.into(), vocab.into()]);
+        let group = b.shard_group();
+        b.shard(token_flags, 1, group);
         let row = |m: usize| Row { running: u32::from(m % 5 != 3), ..Row::IDLE };
         let mark = |i: usize| (i as u32 % 3) | if i.is_multiple_of(7) { BANNED } else { 0 };
         fills.push((table, Fill::Words((0..rows).flat_map(|m| row(m).to_words()).collect())));
         fills.push((tokens, Fill::Ids(vocab as u32)));
-        fills.push((marks, Fill::Words((0..rows * vocab).map(mark).collect())));
-        (table, tokens, marks)
+        fills.push((token_flags, Fill::Words((0..rows * vocab).map(mark).collect())));
+        (table, tokens, token_flags)
     };
-    Case::new(name, declare, |b, (table, tokens, marks)| record(b, table, tokens, marks, rows.into())).caps(Caps::EXACT)
+    Case::new(name, declare, |b, (table, tokens, token_flags)| record(b, table, tokens, token_flags, rows.into()))
+        .caps(Caps::EXACT)
 }

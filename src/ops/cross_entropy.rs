@@ -13,8 +13,8 @@ use super::logsumexp::of_row;
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
 use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
-    folded,
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes, TensorId,
+    Variant, folded,
 };
 
 /// The target of a position that has none: its loss and its gradient are zero.
@@ -37,7 +37,7 @@ pub struct CrossEntropy {
 
 /// Where rows stand.
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct CrossEntropyOffsets {
     /// First of the targets.
     pub target_row: Affine,
     /// First of the losses.
@@ -49,7 +49,7 @@ pub struct Offsets {
 }
 
 /// Records the op on the first `rows` rows of logits.
-pub fn record(b: &mut Builder, op: CrossEntropy, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, op: CrossEntropy, rows: Dim, at: CrossEntropyOffsets) {
     let [_, one, vocab] = b.tensor(op.logits).shape[..] else { panic!("cross_entropy: logits is [*, 1, V]") };
     assert_eq!(one, Dim::fixed(1), "cross_entropy: logits is [*, 1, V]");
     assert_eq!(b.tensor(op.schedule).shape.last(), Some(&SCHEDULE_COLUMNS.into()), "cross_entropy: schedule is [S, 4]");
@@ -75,7 +75,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("slot"),
         Param::flag("gradient"),
     ],
-    cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -161,15 +161,20 @@ impl Problem {
             let targets = b.u32(Role::Io, "targets", &[(rows + 3).into()]);
             let schedule = b.f32(Role::Io, "schedule", &[2.into(), SCHEDULE_COLUMNS.into()]);
             let losses = b.f32(Role::Scratch, "losses", &[(rows + 2).into()]);
-            let group = b.split_group();
-            b.split(logits, 2, group);
+            let group = b.shard_group();
+            b.shard(logits, 2, group);
             fills.push((logits, fill));
             fills.push((targets, Fill::Words((0..rows + 3).map(id).collect())));
             fills.push((schedule, Fill::Floats(vec![9.0, 9.0, 9.0, 9.0, 0.1, 3.0, 2.0, 1.0 / 64.0])));
             CrossEntropy { logits, lse, targets, schedule, losses }
         };
         let write = |b: &mut Builder, op| {
-            let at = Offsets { target_row: 3.into(), loss_row: 2.into(), slot: Affine::STEP.modulo(2), gradient };
+            let at = CrossEntropyOffsets {
+                target_row: 3.into(),
+                loss_row: 2.into(),
+                slot: Affine::STEP.modulo(2),
+                gradient,
+            };
             record(b, op, rows.into(), at);
         };
         let mut case = Case { step: 5, ..Case::new(name, declare, write) };

@@ -13,7 +13,7 @@
 use super::activation::Activation;
 use super::matmul::dot;
 use super::recurrent::{self, Cell, Extra, MOST_GATES, Recurrent};
-use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, Real, Role, TensorId, Words};
+use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, ParamWords, Real, Role, TensorId};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub struct Decode {
 
 /// Where a decode step finds its input and states.
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct DecodeOffsets {
     /// Look the input row up by id, or take rows from here on.
     pub x: Input,
     /// First row of `h` that is read.
@@ -59,7 +59,7 @@ pub enum Input {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, cell: &Recurrent, op: Decode, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, cell: &Recurrent, op: Decode, rows: Dim, at: DecodeOffsets) {
     let name = cell.decode.name;
     let [gates, hidden, inputs] = b.tensor(op.w_ih).shape[..] else { panic!("{name}: w_ih is [G, H, K]") };
     assert_eq!(gates, cell.gates.into(), "{name}: w_ih is [{}, H, K]", cell.gates);
@@ -105,9 +105,9 @@ macro_rules! row {
                 $crate::plan::Param::offset("extra_row"),
                 $crate::plan::Param::constant("activation"),
             ],
-            cuts: &[
-                $crate::plan::Cut { name: "unit", axes: &[(2, 1), (3, 1)], multiple: 4 },
-                $crate::plan::Cut { name: "source", axes: &[(0, 0)], multiple: 1 },
+            shards: &[
+                $crate::plan::ShardedAxes { name: "unit", axes: &[(2, 1), (3, 1)], multiple: 4 },
+                $crate::plan::ShardedAxes { name: "source", axes: &[(0, 0)], multiple: 1 },
             ],
             carry_words: 0,
             passes: |_| 1,
@@ -121,7 +121,7 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-pub(super) fn cost<C: Cell>(w: &Words) -> Cost {
+pub(super) fn cost<C: Cell>(w: &ParamWords) -> Cost {
     let (m, k, h, g) = (w.f64("rows"), w.f64("inputs"), w.f64("hidden"), C::GATES as f64);
     let bytes = 4.0 * (g * h * (k + h + 2.0) + m * k + recurrent::state_vectors::<C>() * m * h);
     Cost { flops: m * h * (2.0 * g * (k + h) + C::FLOPS[0]), bytes }
@@ -197,10 +197,10 @@ fn case(
             let is_state = cell.extra == Extra::State;
             let shape = if is_state { [rows.into(), hidden.into()] } else { [Dim::fixed(1); 2] };
             let extra = b.f32(Role::State, "extra", &shape);
-            let (units, source_rows) = (b.split_group(), b.split_group());
-            b.split(w_ih, 1, units);
-            b.split(w_hh, 1, units);
-            b.split(source, 0, source_rows);
+            let (units, source_rows) = (b.shard_group(), b.shard_group());
+            b.shard(w_ih, 1, units);
+            b.shard(w_hh, 1, units);
+            b.shard(source, 0, source_rows);
             let scale = |n: usize| Fill::Normal(1.0 / (n as f32).sqrt());
             fills.extend([(source, x_fill), (ids, Fill::Ids(vocab as u32)), (w_ih, scale(inputs))]);
             fills.extend([(w_hh, scale(hidden)), (b_ih, Fill::Normal(0.5)), (b_hh, Fill::Normal(0.5))]);
@@ -209,7 +209,7 @@ fn case(
         },
         |b, op| {
             let x = if gather { Input::Gather } else { Input::Rows(3.into()) };
-            let at = Offsets { x, h_read: rows.into(), h_write: 0.into(), extra: 0.into() };
+            let at = DecodeOffsets { x, h_read: rows.into(), h_write: 0.into(), extra: 0.into() };
             record(b, cell, op, rows.into(), at);
         },
     )

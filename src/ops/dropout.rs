@@ -78,7 +78,7 @@ pub static ROW: OpRow = OpRow {
         Param::constant("site"),
         Param::offset("step"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

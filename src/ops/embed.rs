@@ -7,8 +7,8 @@
 
 use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId,
-    Variant, folded,
+    Affine, Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes,
+    TensorId, Variant, folded,
 };
 
 /// Operands of [`record`].
@@ -24,7 +24,7 @@ pub struct Embed {
 
 /// Where ids and rows begin.
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct EmbedOffsets {
     /// The first id.
     pub ids: Affine,
     /// The first row of `y`.
@@ -32,7 +32,7 @@ pub struct Offsets {
 }
 
 /// Records the op; `rows` ids are looked up.
-pub fn record(b: &mut Builder, op: Embed, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, op: Embed, rows: Dim, at: EmbedOffsets) {
     let Embed { ids, table, y } = op;
     let width = *b.tensor(table).shape.last().expect("table is [V, E]");
     assert_eq!(b.tensor(y).shape.last(), Some(&width), "embed: y and table have one width");
@@ -44,7 +44,7 @@ pub static ROW: OpRow = OpRow {
     name: "embed",
     operands: &[Operand::read_u32("ids").typical(typical::tokens), Operand::read("table"), Operand::write("y")],
     params: &[Param::size("rows"), Param::size("width"), Param::offset("y_row"), Param::offset("ids_row")],
-    cuts: &[Cut { name: "table", axes: &[(1, 0)], multiple: 1 }],
+    shards: &[ShardedAxes { name: "table", axes: &[(1, 0)], multiple: 1 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -78,12 +78,12 @@ fn cases() -> Vec<Case> {
                     let ids = b.u32(Role::Io, "ids", &[(rows + 3).into()]);
                     let table = b.f32(Role::Weight, "table", &[vocab.into(), width.into()]);
                     let y = b.f32(Role::Scratch, "y", &[(rows + 2).into(), width.into()]);
-                    let group = b.split_group();
-                    b.split(table, 0, group);
+                    let group = b.shard_group();
+                    b.shard(table, 0, group);
                     fills.extend([(ids, Fill::Ids(vocab as u32)), (table, Fill::Normal(1.0))]);
                     Embed { ids, table, y }
                 },
-                |b, op| record(b, op, rows.into(), Offsets { ids: 3.into(), y: 2.into() }),
+                |b, op| record(b, op, rows.into(), EmbedOffsets { ids: 3.into(), y: 2.into() }),
             )
             .caps(Caps::EXACT)
         })

@@ -10,8 +10,8 @@
 
 use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
-    folded,
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes, TensorId,
+    Variant, folded,
 };
 
 /// Operands of [`record`].
@@ -29,7 +29,7 @@ pub struct EmbedGradient {
 
 /// Where rows stand.
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct EmbedGradientOffsets {
     /// First of the ids.
     pub ids_row: Affine,
     /// First of the order.
@@ -39,7 +39,7 @@ pub struct Offsets {
 }
 
 /// Records the op on the first `rows` rows of `dx`.
-pub fn record(b: &mut Builder, op: EmbedGradient, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, op: EmbedGradient, rows: Dim, at: EmbedGradientOffsets) {
     let [one, vocab, width] = b.tensor(op.dtable).shape[..] else { panic!("embed_gradient: dtable is [1, V, E]") };
     assert_eq!(one, Dim::fixed(1), "embed_gradient: dtable is [1, V, E]");
     assert_eq!(b.tensor(op.dx).shape.last(), Some(&width), "embed_gradient: dx and dtable have one width");
@@ -71,7 +71,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("order_row"),
         Param::flag("accumulate"),
     ],
-    cuts: &[Cut { name: "v", axes: &[(3, 1)], multiple: 1 }],
+    shards: &[ShardedAxes { name: "v", axes: &[(3, 1)], multiple: 1 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -130,8 +130,8 @@ fn case(name: String, ids: Vec<u32>, (vocab, width): (usize, usize), accumulate:
                 dx: b.f32(Role::Scratch, "dx", &[(rows + 1).into(), width.into()]),
                 dtable: b.f32(Role::Saved, "dtable", &[1.into(), vocab.into(), width.into()]),
             };
-            let group = b.split_group();
-            b.split(op.dtable, 1, group);
+            let group = b.shard_group();
+            b.shard(op.dtable, 1, group);
             fills.push((op.order, Fill::Words([vec![0; 2], order(&ids)].concat())));
             fills.push((op.ids, Fill::Words([vec![vocab as u32; 3], ids].concat())));
             let before = (0..vocab * width).map(|i| (i % 5) as f32 - 1.0).collect();
@@ -139,7 +139,11 @@ fn case(name: String, ids: Vec<u32>, (vocab, width): (usize, usize), accumulate:
             op
         },
         |b, op| {
-            let at = Offsets { ids_row: 3.into(), order_row: 2.into(), accumulate: usize::from(accumulate).into() };
+            let at = EmbedGradientOffsets {
+                ids_row: 3.into(),
+                order_row: 2.into(),
+                accumulate: usize::from(accumulate).into(),
+            };
             record(b, op, rows.into(), at);
         },
     )

@@ -7,7 +7,7 @@
 //!             mass[n] = exp(scaled[n] - max scaled)
 //! min-p       scaled[n] >= max scaled + ln min_p                          in f32: exact
 //! limit[m]    = the largest of the three filters' smallest keys; a word each of table[m]
-//! logits [M, 1, V], table [M, 32] u32 (see rows), marks [M, V] u32 (see filters)
+//! logits [M, 1, V], table [M, 32] u32 (see rows), token_flags [M, V] u32 (see filters)
 //! ```
 //! Rows that are idle, forced, or without any of these options keep their limit as it is; a filter that a row does not
 //! have keeps all. top-k and min-p are exact. top-p sums masses of units of 2^-40 as whole numbers, in any order: what
@@ -16,22 +16,22 @@
 //! A device finds a limit by its digits, 8 bits a round: four rounds for the scaled logit, one to four for the id, by
 //! counts (top-k); then as many by masses (top-p). Logits that are cut into parts have to be looked at part by part in
 //! every round, a pass each. Where they are whole, one dispatch runs all rounds.
-//! Bytes: 4 M V a round, 8 M V where a row looks at its marks; from caches, where a row is whole.
+//! Bytes: 4 M V a round, 8 M V where a row reads its token flags; from caches, where a row is whole.
 
-use super::filters::{BANNED, MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
+use super::filters::{BANNED, MIN_P, TOKEN_FLAGS, TOP_K, TOP_P, adjusted, key, ordered};
 use super::rows::{ROW_WORDS, Row, halves};
 use super::typical;
 use crate::plan::{
-    Args, Builder, Caps, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant,
-    folded,
+    Args, Builder, Caps, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes, TensorId,
+    Variant, folded,
 };
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, logits: TensorId, table: TensorId, marks: TensorId, rows: Dim) {
+pub fn record(b: &mut Builder, logits: TensorId, table: TensorId, token_flags: TensorId, rows: Dim) {
     let vocab = *b.tensor(logits).shape.last().expect("logits is [M, 1, V]");
     b.expect_shape("filter", table, &[rows, ROW_WORDS.into()]);
-    b.expect_shape("filter", marks, &[rows, vocab]);
-    b.push(&ROW, &[logits, table, marks], &[rows.into(), vocab.into(), 0.into()]);
+    b.expect_shape("filter", token_flags, &[rows, vocab]);
+    b.push(&ROW, &[logits, table, token_flags], &[rows.into(), vocab.into(), 0.into()]);
 }
 
 /// Rounds of a search by counts and one by masses: `levels` of `shaders/lib/digits.wgsl`, twice.
@@ -46,10 +46,10 @@ pub static ROW: OpRow = OpRow {
     operands: &[
         Operand::read("logits"),
         Operand::write_u32("table").typical(typical::records),
-        Operand::read_u32("marks"),
+        Operand::read_u32("token_flags"),
     ],
     params: &[Param::size("rows"), Param::size("vocab"), Param::pass("round")],
-    cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 2), (2, 1)], multiple: 4 }],
     carry_words: 2 * 256 + 8,
     passes: |w| rounds(w["vocab"]),
     reference_f32: reference::<f32>,
@@ -68,23 +68,23 @@ pub static ROW: OpRow = OpRow {
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [rows, vocab] = args.sizes();
-    let [logits, table, marks] = args.all();
+    let [logits, table, token_flags] = args.all();
     for m in 0..rows {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
         let mut row = Row::from_words(record);
         if row.is_limited() {
             let here = m * vocab..(m + 1) * vocab;
-            row.limit = halves(limit(&logits.real()[here.clone()], &marks.word()[here], &row));
+            row.limit = halves(limit(&logits.real()[here.clone()], &token_flags.word()[here], &row));
             record.copy_from_slice(&row.to_words());
         }
     }
 }
 
 /// The limit of one row, from all its tokens in order.
-fn limit<F: Real>(logits: &[F], marks: &[u32], row: &Row) -> u64 {
+fn limit<F: Real>(logits: &[F], token_flags: &[u32], row: &Row) -> u64 {
     let scaled = |n: usize| {
         let logit = logits[n].to_f64() as f32;
-        row.scaled(if row.filters & MARKS != 0 { adjusted(row, logit, marks[n]) } else { logit })
+        row.scaled(if row.filters & TOKEN_FLAGS != 0 { adjusted(row, logit, token_flags[n]) } else { logit })
     };
     let mut tokens: Vec<(u64, f32)> = (0..logits.len()).map(|n| (key(scaled(n), n as u32), scaled(n))).collect();
     tokens.sort_by_key(|token| std::cmp::Reverse(token.0));
@@ -135,7 +135,7 @@ fn all_kinds(vocab: usize, masses: bool) -> Vec<Row> {
     let by_mass = if masses { TOP_P } else { 0 };
     vec![
         limited(TOP_K, 1, 0.0, 1.0, 0.7),
-        limited(TOP_K | MARKS, k, 0.0, 1.0, 1.3),
+        limited(TOP_K | TOKEN_FLAGS, k, 0.0, 1.0, 1.3),
         Row { running: 0, ..limited(TOP_K, 1, 0.0, 1.0, 1.0) },
         limited(TOP_K, vocab as u32, 0.0, 1.0, 1.0),
         limited(by_mass, 0, 0.63, 1.0, 0.9),
@@ -143,9 +143,9 @@ fn all_kinds(vocab: usize, masses: bool) -> Vec<Row> {
         limited(MIN_P, 0, 0.0, 0.043, 1.1),
         limited(MIN_P, 0, 0.0, 1.0, 1.0),
         Row { forced_end: 1, ..limited(MIN_P, 0, 0.0, 1.0, 1.0) },
-        limited(TOP_K | by_mass | MARKS, k, 0.77, 1.0, 2.0),
-        limited(MARKS, 0, 0.0, 1.0, 1.0),
-        limited(TOP_K | MIN_P | by_mass | MARKS, k, 0.93, 0.011, 1.7),
+        limited(TOP_K | by_mass | TOKEN_FLAGS, k, 0.77, 1.0, 2.0),
+        limited(TOKEN_FLAGS, 0, 0.0, 1.0, 1.0),
+        limited(TOP_K | MIN_P | by_mass | TOKEN_FLAGS, k, 0.93, 0.011, 1.7),
     ]
 }
 
@@ -172,10 +172,10 @@ fn case(name: String, logits_fill: Fill, vocab: usize, table_rows: Vec<Row>) -> 
     let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
         let logits = b.f32(Role::Scratch, "logits", &[rows.into(), 1.into(), vocab.into()]);
         let table = b.u32(Role::State, "table", &[rows.into(), ROW_WORDS.into()]);
-        let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
-        let group = b.split_group();
-        b.split(logits, 2, group);
-        b.split(marks, 1, group);
+        let token_flags = b.u32(Role::State, "token_flags", &[rows.into(), vocab.into()]);
+        let group = b.shard_group();
+        b.shard(logits, 2, group);
+        b.shard(token_flags, 1, group);
         let mark = |i: usize| match i * 2_654_435_769 % 1_000_003 % 5 {
             // One token of a row stays.
             0 if i % vocab != vocab / 2 => BANNED | 1,
@@ -184,8 +184,9 @@ fn case(name: String, logits_fill: Fill, vocab: usize, table_rows: Vec<Row>) -> 
         };
         fills.push((logits, logits_fill));
         fills.push((table, Fill::Words(table_rows.iter().flat_map(|row| row.to_words()).collect())));
-        fills.push((marks, Fill::Words((0..rows * vocab).map(mark).collect())));
-        (logits, table, marks)
+        fills.push((token_flags, Fill::Words((0..rows * vocab).map(mark).collect())));
+        (logits, table, token_flags)
     };
-    Case::new(name, declare, |b, (logits, table, marks)| record(b, logits, table, marks, rows.into())).caps(Caps::EXACT)
+    Case::new(name, declare, |b, (logits, table, token_flags)| record(b, logits, table, token_flags, rows.into()))
+        .caps(Caps::EXACT)
 }

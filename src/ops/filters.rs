@@ -1,4 +1,4 @@
-//! What filters do to a logit, and the order in which they keep tokens. `shaders/lib/filters.wgsl` is the twin.
+//! What filters do to a logit, and the order in which they keep tokens. `shaders/lib/filters.wgsl` is the counterpart.
 //!
 //! ```text
 //! mark[n]     = times that token n occurred, in the prompt or drawn; bit 31: the token is banned
@@ -22,8 +22,8 @@ pub const TOP_P: u32 = 2;
 pub const MIN_P: u32 = 4;
 /// The filters that end in a limit of keys.
 pub const LIMITS: u32 = TOP_K | TOP_P | MIN_P;
-/// The row looks at its marks: it has penalties or bans.
-pub const MARKS: u32 = 8;
+/// The row reads its token flags: it has penalties or bans.
+pub const TOKEN_FLAGS: u32 = 8;
 /// The mark of a banned token.
 pub const BANNED: u32 = 1 << 31;
 
@@ -80,7 +80,7 @@ impl Row {
     /// The adjusted logit of a token that the filters keep; minus infinity of others.
     #[inline(always)]
     pub fn kept(&self, logit: f32, mark: u32, id: u32) -> f32 {
-        let adjusted = if self.filters & MARKS != 0 { adjusted(self, logit, mark) } else { logit };
+        let adjusted = if self.filters & TOKEN_FLAGS != 0 { adjusted(self, logit, mark) } else { logit };
         let passes = self.filters & LIMITS == 0 || key(self.scaled(adjusted), id) >= self.limit_key();
         if passes { adjusted } else { f32::NEG_INFINITY }
     }

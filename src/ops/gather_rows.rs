@@ -26,7 +26,7 @@ pub struct GatherRows {
 
 /// Where rows come from and go to.
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct GatherRowsOffsets {
     /// First row of `from`.
     pub from: Affine,
     /// First row of `to`.
@@ -36,7 +36,7 @@ pub struct Offsets {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, at: GatherRowsOffsets) {
     let width = *b.tensor(op.from).shape.last().expect("from is [*, W]");
     assert_eq!(b.tensor(op.to).shape.last(), Some(&width), "gather_rows: one width");
     let params = [rows.into(), width.into(), at.from, at.to, usize::from(at.gather).into()];
@@ -58,7 +58,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("to_row"),
         Param::flag("gather"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -91,7 +91,7 @@ fn cases() -> Vec<Case> {
                     fills.extend([(from, Fill::Normal(1.0)), (index, Fill::Ids(rows as u32))]);
                     GatherRows { from, index, to }
                 },
-                |b, op| record(b, op, rows.into(), Offsets { from: 1.into(), to: 2.into(), gather }),
+                |b, op| record(b, op, rows.into(), GatherRowsOffsets { from: 1.into(), to: 2.into(), gather }),
             )
             .caps(Caps::EXACT)
         })

@@ -43,7 +43,7 @@ pub struct Functions {
 
 /// Row offsets of [`record`].
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct GruGatesOffsets {
     /// First row of `gx`.
     pub gx: Affine,
     /// First row of `h` that is read.
@@ -53,7 +53,7 @@ pub struct Offsets {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, op: GruGates, rows: Dim, f: Functions, at: Offsets) {
+pub fn record(b: &mut Builder, op: GruGates, rows: Dim, f: Functions, at: GruGatesOffsets) {
     let hidden = *b.tensor(op.h).shape.last().expect("gru_gates: h is [*, H]");
     for id in [op.gx, op.u, op.v] {
         assert!(b.tensor(id).shape.ends_with(&[3.into(), hidden]), "gru_gates: gx, u and v are [*, 3, H]");
@@ -77,7 +77,7 @@ pub static ROW: OpRow = OpRow {
         Param::flag("cell"),
         Param::flag("reset_before"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -142,6 +142,6 @@ fn case(f: Functions, (rows, hidden): (usize, usize), fill: Fill) -> Case {
             fills.extend([(gx, fill), (u, Fill::Normal(1.0)), (v, Fill::Normal(1.0)), (h, Fill::Normal(0.5))]);
             GruGates { gx, u, v, h }
         },
-        |b, op| record(b, op, rows.into(), f, Offsets { gx: 1.into(), h_read: rows.into(), h_write: 0.into() }),
+        |b, op| record(b, op, rows.into(), f, GruGatesOffsets { gx: 1.into(), h_read: rows.into(), h_write: 0.into() }),
     )
 }

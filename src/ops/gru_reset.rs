@@ -47,7 +47,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("h_read_row"),
         Param::flag("gate"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

@@ -45,7 +45,7 @@ const ROW: OpRow = OpRow {
     name: "probe",
     operands: &[],
     params: &[],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: touch::<f32>,

@@ -6,8 +6,8 @@
 //! A row of minus infinities gives minus infinity. Flops: 3 M V. Bytes: 4 M V + 4 M.
 
 use crate::plan::{
-    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, TensorId,
-    Variant, folded,
+    Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, ShardedAxes,
+    TensorId, Variant, folded,
 };
 
 /// Records the op on the first `rows` rows of `x`.
@@ -21,7 +21,7 @@ pub static ROW: OpRow = OpRow {
     name: "logsumexp",
     operands: &[Operand::read("x"), Operand::write("lse")],
     params: &[Param::size("rows"), Param::size("vocab")],
-    cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 2 * 256,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -91,8 +91,8 @@ fn case(name: String, rows: usize, vocab: usize, fill: Fill) -> Case {
         |b, fills| {
             let x = b.f32(Role::Scratch, "x", &[rows.into(), 1.into(), vocab.into()]);
             let lse = b.f32(Role::Scratch, "lse", &[rows.into()]);
-            let group = b.split_group();
-            b.split(x, 2, group);
+            let group = b.shard_group();
+            b.shard(x, 2, group);
             fills.push((x, fill));
             (x, lse)
         },

@@ -45,7 +45,7 @@ pub struct Functions {
 
 /// Row offsets of [`record`].
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct LstmGatesOffsets {
     /// First row of `gx`.
     pub gx: Affine,
     /// First row of `c`.
@@ -55,7 +55,7 @@ pub struct Offsets {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, op: LstmGates, rows: Dim, f: Functions, at: Offsets) {
+pub fn record(b: &mut Builder, op: LstmGates, rows: Dim, f: Functions, at: LstmGatesOffsets) {
     let hidden = *b.tensor(op.h).shape.last().expect("lstm_gates: h is [*, H]");
     for id in [op.gx, op.u] {
         assert!(b.tensor(id).shape.ends_with(&[4.into(), hidden]), "lstm_gates: gx and u are [*, 4, H]");
@@ -84,7 +84,7 @@ pub static ROW: OpRow = OpRow {
         Param::flag("output"),
         Param::flag("peepholes"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -149,6 +149,6 @@ fn case(f: Functions, (rows, hidden): (usize, usize), fill: Fill) -> Case {
             fills.extend([(c, Fill::Normal(1.0)), (h, Fill::Normal(0.5))]);
             LstmGates { gx, u, p, c, h }
         },
-        |b, op| record(b, op, rows.into(), f, Offsets { gx: 1.into(), c: 2.into(), h_write: rows.into() }),
+        |b, op| record(b, op, rows.into(), f, LstmGatesOffsets { gx: 1.into(), c: 2.into(), h_write: rows.into() }),
     )
 }

@@ -7,8 +7,8 @@
 //! Flops: 2 M G N K. Bytes: 4 (M K + G N K + G N + M G N).
 
 use crate::plan::{
-    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, Layout, OpRow, Operand, OrderClass, Param, Real,
-    Requires, Role, TensorId, Variant, Words,
+    Adapters, Affine, Args, Builder, Case, Cost, Dim, Fill, Layout, OpRow, Operand, OrderClass, Param, ParamWords,
+    Real, Requires, Role, ShardedAxes, TensorId, Variant,
 };
 
 /// Operands of [`record`].
@@ -46,7 +46,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("x_row"),
         Param::offset("y_row"),
     ],
-    cuts: &[Cut { name: "n", axes: &[(1, 1), (3, 2)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(1, 1), (3, 2)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -97,7 +97,7 @@ pub static ROW: OpRow = OpRow {
 };
 
 /// Columns of the part: all gates of its outputs.
-fn columns(w: &Words) -> u32 {
+fn columns(w: &ParamWords) -> u32 {
     w["groups"] * w["n_len"]
 }
 
@@ -150,10 +150,10 @@ fn case(name: String, (rows, groups, outputs, inputs): (usize, usize, usize, usi
             let w = b.f32(Role::Weight, "w", &[groups.into(), outputs.into(), inputs.into()]);
             let bias = b.f32(Role::Weight, "bias", &[groups.into(), outputs.into()]);
             let y = b.f32(Role::Scratch, "y", &[(rows + 2).into(), groups.into(), outputs.into()]);
-            let group = b.split_group();
-            b.split(w, 1, group);
+            let group = b.shard_group();
+            b.shard(w, 1, group);
             if groups == 1 {
-                b.split(y, 2, group);
+                b.shard(y, 2, group);
             }
             fills.extend([(x, x_fill), (w, Fill::Normal(0.3)), (bias, Fill::Normal(1.0))]);
             Matmul { x, w, bias, y }

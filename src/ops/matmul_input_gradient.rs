@@ -9,8 +9,8 @@
 //! next part does. Flops: 2 M G N K. Bytes: 4 (M G N + G N K + M K).
 
 use crate::plan::{
-    Adapters, Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires,
-    Role, TensorId, Variant, Words,
+    Adapters, Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Param, ParamWords, Real,
+    Requires, Role, ShardedAxes, TensorId, Variant,
 };
 
 /// Operands of [`record`].
@@ -26,7 +26,7 @@ pub struct MatmulInputGradient {
 
 /// Where the gradients of a product stand: of [`record`] and of [`super::matmul_weight_gradient::record`].
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct MatmulInputGradientOffsets {
     /// First row of `dy`.
     pub y_row: Affine,
     /// First row of `dx` or `x`.
@@ -48,13 +48,19 @@ pub(crate) fn expect_groups(op: &str, all: Dim, first: usize, groups: usize) {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, op: MatmulInputGradient, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, op: MatmulInputGradient, rows: Dim, at: MatmulInputGradientOffsets) {
     let params = params(b, ROW.name, [op.dy, op.w, op.dx], rows, at);
     b.push(&ROW, &[op.dy, op.w, op.dx], &params);
 }
 
 /// The parameters of both gradients, for gradients dy of the outputs, w or its gradient, and x or its gradient.
-pub(crate) fn params(b: &Builder, op: &str, [dy, w, x]: [TensorId; 3], rows: Dim, at: Offsets) -> [Affine; 10] {
+pub(crate) fn params(
+    b: &Builder,
+    op: &str,
+    [dy, w, x]: [TensorId; 3],
+    rows: Dim,
+    at: MatmulInputGradientOffsets,
+) -> [Affine; 10] {
     let [w_groups, outputs, inputs] = b.tensor(w).shape[..] else { panic!("{op}: w and dw are [Gw, N, K]") };
     let [.., y_groups, y_outputs] = b.tensor(dy).shape[..] else { panic!("{op}: dy is [*, Gy, N]") };
     assert_eq!(y_outputs, outputs, "{op}: dy is [*, Gy, N]");
@@ -95,7 +101,7 @@ pub static ROW: OpRow = OpRow {
     operands: &[Operand::read("dy"), Operand::read("w"), Operand::write("d_x")],
     params: PARAMS,
     // Whole blocks of the order class, so that a cut does not change them.
-    cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 64 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(1, 1), (0, 2)], multiple: 64 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -145,7 +151,7 @@ pub static ROW: OpRow = OpRow {
 };
 
 /// The work of both gradients.
-pub(crate) fn cost(w: &Words) -> Cost {
+pub(crate) fn cost(w: &ParamWords) -> Cost {
     let (m, k, n) = (w.f64("rows"), w.f64("inputs"), w.f64("outputs") * w.f64("groups"));
     Cost { flops: 2.0 * m * n * k, bytes: 4.0 * (m * n + n * k + m * k) }
 }
@@ -195,8 +201,8 @@ impl Shape {
     }
 
     /// Rows of dy start at 1, of x at 2.
-    pub fn offsets(&self) -> Offsets {
-        Offsets {
+    pub fn offsets(&self) -> MatmulInputGradientOffsets {
+        MatmulInputGradientOffsets {
             y_row: 1.into(),
             x_row: 2.into(),
             dy_group: self.of_y.1,
@@ -252,10 +258,10 @@ fn case(name: String, s: Shape) -> Case {
             let dy = b.f32(Role::Scratch, "dy", &[(s.rows + 1).into(), s.of_y.0.into(), s.outputs.into()]);
             let w = b.f32(Role::Weight, "w", &[s.of_w.0.into(), s.outputs.into(), s.inputs.into()]);
             let dx = b.f32(Role::Scratch, "dx", &[(s.rows + 2).into(), s.inputs.into()]);
-            let group = b.split_group();
-            b.split(w, 1, group);
+            let group = b.shard_group();
+            b.shard(w, 1, group);
             if s.split_y {
-                b.split(dy, 2, group);
+                b.shard(dy, 2, group);
             }
             fills.extend([(dy, (s.fill)()), (w, Fill::Normal(0.3)), (dx, Fill::Normal(1.0))]);
             MatmulInputGradient { dy, w, dx }

@@ -7,10 +7,10 @@
 //! ```
 //! Flops: 2 M G N K. Bytes: 4 (M G N + M K + G N K).
 
-use super::matmul_input_gradient::{Offsets, PARAMS, Shape, cost, params, shapes};
+use super::matmul_input_gradient::{MatmulInputGradientOffsets, PARAMS, Shape, cost, params, shapes};
 use crate::plan::{
-    Adapters, Args, Builder, Case, Cut, Dim, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId, Variant,
-    Words,
+    Adapters, Args, Builder, Case, Dim, Fill, OpRow, Operand, OrderClass, ParamWords, Real, Requires, Role,
+    ShardedAxes, TensorId, Variant,
 };
 
 /// Operands of [`record`].
@@ -25,7 +25,7 @@ pub struct MatmulWeightGradient {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, op: MatmulWeightGradient, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, op: MatmulWeightGradient, rows: Dim, at: MatmulInputGradientOffsets) {
     let params = params(b, ROW.name, [op.dy, op.dw, op.x], rows, at);
     b.push(&ROW, &[op.dy, op.x, op.dw], &params);
 }
@@ -35,7 +35,7 @@ pub static ROW: OpRow = OpRow {
     name: "matmul_weight_gradient",
     operands: &[Operand::read("dy"), Operand::read("x"), Operand::write("dw")],
     params: PARAMS,
-    cuts: &[Cut { name: "n", axes: &[(2, 1), (0, 2)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(2, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -99,7 +99,7 @@ pub static ROW: OpRow = OpRow {
 };
 
 /// Squares of `side` weights that cover the part.
-fn tiles(w: &Words, side: u32) -> u32 {
+fn tiles(w: &ParamWords, side: u32) -> u32 {
     w["inputs"].div_ceil(side) * w["n_len"].div_ceil(side) * w["groups"]
 }
 
@@ -132,10 +132,10 @@ fn case(name: String, s: Shape) -> Case {
             let dy = b.f32(Role::Scratch, "dy", &[(s.rows + 1).into(), s.of_y.0.into(), s.outputs.into()]);
             let x = b.f32(Role::Saved, "x", &[(s.rows + 2).into(), s.inputs.into()]);
             let dw = b.f32(Role::Scratch, "dw", &[s.of_w.0.into(), s.outputs.into(), s.inputs.into()]);
-            let group = b.split_group();
-            b.split(dw, 1, group);
+            let group = b.shard_group();
+            b.shard(dw, 1, group);
             if s.split_y {
-                b.split(dy, 2, group);
+                b.shard(dy, 2, group);
             }
             fills.extend([(dy, Fill::Normal(0.3)), (x, (s.fill)()), (dw, Fill::Normal(1.0))]);
             MatmulWeightGradient { dy, x, dw }

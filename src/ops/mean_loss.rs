@@ -40,7 +40,7 @@ pub static ROW: OpRow = OpRow {
         Operand::write("means"),
     ],
     params: &[Param::size("rows"), Param::offset("slot")],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

@@ -44,7 +44,7 @@ pub mod select_rows;
 pub mod sgd;
 pub mod softmax;
 pub mod square_sum;
-pub mod start_marks;
+pub mod start_token_flags;
 pub mod step;
 pub mod step_backward;
 pub mod sum_rows;
@@ -81,7 +81,7 @@ pub static TABLE: &[&OpRow] = &[
     &filter::ROW,
     &sample::ROW,
     &admit::ROW,
-    &start_marks::ROW,
+    &start_token_flags::ROW,
     &place_rows::ROW,
     &gather_rows::ROW,
     &reset_rows::ROW,

@@ -1,5 +1,5 @@
 //! The noise of sampling: Gumbel variates from Philox4x32-10, in integers only, so that WGSL and Rust agree bit
-//! for bit on every device (`shaders/lib/noise.wgsl` is the twin).
+//! for bit on every device (`shaders/lib/noise.wgsl` is the counterpart).
 //!
 //! Gumbel-max: argmax over tokens of `logit / temperature + g`, with `g = -ln(-ln u)`, is a sample of the softmax.
 

@@ -28,7 +28,7 @@ pub static ROW: OpRow = OpRow {
     name: "pack_weight",
     operands: &[Operand::read("w"), Operand::write("packed")],
     params: &[Param::size("groups"), Param::size("outputs"), Param::size("inputs"), Param::flag("panels")],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

@@ -1,4 +1,4 @@
-//! Puts rows where an index says: states that sequences start from, or that are parked until they go on.
+//! Puts rows where an index says: states that sequences start from, or that are saved until they go on.
 //!
 //! ```text
 //! to[to_row + m, :] = from[from_row + index[m], :]     gather (scatter = 0); 0 where index[m] = ZERO_ROW
@@ -19,7 +19,7 @@ pub const ZERO_ROW: u32 = u32::MAX - 1;
 
 /// Which side the index is on, and where rows begin.
 #[derive(Clone, Copy, Debug)]
-pub enum Place {
+pub enum Indexed {
     /// Rows are taken by the index and written in order.
     Gather {
         /// First row of `from`.
@@ -37,12 +37,12 @@ pub enum Place {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, place: Place) {
+pub fn record(b: &mut Builder, op: GatherRows, rows: Dim, by: Indexed) {
     let width = *b.tensor(op.from).shape.last().expect("from is [*, W]");
     assert_eq!(b.tensor(op.to).shape.last(), Some(&width), "place_rows: one width");
-    let (from, to, scatter) = match place {
-        Place::Gather { from, to } => (from, to, 0),
-        Place::Scatter { from, to } => (from, to, 1),
+    let (from, to, scatter) = match by {
+        Indexed::Gather { from, to } => (from, to, 0),
+        Indexed::Scatter { from, to } => (from, to, 1),
     };
     b.push(&ROW, &[op.from, op.index, op.to], &[rows.into(), width.into(), from, to, scatter.into()]);
 }
@@ -58,7 +58,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("to_row"),
         Param::flag("scatter"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -105,7 +105,7 @@ fn cases() -> Vec<Case> {
                 },
                 |b, op| {
                     let (from, to) = (1.into(), 2.into());
-                    let place = if scatter { Place::Scatter { from, to } } else { Place::Gather { from, to } };
+                    let place = if scatter { Indexed::Scatter { from, to } } else { Indexed::Gather { from, to } };
                     record(b, op, rows.into(), place);
                 },
             )

@@ -86,7 +86,7 @@ pub static ROW: OpRow = OpRow {
         Param::constant("w14"),
         Param::constant("w15"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

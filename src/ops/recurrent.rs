@@ -26,7 +26,7 @@ pub enum Extra {
     Kept,
 }
 
-/// What a cell makes of the sums of one unit, or of its gradients on the way back.
+/// What a cell makes of the sums of one unit, or of its gradients in the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct CellStep<F> {
     /// The activated gates; their gradients.

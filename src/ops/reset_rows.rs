@@ -13,7 +13,7 @@ use crate::plan::{
 
 /// Where rows and flags begin.
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct ResetRowsOffsets {
     /// First row of `x`.
     pub x: Affine,
     /// First flag.
@@ -21,7 +21,7 @@ pub struct Offsets {
 }
 
 /// Records the op on `rows` rows of `x`.
-pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, x: TensorId, flags: TensorId, rows: Dim, at: ResetRowsOffsets) {
     let width = *b.tensor(x).shape.last().expect("x is [*, W]");
     b.push(&ROW, &[x, flags], &[rows.into(), width.into(), at.x, at.flags]);
 }
@@ -31,7 +31,7 @@ pub static ROW: OpRow = OpRow {
     name: "reset_rows",
     operands: &[Operand::write("x"), Operand::read_u32("reset").typical(typical::flags)],
     params: &[Param::size("rows"), Param::size("width"), Param::offset("x_row"), Param::offset("flags_row")],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -62,7 +62,7 @@ fn cases() -> Vec<Case> {
                     fills.extend([(x, Fill::Normal(1.0)), (reset, Fill::Ids(2))]);
                     (x, reset)
                 },
-                |b, (x, reset)| record(b, x, reset, rows.into(), Offsets { x: 1.into(), flags: 2.into() }),
+                |b, (x, reset)| record(b, x, reset, rows.into(), ResetRowsOffsets { x: 1.into(), flags: 2.into() }),
             )
             .caps(Caps::EXACT)
         })

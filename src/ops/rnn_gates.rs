@@ -43,7 +43,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("h_write_row"),
         Param::flag("activation"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,

@@ -64,9 +64,9 @@ pub struct Row {
     pub number: u32,
     /// The token that a sequence reads first, when [`super::admit`] starts it.
     pub first_token: u32,
-    /// Where the state is that it starts from: a row of the parked states, or [`super::place_rows::ZERO_ROW`].
+    /// Where the state is that it starts from: a row of the saved states, or [`super::place_rows::ZERO_ROW`].
     pub place: u32,
-    /// Its first entry of `edits`: what is known of tokens when it starts, see [`super::start_marks`].
+    /// Its first entry of `edits`: what is known of tokens when it starts, see [`super::start_token_flags`].
     pub edits_first: u32,
     /// One behind its last entry.
     pub edits_end: u32,
@@ -117,7 +117,7 @@ impl Row {
         bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words[..ROW_WORDS]))
     }
 
-    /// Moves on by the token that was drawn or forced; the twin of `advance` in `shaders/lib/advance.wgsl`.
+    /// Moves on by the token that was drawn or forced; the counterpart of `advance` in `shaders/lib/advance.wgsl`.
     pub fn advance(&mut self, token: u32, forced: bool) {
         self.position += 1;
         self.forced_next += u32::from(forced);

@@ -8,21 +8,21 @@
 //! ids[slot, m] = token,  log_probs[slot, m] = logits[m, token] - logsumexp_n logits[m, n]
 //! table[m]    moves on: position, forced_next, finish, running;   tokens[m] = token
 //! logits [M, 1, V], table [M, 32] u32 (see rows),
-//! tokens [M] u32, forced [F] u32, ids [S, M] u32, log_probs [S, M], marks [M, V] u32, or [1] where filtered = 0
+//! tokens [M] u32, forced [F] u32, ids [S, M] u32, log_probs [S, M], token_flags [M, V] u32, or [1] where filtered = 0
 //! ```
 //! Rows that are not running write NO_TOKEN and 0 and stay as they are. A row without filters has the same bits with
 //! filtered = 1 as with 0. The log-probability is the model's own: no filter or temperature changes it. Where no
 //! score is above minus infinity (only a model's own logits can bring that about: a batch refuses to ban every
 //! token) the token is 0. Flops: about 5 M V (and
-//! 250 M V integer operations for the noise). Bytes: 4 M V, and as many of marks where a row looks at them.
+//! 250 M V integer operations for the noise). Bytes: 4 M V, and as many of token flags where a row looks at them.
 
-use super::filters::{BANNED, LIMITS, MARKS, MIN_P, TOP_K, TOP_P, key};
+use super::filters::{BANNED, LIMITS, MIN_P, TOKEN_FLAGS, TOP_K, TOP_P, key};
 use super::logsumexp::of_row;
 use super::noise::token_noise;
 use super::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
 use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, ShardedAxes,
     TensorId, Variant, folded,
 };
 
@@ -42,12 +42,12 @@ pub struct Sample {
     /// `[S, M]`: their log-probabilities under the unfiltered model.
     pub log_probs: TensorId,
     /// What filters know of tokens, or that there are none.
-    pub marks: Marks,
+    pub token_flags: TokenFlags,
 }
 
 /// Whether rows may have filters.
 #[derive(Clone, Copy, Debug)]
-pub enum Marks {
+pub enum TokenFlags {
     /// No row has any. The tensor is `[1]` u32, to be bound.
     Unfiltered(TensorId),
     /// `[M, V]` u32, cut where the logits are.
@@ -58,12 +58,12 @@ pub enum Marks {
 pub fn record(b: &mut Builder, op: Sample, rows: Dim, slot: Affine) {
     let vocab = *b.tensor(op.logits).shape.last().expect("logits is [M, 1, V]");
     b.expect_shape("sample", op.table, &[rows, ROW_WORDS.into()]);
-    let (marks, filtered, shape) = match op.marks {
-        Marks::Unfiltered(marks) => (marks, 0, vec![1.into()]),
-        Marks::Filtered(marks) => (marks, 1, vec![rows, vocab]),
+    let (token_flags, filtered, shape) = match op.token_flags {
+        TokenFlags::Unfiltered(token_flags) => (token_flags, 0, vec![1.into()]),
+        TokenFlags::Filtered(token_flags) => (token_flags, 1, vec![rows, vocab]),
     };
-    b.expect_shape("sample", marks, &shape);
-    let operands = [op.logits, op.table, op.tokens, op.forced, op.ids, op.log_probs, marks];
+    b.expect_shape("sample", token_flags, &shape);
+    let operands = [op.logits, op.table, op.tokens, op.forced, op.ids, op.log_probs, token_flags];
     b.push(&ROW, &operands, &[rows.into(), vocab.into(), slot, filtered.into()]);
 }
 
@@ -77,10 +77,10 @@ pub static ROW: OpRow = OpRow {
         Operand::read_u32("forced"),
         Operand::write_u32("ids"),
         Operand::write("log_probs"),
-        Operand::read_u32("marks"),
+        Operand::read_u32("token_flags"),
     ],
     params: &[Param::size("rows"), Param::size("vocab"), Param::offset("slot"), Param::flag("filtered")],
-    cuts: &[Cut { name: "n", axes: &[(0, 2), (6, 1)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 2), (6, 1)], multiple: 4 }],
     carry_words: 6 * 256,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -100,7 +100,7 @@ pub static ROW: OpRow = OpRow {
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [rows, vocab, slot, filtered] = args.sizes();
-    let [logits, table, tokens, forced, ids, log_probs, marks] = args.all();
+    let [logits, table, tokens, forced, ids, log_probs, token_flags] = args.all();
     for m in 0..rows {
         let record = &mut table.word_mut()[m * ROW_WORDS..][..ROW_WORDS];
         let mut row = Row::from_words(record);
@@ -115,7 +115,7 @@ fn reference<F: Real>(args: &mut Args<F>) {
         let token = match (is_forced, filtered) {
             (true, _) => forced.word()[row.forced_next as usize],
             (false, 0) => draw(logits, &row),
-            (false, _) => draw(&kept_of(logits, &marks.word()[m * vocab..][..vocab], &row), &row),
+            (false, _) => draw(&kept_of(logits, &token_flags.word()[m * vocab..][..vocab], &row), &row),
         };
         ids.word_mut()[out] = token;
         log_probs.real_mut()[out] = logits[token as usize] - of_row(logits);
@@ -126,9 +126,9 @@ fn reference<F: Real>(args: &mut Args<F>) {
 }
 
 /// What filters leave of a row: adjusted logits, and minus infinities.
-fn kept_of<F: Real>(logits: &[F], marks: &[u32], row: &Row) -> Vec<F> {
+fn kept_of<F: Real>(logits: &[F], token_flags: &[u32], row: &Row) -> Vec<F> {
     let kept = |((logit, mark), id): ((&F, &u32), u32)| F::of(row.kept(logit.to_f64() as f32, *mark, id));
-    logits.iter().zip(marks).zip(0..).map(kept).collect()
+    logits.iter().zip(token_flags).zip(0..).map(kept).collect()
 }
 
 /// The token with the highest score; the first of equals.
@@ -182,7 +182,7 @@ fn filtered_rows(vocab: usize) -> Vec<Row> {
         Row { filters, limit: halves(key), ..sampled_row(m, 0.8) }
     };
     let marked = |row: Row| Row {
-        filters: row.filters | MARKS,
+        filters: row.filters | TOKEN_FLAGS,
         repetition: 1.25,
         inverse_repetition: 0.8,
         presence: 0.5,
@@ -231,7 +231,7 @@ fn case(name: String, vocab: usize, logits: Fill, rows: Vec<Row>) -> Case {
     case_of(name, vocab, logits, rows, None)
 }
 
-/// A case with marks: in each row some tokens occurred, some are banned, and some of these occurred too.
+/// A case with token flags: in each row some tokens occurred, some are banned, and some of these occurred too.
 fn filtered_case(name: String, vocab: usize, logits: Fill, rows: Vec<Row>) -> Case {
     let mark = |i: usize| match i * 2_654_435_769 % 1_000_003 % 7 {
         // One token of a row stays.
@@ -241,8 +241,8 @@ fn filtered_case(name: String, vocab: usize, logits: Fill, rows: Vec<Row>) -> Ca
         3 => 4,
         _ => 0,
     };
-    let marks = (0..rows.len() * vocab).map(mark).collect();
-    case_of(name, vocab, logits, rows, Some(marks))
+    let token_flags = (0..rows.len() * vocab).map(mark).collect();
+    case_of(name, vocab, logits, rows, Some(token_flags))
 }
 
 fn case_of(name: String, vocab: usize, logits_fill: Fill, table_rows: Vec<Row>, marked: Option<Vec<u32>>) -> Case {
@@ -256,20 +256,20 @@ fn case_of(name: String, vocab: usize, logits_fill: Fill, table_rows: Vec<Row>, 
             let forced = b.u32(Role::Io, "forced", &[8.into()]);
             let ids = b.u32(Role::Io, "ids", &[3.into(), rows.into()]);
             let log_probs = b.f32(Role::Io, "log_probs", &[3.into(), rows.into()]);
-            let group = b.split_group();
-            b.split(logits, 2, group);
-            let marks = match marked {
-                None => Marks::Unfiltered(b.u32(Role::State, "marks", &[1.into()])),
+            let group = b.shard_group();
+            b.shard(logits, 2, group);
+            let token_flags = match marked {
+                None => TokenFlags::Unfiltered(b.u32(Role::State, "token_flags", &[1.into()])),
                 Some(words) => {
-                    let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
-                    b.split(marks, 1, group);
-                    fills.push((marks, Fill::Words(words)));
-                    Marks::Filtered(marks)
+                    let token_flags = b.u32(Role::State, "token_flags", &[rows.into(), vocab.into()]);
+                    b.shard(token_flags, 1, group);
+                    fills.push((token_flags, Fill::Words(words)));
+                    TokenFlags::Filtered(token_flags)
                 }
             };
             let words = table_rows.iter().flat_map(|row| row.to_words()).collect();
             fills.extend([(logits, logits_fill), (table, Fill::Words(words)), (forced, Fill::Ids(vocab as u32))]);
-            Sample { logits, table, tokens, forced, ids, log_probs, marks }
+            Sample { logits, table, tokens, forced, ids, log_probs, token_flags }
         },
         |b, op| record(b, op, rows.into(), 1.into()),
     )

@@ -27,7 +27,7 @@ pub struct SelectRows {
 
 /// What stands behind a sequence's end.
 #[derive(Clone, Copy, Debug)]
-pub enum Behind {
+pub enum PastEnd {
     /// There are no ends.
     Nothing,
     /// Zeros.
@@ -38,7 +38,7 @@ pub enum Behind {
 
 /// Where rows come from and go to.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct SelectRowsOffsets {
     /// First row of `from`.
     pub from: Affine,
     /// First row of `to`.
@@ -50,16 +50,16 @@ pub struct Place {
 }
 
 /// Records the op on `rows` rows, which are time steps of `Dim::ROWS` rows each.
-pub fn record(b: &mut Builder, op: SelectRows, rows: Dim, batch: Dim, at: Place, behind: Behind) {
+pub fn record(b: &mut Builder, op: SelectRows, rows: Dim, batch: Dim, at: SelectRowsOffsets, past_end: PastEnd) {
     let width = *b.tensor(op.from).shape.last().expect("from is [*, W]");
     let to_width = *b.tensor(op.to).shape.last().expect("to is [*, V]");
     let fits = width.as_fixed().zip(to_width.as_fixed()).is_some_and(|(w, v)| at.column + w <= v);
     assert!(fits, "select_rows: rows of `to` have room for those of `from`");
     b.expect_shape("select_rows", op.lengths, &[batch]);
-    let (ragged, keep, keep_row) = match behind {
-        Behind::Nothing => (0, 0, 0.into()),
-        Behind::Zeros => (1, 0, 0.into()),
-        Behind::Keep(row) => (1, 1, row),
+    let (ragged, keep, keep_row) = match past_end {
+        PastEnd::Nothing => (0, 0, 0.into()),
+        PastEnd::Zeros => (1, 0, 0.into()),
+        PastEnd::Keep(row) => (1, 1, row),
     };
     let words = [rows.into(), batch.into(), width.into(), to_width.into(), at.column.into()];
     let places = [at.from, at.to, at.time, ragged.into(), keep.into(), keep_row];
@@ -83,7 +83,7 @@ pub static ROW: OpRow = OpRow {
         Param::flag("keep"),
         Param::offset("keep_row"),
     ],
-    cuts: &[],
+    shards: &[],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -112,13 +112,13 @@ fn reference<F: Real>(args: &mut Args<F>) {
 
 fn cases() -> Vec<Case> {
     let shapes = [(1, 1, 1), (67, 1, 3), (2, 3, 1000), (5, 7, 17), (3, 4, 65)];
-    let behind = |keep: usize| [Behind::Nothing, Behind::Zeros, Behind::Keep(keep.into())];
+    let behind = |keep: usize| [PastEnd::Nothing, PastEnd::Zeros, PastEnd::Keep(keep.into())];
     let all = shapes.into_iter().flat_map(|s| behind(s.0 * s.1 + 1).map(|b| (s, b)));
     all.map(|((batch, time, width), behind)| {
         let kind = match behind {
-            Behind::Nothing => "all",
-            Behind::Zeros => "zeros",
-            Behind::Keep(_) => "keep",
+            PastEnd::Nothing => "all",
+            PastEnd::Zeros => "zeros",
+            PastEnd::Keep(_) => "keep",
         };
         let rows = batch * time;
         let lengths = (0..batch).map(|m| (m * 5 % (time + 2)) as u32).collect();
@@ -132,7 +132,7 @@ fn cases() -> Vec<Case> {
                 SelectRows { from, lengths: ends, to }
             },
             |b, op| {
-                let at = Place { from: 1.into(), to: 1.into(), column: width, time: 1.into() };
+                let at = SelectRowsOffsets { from: 1.into(), to: 1.into(), column: width, time: 1.into() };
                 record(b, op, rows.into(), batch.into(), at, behind);
             },
         )

@@ -12,7 +12,7 @@ use super::adam::{expect_step_tensors, step_tensors};
 use super::schedule::{self, CLIP_COLUMNS, CLIP_SCALE, LEARNING_RATE};
 use super::typical;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, Param, Real, Requires, TensorId, Variant,
+    Affine, Args, Builder, Case, Cost, Fill, OpRow, Operand, Param, Real, Requires, ShardedAxes, TensorId, Variant,
     flat_operand, folded,
 };
 
@@ -63,7 +63,7 @@ pub static ROW: OpRow = OpRow {
         Operand::read("clips").typical(typical::clips),
     ],
     params: &[Param::offset("slot"), Param::float("mu"), Param::float("decay")],
-    cuts: &[Cut { name: "n", axes: &[(0, 0), (1, 0), (2, 0)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 0), (1, 0), (2, 0)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -101,7 +101,7 @@ fn cases() -> Vec<Case> {
 
 fn case(name: String, n: usize, settings: Settings, gradients: Fill) -> Case {
     let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
-        let group = b.split_group();
+        let group = b.shard_group();
         let parameters = flat_operand(b, fills, "parameters", n, (group, Fill::Normal(1.0)));
         let gradients = flat_operand(b, fills, "gradients", n, (group, gradients));
         let momentum = flat_operand(b, fills, "momentum", n, (group, Fill::Normal(1.0)));

@@ -8,7 +8,8 @@
 
 use super::logsumexp::{of_row, rows_of_logits};
 use crate::plan::{
-    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant, folded,
+    Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes, TensorId, Variant,
+    folded,
 };
 
 /// Which of the two.
@@ -32,7 +33,7 @@ pub static ROW: OpRow = OpRow {
     name: "softmax",
     operands: &[Operand::read("x"), Operand::read("lse"), Operand::write("y")],
     params: &[Param::size("rows"), Param::size("vocab"), Param::flag("log")],
-    cuts: &[Cut { name: "n", axes: &[(0, 2), (2, 2)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 2), (2, 2)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -67,9 +68,9 @@ fn cases() -> Vec<Case> {
                 let x = b.f32(Role::Scratch, "x", &shape);
                 let lse = b.f32(Role::Scratch, "lse", &[rows.into()]);
                 let y = b.f32(Role::Scratch, "y", &shape);
-                let group = b.split_group();
-                b.split(x, 2, group);
-                b.split(y, 2, group);
+                let group = b.shard_group();
+                b.shard(x, 2, group);
+                b.shard(y, 2, group);
                 fills.push((x, fill));
                 (x, lse, y)
             },

@@ -6,8 +6,8 @@
 //! Flops: 2 n. Bytes: 4 n. A block's sum does not depend on where x is cut; see [`super::clip_scale`] for the rest.
 
 use crate::plan::{
-    ARENA_BLOCK, Args, Builder, Case, Cost, Cut, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, TensorId,
-    Variant, flat_operand, folded,
+    ARENA_BLOCK, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, ShardedAxes,
+    TensorId, Variant, flat_operand, folded,
 };
 
 /// Elements of a block; a tensor is cut at multiples of it.
@@ -38,7 +38,7 @@ pub static ROW: OpRow = OpRow {
     name: "square_sum",
     operands: &[Operand::read("x"), Operand::write("partials")],
     params: &[],
-    cuts: &[Cut { name: "n", axes: &[(0, 0)], multiple: BLOCK }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 0)], multiple: BLOCK }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -73,7 +73,7 @@ fn case(name: String, n: usize, fill: Fill) -> Case {
     Case::new(
         name,
         |b, fills| {
-            let group = b.split_group();
+            let group = b.shard_group();
             let x = flat_operand(b, fills, "x", n, (group, fill));
             let partials = b.f32(Role::Scratch, "partials", &[(n.div_ceil(BLOCK) + 1).into()]);
             SquareSum { x, partials }

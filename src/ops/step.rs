@@ -12,7 +12,7 @@
 
 use super::activation::Activation;
 use super::recurrent::{self, Cell, Extra, MOST_GATES, Recurrent};
-use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, Real, Role, TensorId, Words};
+use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, ParamWords, Real, Role, TensorId};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub struct Step {
 
 /// Row offsets of [`record`].
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct StepOffsets {
     /// First row of `gates`.
     pub gx: Affine,
     /// First row of `h` that is read.
@@ -47,7 +47,7 @@ pub struct Offsets {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, cell: &Recurrent, op: Step, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, cell: &Recurrent, op: Step, rows: Dim, at: StepOffsets) {
     let name = cell.step.name;
     let [gates, hidden, inputs] = b.tensor(op.w_hh).shape[..] else { panic!("{name}: w_hh is [G, H, H]") };
     assert!(gates == cell.gates.into() && hidden == inputs, "{name}: w_hh is [{}, H, H]", cell.gates);
@@ -86,7 +86,7 @@ macro_rules! row {
                 $crate::plan::Param::flag("keep_gates"),
                 $crate::plan::Param::constant("activation"),
             ],
-            cuts: &[$crate::plan::Cut { name: "unit", axes: &[(1, 1)], multiple: 4 }],
+            shards: &[$crate::plan::ShardedAxes { name: "unit", axes: &[(1, 1)], multiple: 4 }],
             carry_words: 0,
             passes: |_| 1,
             reference_f32: $crate::ops::step::reference::<$cell, f32>,
@@ -99,7 +99,7 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-pub(super) fn cost<C: Cell>(w: &Words) -> Cost {
+pub(super) fn cost<C: Cell>(w: &ParamWords) -> Cost {
     let (m, h, g) = (w.f64("rows"), w.f64("hidden"), C::GATES as f64);
     let bytes = 4.0 * (g * h * h + g * h + (g + recurrent::state_vectors::<C>()) * m * h);
     Cost { flops: m * h * (2.0 * g * h + C::FLOPS[0]), bytes }
@@ -168,8 +168,8 @@ fn case(cell: &'static Recurrent, name: String, (rows, hidden): (usize, usize), 
             };
             let shape = if extra_rows > 0 { [extra_rows.into(), hidden.into()] } else { [Dim::fixed(1); 2] };
             let extra = b.f32(Role::State, "extra", &shape);
-            let group = b.split_group();
-            b.split(w_hh, 1, group);
+            let group = b.shard_group();
+            b.shard(w_hh, 1, group);
             let w = 1.0 / (hidden as f32).sqrt();
             fills.extend([(gates, gx_fill), (w_hh, Fill::Normal(w)), (b_hh, Fill::Normal(0.5))]);
             fills.extend([(h, Fill::Normal(0.5)), (extra, extra_fill)]);
@@ -178,7 +178,8 @@ fn case(cell: &'static Recurrent, name: String, (rows, hidden): (usize, usize), 
         |b, op| {
             let extra = if is_state { 0.into() } else { Affine::constant(1) };
             let (h_read, h_write) = (rows.into(), 0.into());
-            let at = Offsets { gx: 1.into(), h_read, h_write, extra_read: extra, extra_write: extra, keep_gates: keep };
+            let at =
+                StepOffsets { gx: 1.into(), h_read, h_write, extra_read: extra, extra_write: extra, keep_gates: keep };
             record(b, cell, op, rows.into(), at);
         },
     )

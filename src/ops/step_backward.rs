@@ -17,7 +17,7 @@
 
 use super::activation::Activation;
 use super::recurrent::{Cell, Extra, MOST_GATES, Recurrent};
-use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, Real, Role, TensorId, Words};
+use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, ParamWords, Real, Role, TensorId};
 
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub struct StepBackward {
 
 /// Row offsets of [`record`].
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct StepBackwardOffsets {
     /// First row of `gates` of this step; and of an `extra` that was kept.
     pub gates: Affine,
     /// First row of those of the later step, whose gradients are there; not rows of this step.
@@ -52,7 +52,7 @@ pub struct Offsets {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, cell: &Recurrent, op: StepBackward, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, cell: &Recurrent, op: StepBackward, rows: Dim, at: StepBackwardOffsets) {
     let name = cell.step_backward.name;
     let [gates, hidden, inputs] = b.tensor(op.w_hh).shape[..] else { panic!("{name}: w_hh is [G, H, H]") };
     assert!(gates == cell.gates.into() && hidden == inputs, "{name}: w_hh is [{}, H, H]", cell.gates);
@@ -72,7 +72,7 @@ macro_rules! row {
     ($cell:ident, $name:literal) => {{
         use $crate::ops::recurrent::recurrent_kernel;
         use $crate::ops::step_backward;
-        use $crate::plan::{Adapters, Cut, OpRow, Operand, OrderClass, Param, Requires, Variant};
+        use $crate::plan::{Adapters, OpRow, Operand, OrderClass, Param, Requires, ShardedAxes, Variant};
         OpRow {
             name: concat!($name, "_step_backward"),
             operands: &[
@@ -94,7 +94,7 @@ macro_rules! row {
                 Param::offset("dy_row"),
                 Param::constant("activation"),
             ],
-            cuts: &[Cut { name: "n", axes: &[(1, 1)], multiple: 64 }],
+            shards: &[ShardedAxes { name: "n", axes: &[(1, 1)], multiple: 64 }],
             carry_words: 0,
             passes: |_| 1,
             reference_f32: step_backward::reference::<$cell, f32>,
@@ -128,7 +128,7 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-pub(super) fn cost<C: Cell>(w: &Words) -> Cost {
+pub(super) fn cost<C: Cell>(w: &ParamWords) -> Cost {
     let (m, h, g) = (w.f64("rows"), w.f64("hidden"), C::GATES as f64);
     let extra = match C::EXTRA {
         Extra::Nothing => 0.0,
@@ -217,8 +217,8 @@ fn case(cell: &'static Recurrent, name: String, (rows, hidden): (usize, usize), 
             };
             let extra = b.f32(Role::Saved, "extra", &shape);
             let dh = b.f32(Role::Scratch, "dh", &[rows.into(), hidden_dim]);
-            let group = b.split_group();
-            b.split(w_hh, 1, group);
+            let group = b.shard_group();
+            b.shard(w_hh, 1, group);
             let w = 1.0 / (hidden as f32).sqrt();
             fills.extend([(gates, gates_fill), (w_hh, Fill::Normal(w)), (dy, dy_fill)]);
             let (of_states, of_extra) =
@@ -230,7 +230,7 @@ fn case(cell: &'static Recurrent, name: String, (rows, hidden): (usize, usize), 
         },
         |b, op| {
             let (next, before, after, dy) = ((rows + 1).into(), 1.into(), (rows + 1).into(), 2.into());
-            record(b, cell, op, rows.into(), Offsets { gates: 1.into(), next, before, after, dy });
+            record(b, cell, op, rows.into(), StepBackwardOffsets { gates: 1.into(), next, before, after, dy });
         },
     )
 }

@@ -9,7 +9,7 @@
 
 use super::matmul_input_gradient::expect_groups;
 use crate::plan::{
-    Affine, Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role,
+    Affine, Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, OrderClass, Param, Real, Requires, Role, ShardedAxes,
     TensorId, Variant,
 };
 
@@ -24,7 +24,7 @@ pub struct SumRows {
 
 /// Where rows and groups of [`record`] stand.
 #[derive(Clone, Copy, Debug)]
-pub struct Offsets {
+pub struct SumRowsOffsets {
     /// First row of `dy`.
     pub y_row: Affine,
     /// First group of `dy`.
@@ -38,7 +38,7 @@ pub struct Offsets {
 }
 
 /// Records the op on `rows` rows.
-pub fn record(b: &mut Builder, op: SumRows, rows: Dim, at: Offsets) {
+pub fn record(b: &mut Builder, op: SumRows, rows: Dim, at: SumRowsOffsets) {
     let [.., y_groups, outputs] = b.tensor(op.dy).shape[..] else { panic!("sum_rows: dy is [*, Gy, N]") };
     let [b_groups, b_outputs] = b.tensor(op.db).shape[..] else { panic!("sum_rows: db is [Gb, N]") };
     assert_eq!(b_outputs, outputs, "sum_rows: db is [Gb, N]");
@@ -71,7 +71,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("b_group"),
         Param::flag("accumulate"),
     ],
-    cuts: &[Cut { name: "n", axes: &[(1, 1), (0, 2)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(1, 1), (0, 2)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -120,7 +120,7 @@ fn cases() -> Vec<Case> {
     .into_iter()
     .map(|(rows, of_y, of_b, groups, outputs, accumulate)| {
         let name = format!("m={rows} g={groups} n={outputs} from {of_y:?} to {of_b:?} accumulate={accumulate}");
-        case(name, rows, [of_y.0, of_b.0], outputs, Fill::Normal(1.0), |rows| Offsets {
+        case(name, rows, [of_y.0, of_b.0], outputs, Fill::Normal(1.0), |rows| SumRowsOffsets {
             y_row: rows,
             dy_group: of_y.1,
             b_group: of_b.1,
@@ -129,7 +129,7 @@ fn cases() -> Vec<Case> {
         })
     })
     .chain([("extreme", Fill::Extreme(&[1e2, 1e15, 0.0])), ("zeros", Fill::Normal(0.0))].map(|(name, fill)| {
-        case(name.into(), 130, [1, 1], 70, fill, |y_row| Offsets {
+        case(name.into(), 130, [1, 1], 70, fill, |y_row| SumRowsOffsets {
             y_row,
             dy_group: 0,
             b_group: 0,
@@ -146,15 +146,15 @@ fn case(
     [y_groups, b_groups]: [usize; 2],
     outputs: usize,
     fill: Fill,
-    at: impl Fn(Affine) -> Offsets,
+    at: impl Fn(Affine) -> SumRowsOffsets,
 ) -> Case {
     Case::new(
         name,
         |b, fills| {
             let dy = b.f32(Role::Scratch, "dy", &[(rows + 1).into(), y_groups.into(), outputs.into()]);
             let db = b.f32(Role::Scratch, "db", &[b_groups.into(), outputs.into()]);
-            let group = b.split_group();
-            b.split(dy, 2, group);
+            let group = b.shard_group();
+            b.shard(dy, 2, group);
             fills.extend([(dy, fill), (db, Fill::Normal(1.0))]);
             SumRows { dy, db }
         },

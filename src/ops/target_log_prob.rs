@@ -7,7 +7,8 @@
 
 use super::typical;
 use crate::plan::{
-    Args, Builder, Case, Cost, Cut, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, TensorId, Variant, folded,
+    Args, Builder, Case, Cost, Dim, Fill, OpRow, Operand, Param, Real, Requires, Role, ShardedAxes, TensorId, Variant,
+    folded,
 };
 
 /// Operands of [`record`].
@@ -39,7 +40,7 @@ pub static ROW: OpRow = OpRow {
         Operand::write("y"),
     ],
     params: &[Param::size("rows"), Param::size("vocab")],
-    cuts: &[Cut { name: "n", axes: &[(0, 2)], multiple: 4 }],
+    shards: &[ShardedAxes { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 0,
     passes: |_| 1,
     reference_f32: reference::<f32>,
@@ -69,8 +70,8 @@ fn cases() -> Vec<Case> {
                     let lse = b.f32(Role::Scratch, "lse", &[rows.into()]);
                     let targets = b.u32(Role::Io, "targets", &[rows.into()]);
                     let y = b.f32(Role::Io, "y", &[rows.into()]);
-                    let group = b.split_group();
-                    b.split(x, 2, group);
+                    let group = b.shard_group();
+                    b.shard(x, 2, group);
                     fills.extend([(x, Fill::Normal(3.0)), (lse, Fill::Normal(1.0))]);
                     fills.push((targets, Fill::Ids(vocab as u32)));
                     TargetLogProb { x, lse, targets, y }

@@ -1,6 +1,6 @@
 //! What a reference sees: its operands and parameter words.
 
-use super::params::Words;
+use super::params::ParamWords;
 
 /// The arithmetic of a reference: f32 as the kernels have it, f64 for exact comparisons and finite differences.
 pub trait Real:
@@ -129,8 +129,8 @@ impl<F> Buffer<F> {
 pub struct Args<'a, F> {
     /// Whole tensors.
     pub operands: &'a mut [Buffer<F>],
-    /// As the plan resolved them; cuts cover the whole axis.
-    pub words: Words,
+    /// As the plan resolved them; shards cover the whole axis.
+    pub words: ParamWords,
 }
 
 impl<F> Args<'_, F> {

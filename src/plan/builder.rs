@@ -2,7 +2,7 @@
 
 use super::{
     Affine, Dim, Direction, Element, Layout, Loop, Node, OpNode, OpRow, PARAM_WORDS, Plan, Role, Section, SectionId,
-    Split, SplitGroup, Tensor, TensorId,
+    ShardAxis, ShardGroup, Tensor, TensorId,
 };
 
 /// Collects a [`Plan`]. Networks and the `record` functions of the ops write into it.
@@ -51,7 +51,7 @@ impl Builder {
             role,
             element,
             shape: shape.to_vec(),
-            split: None,
+            shard: None,
             layout: Layout::RowMajor,
             members: Vec::new(),
         });
@@ -76,16 +76,16 @@ impl Builder {
     }
 
     /// A new group of tensors that are cut at the same places.
-    pub fn split_group(&mut self) -> SplitGroup {
+    pub fn shard_group(&mut self) -> ShardGroup {
         self.groups += 1;
-        SplitGroup(self.groups - 1)
+        ShardGroup(self.groups - 1)
     }
 
     /// Allows a tensor to be cut along an axis.
-    pub fn split(&mut self, id: TensorId, axis: usize, group: SplitGroup) {
+    pub fn shard(&mut self, id: TensorId, axis: usize, group: ShardGroup) {
         let tensor = &mut self.plan.tensors[id.index()];
         assert!(axis < tensor.shape.len(), "`{}` has no axis {axis}", tensor.name);
-        tensor.split = Some(Split { axis, group });
+        tensor.shard = Some(ShardAxis { axis, group });
     }
 
     /// Sets the layout that a tensor is stored in.

@@ -1,7 +1,7 @@
 //! Cases: inputs for an op, made from a seed, and how far a result may be from the reference.
 
 use super::philox::philox;
-use super::{Builder, Plan, Role, Sizes, SplitGroup, TensorId};
+use super::{Builder, Plan, Role, ShardGroup, Sizes, TensorId};
 
 /// How a tensor of a case is filled.
 #[derive(Clone, Debug)]
@@ -126,10 +126,10 @@ pub(crate) fn flat_operand(
     fills: &mut Vec<(TensorId, Fill)>,
     name: &str,
     n: usize,
-    (group, fill): (SplitGroup, Fill),
+    (group, fill): (ShardGroup, Fill),
 ) -> TensorId {
     let id = b.f32(Role::Scratch, name, &[n.into()]);
-    b.split(id, 0, group);
+    b.shard(id, 0, group);
     fills.push((id, fill));
     id
 }

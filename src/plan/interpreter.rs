@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::args::{Args, Buffer, Real};
 use super::{
-    ARENA_BLOCK, Case, Element, FIRST_PART, LAST_PART, OpNode, OpRow, Plan, SectionId, Sizes, Tensor, TensorId, Words,
+    ARENA_BLOCK, Case, Element, FIRST_PART, LAST_PART, OpNode, OpRow, ParamWords, Plan, SectionId, Sizes, Tensor,
+    TensorId,
 };
 
 /// Memory for a plan's tensors, and its ops' references on them.
@@ -74,7 +75,7 @@ impl<F: Real> Interpreter<F> {
 
 impl OpRow {
     /// Calls the reference in the arithmetic of the operands.
-    pub(crate) fn run_reference<F: Real>(&self, operands: &mut [Buffer<F>], words: Words) {
+    pub(crate) fn run_reference<F: Real>(&self, operands: &mut [Buffer<F>], words: ParamWords) {
         use std::any::Any;
         // The row holds one function for each arithmetic; which one F is, is known when this is compiled.
         let mut args = Args { operands, words };
@@ -91,20 +92,20 @@ impl OpRow {
 impl Plan {
     /// The runs that a node's operands make: one, or where some are arenas, one for each member in turn. The words of the
     /// op's cut then say where the member would stand in the arena, with members at multiples of [`ARENA_BLOCK`].
-    pub(crate) fn by_member<'a>(&self, node: &'a OpNode, words: Words) -> Vec<(Cow<'a, OpNode>, Words)> {
+    pub(crate) fn by_member<'a>(&self, node: &'a OpNode, words: ParamWords) -> Vec<(Cow<'a, OpNode>, ParamWords)> {
         let members = |id: &TensorId| self.tensor(*id).members.len();
         let count = node.operands.iter().map(members).max().unwrap_or(0);
         if count == 0 {
             return vec![(Cow::Borrowed(node), words)];
         }
-        assert_eq!(node.op.cuts.len(), 1, "{}: an op on arenas goes along their elements", node.op.name);
+        assert_eq!(node.op.shards.len(), 1, "{}: an op on arenas goes along their elements", node.op.name);
         let mut first = 0;
         let member = |i: usize| {
             let mut member = node.clone();
             for id in member.operands.iter_mut().filter(|id| self.tensor(**id).is_arena()) {
                 *id = self.tensor(*id).members[i];
             }
-            let cut_operand = member.operands[node.op.cuts[0].axes[0].0];
+            let cut_operand = member.operands[node.op.shards[0].axes[0].0];
             let len = self.tensor(cut_operand).len(Sizes::of(1, 1));
             let mut words = words;
             let flags = if i == 0 { FIRST_PART } else { 0 } | if i + 1 == count { LAST_PART } else { 0 };

@@ -27,10 +27,10 @@ pub use dim::{Dim, Sizes, Symbol};
 pub use interpreter::Interpreter;
 pub use layout::Layout;
 pub use memory::{MemoryNeed, bytes_in_words};
-pub use op::{Access, Cost, Cut, OpRow, Operand, Setting};
-pub use params::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, PARAM_WORDS, Param, ParamKind, Words};
+pub use op::{Access, Cost, OpRow, Operand, Setting, ShardedAxes};
+pub use params::{FIRST_PART, LAST_PART, OPERAND_CUT, OUTPUT_CUT, PARAM_WORDS, Param, ParamKind, ParamWords};
 pub use philox::philox;
-pub use tensor::{ARENA_BLOCK, Element, Role, Split, SplitGroup, Tensor, TensorId};
+pub use tensor::{ARENA_BLOCK, Element, Role, ShardAxis, ShardGroup, Tensor, TensorId};
 pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, Wgsl, folded};
 
 /// One op: a row of the op table, its operands in the row's order, its parameters in the row's order.
@@ -45,13 +45,13 @@ pub struct OpNode {
 }
 
 impl OpNode {
-    /// The parameters at a place in the loops; the words of cuts are zero.
-    pub fn words(&self, sizes: Sizes, index: Index) -> Words {
+    /// The parameters at a place in the loops; the words of shards are zero.
+    pub fn words(&self, sizes: Sizes, index: Index) -> ParamWords {
         let mut words = [0; PARAM_WORDS];
         for (word, param) in words.iter_mut().zip(&self.params) {
             *word = param.at(sizes, index);
         }
-        Words::new(self.op, words)
+        ParamWords::new(self.op, words)
     }
 
     /// What the plan sets a parameter to, if the row has one of this name.
@@ -146,7 +146,7 @@ impl Plan {
     /// These agree but for leading axes of size 1: a table `[V, E]` may be the weight `[1, V, E]`.
     pub fn cut_axis(&self, node: &OpNode, operand: usize, declared: usize) -> usize {
         let tensor = self.tensor(node.operands[operand]);
-        let Some(split) = tensor.split else { return declared };
+        let Some(split) = tensor.shard else { return declared };
         let leading = &tensor.shape[..split.axis];
         let agrees = split.axis == declared || declared == 0 && leading.iter().all(|dim| *dim == 1.into());
         assert!(agrees, "{}: `{}` is split along another axis", node.op.name, tensor.name);
@@ -154,14 +154,14 @@ impl Plan {
     }
 
     /// The parameters of an op that is not cut: each cut covers its whole axis.
-    pub fn words(&self, node: &OpNode, sizes: Sizes, index: Index) -> Words {
+    pub fn words(&self, node: &OpNode, sizes: Sizes, index: Index) -> ParamWords {
         let mut words = node.words(sizes, index);
-        let cuts = node.op.cuts.iter().map(|cut| {
+        let shards = node.op.shards.iter().map(|cut| {
             let (operand, axis) = cut.axes[0];
             let axis = self.cut_axis(node, operand, axis);
             [0, self.tensor(node.operands[operand]).shape[axis].value(sizes) as u32]
         });
-        words.set_part(cuts, FIRST_PART | LAST_PART);
+        words.set_part(shards, FIRST_PART | LAST_PART);
         words
     }
 

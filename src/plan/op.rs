@@ -1,9 +1,9 @@
-//! What an op is: a row with its operands, parameters, cuts, references, variants and cases.
+//! What an op is: a row with its operands, parameters, shards, references, variants and cases.
 
 use super::args::Args;
 use super::case::{Case, Fill};
 use super::dim::Sizes;
-use super::params::{Param, Words};
+use super::params::{Param, ParamWords};
 use super::tensor::Element;
 use super::variant::Variant;
 
@@ -74,9 +74,9 @@ impl Operand {
 /// Operands that an executor may cut together, part by part, when a binding would be too large.
 ///
 /// The op's parameter words go on, after those that the row names, with `first` and `len` of the part for each
-/// `Cut` and then one word of flags; uncut, they are 0 and the axis' length.
+/// `ShardedAxes` and then one word of flags; uncut, they are 0 and the axis' length.
 #[derive(Clone, Copy, Debug)]
-pub struct Cut {
+pub struct ShardedAxes {
     /// The words' names in WGSL are `NAME_first` and `NAME_len`.
     pub name: &'static str,
     /// (operand, axis) pairs.
@@ -103,12 +103,12 @@ pub struct OpRow {
     /// The parameters that the plan sets, in the order of their words.
     pub params: &'static [Param],
     /// What may be cut.
-    pub cuts: &'static [Cut],
+    pub shards: &'static [ShardedAxes],
     /// 32-bit words a row that a kernel carries from part to part where the op was cut; 0 where parts are independent.
     pub carry_words: usize,
     /// How often a kernel has to see all parts of an op that was cut, each time with what it found the last time: 1 where
     /// one look at each is enough. Where nothing is cut, one dispatch does everything.
-    pub passes: fn(&Words) -> u32,
+    pub passes: fn(&ParamWords) -> u32,
     /// The oracle in f32.
     pub reference_f32: fn(&mut Args<f32>),
     /// The oracle in f64.
@@ -118,7 +118,7 @@ pub struct OpRow {
     /// Inputs on which every variant and the fast function are compared with the reference.
     pub cases: fn() -> Vec<Case>,
     /// Work as a function of the parameter words.
-    pub cost: fn(&Words) -> Cost,
+    pub cost: fn(&ParamWords) -> Cost,
 }
 
 impl std::fmt::Debug for OpRow {
@@ -131,11 +131,11 @@ impl OpRow {
     /// The names of all words, as they stand in the WGSL struct `Params`.
     pub fn word_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.params.iter().map(|param| param.name.to_string()).collect();
-        for cut in self.cuts {
+        for cut in self.shards {
             names.push(format!("{}_first", cut.name));
             names.push(format!("{}_len", cut.name));
         }
-        if !self.cuts.is_empty() {
+        if !self.shards.is_empty() {
             names.push("flags".into());
         }
         names

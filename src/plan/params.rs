@@ -3,9 +3,9 @@
 use std::ops::Index;
 
 use super::args::Real;
-use super::op::{Cut, OpRow};
+use super::op::{OpRow, ShardedAxes};
 
-/// Words of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
+/// ParamWords of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
 pub const PARAM_WORDS: usize = 16;
 
 /// What a parameter is.
@@ -77,18 +77,18 @@ pub const OUTPUT_CUT: u32 = 4;
 pub const OPERAND_CUT: u32 = 8;
 
 /// The parameters of one run of an op: `words["rows"]` is the word of that name. Behind those that the row names stand
-/// `NAME_first` and `NAME_len` of each cut, and where there are cuts the word `flags`.
+/// `NAME_first` and `NAME_len` of each cut, and where there are shards the word `flags`.
 #[derive(Clone, Copy)]
-pub struct Words {
+pub struct ParamWords {
     params: &'static [Param],
-    cuts: &'static [Cut],
+    shards: &'static [ShardedAxes],
     words: [u32; PARAM_WORDS],
 }
 
-impl Words {
-    /// Words in the row's order.
-    pub fn new(op: &OpRow, words: [u32; PARAM_WORDS]) -> Words {
-        Words { params: op.params, cuts: op.cuts, words }
+impl ParamWords {
+    /// ParamWords in the row's order.
+    pub fn new(op: &OpRow, words: [u32; PARAM_WORDS]) -> ParamWords {
+        ParamWords { params: op.params, shards: op.shards, words }
     }
 
     /// As a kernel gets them.
@@ -117,13 +117,13 @@ impl Words {
     }
 
     /// Takes the words of a part: `first` and `len` of each cut, and the flags.
-    pub fn set_part(&mut self, cuts: impl IntoIterator<Item = [u32; 2]>, flags: u32) {
+    pub fn set_part(&mut self, shards: impl IntoIterator<Item = [u32; 2]>, flags: u32) {
         let mut at = self.params.len();
-        for cut in cuts {
+        for cut in shards {
             self.words[at..at + 2].copy_from_slice(&cut);
             at += 2;
         }
-        if !self.cuts.is_empty() {
+        if !self.shards.is_empty() {
             self.words[at] = flags;
         }
     }
@@ -144,7 +144,7 @@ impl Words {
         };
         if of(&[ParamKind::Size]).is_empty() {
             let first = self.params.len();
-            return self.cuts.iter().enumerate().map(|(i, cut)| (cut.name, self.words[first + 2 * i + 1])).collect();
+            return self.shards.iter().enumerate().map(|(i, cut)| (cut.name, self.words[first + 2 * i + 1])).collect();
         }
         of(&[ParamKind::Size, ParamKind::Flag])
     }
@@ -152,18 +152,18 @@ impl Words {
     fn position(&self, name: &str) -> Option<usize> {
         let first = self.params.len();
         let of_cuts = || {
-            self.cuts.iter().enumerate().find_map(|(i, cut)| match name.strip_prefix(cut.name)? {
+            self.shards.iter().enumerate().find_map(|(i, cut)| match name.strip_prefix(cut.name)? {
                 "_first" => Some(first + 2 * i),
                 "_len" => Some(first + 2 * i + 1),
                 _ => None,
             })
         };
-        let flags = || (name == "flags").then_some(first + 2 * self.cuts.len());
+        let flags = || (name == "flags").then_some(first + 2 * self.shards.len());
         self.params.iter().position(|param| param.name == name).or_else(of_cuts).or_else(flags)
     }
 }
 
-impl Index<&str> for Words {
+impl Index<&str> for ParamWords {
     type Output = u32;
 
     fn index(&self, name: &str) -> &u32 {

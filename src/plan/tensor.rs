@@ -40,15 +40,15 @@ pub enum Element {
 
 /// Tensors that are cut at the same places along an axis, so that parts of them fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SplitGroup(pub(crate) u32);
+pub struct ShardGroup(pub(crate) u32);
 
 /// The axis along which a tensor may be cut into parts when a binding of it would be too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Split {
+pub struct ShardAxis {
     /// Which axis.
     pub axis: usize,
     /// With which other tensors.
-    pub group: SplitGroup,
+    pub group: ShardGroup,
 }
 
 /// Parts of an arena have a multiple of this many elements, padding included: ops that reduce it go block by block.
@@ -66,7 +66,7 @@ pub struct Tensor {
     /// Symbolic sizes, slowest axis first.
     pub shape: Vec<Dim>,
     /// Where it may be cut.
-    pub split: Option<Split>,
+    pub shard: Option<ShardAxis>,
     /// How the plan means it to be stored; executors derive other layouts of weights from `RowMajor` ones.
     pub layout: Layout,
     /// The tensors that an arena is made of, one behind the other; empty for every other tensor.

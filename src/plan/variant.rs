@@ -1,7 +1,7 @@
 //! Variants: what a WGSL kernel needs, and how many workgroups a run of it takes.
 
 use super::layout::Layout;
-use super::params::Words;
+use super::params::ParamWords;
 
 /// The order in which a kernel takes its sums; kernels of one class give equal bits on one device.
 ///
@@ -91,11 +91,11 @@ pub struct Variant {
     /// The order of its sums.
     pub class: OrderClass,
     /// Whether it is the better choice for these parameters, than those that follow in the row.
-    pub suits: fn(&Words) -> bool,
+    pub suits: fn(&ParamWords) -> bool,
     /// Where it is the better choice.
     pub adapters: Adapters,
     /// Workgroups that cover the part that the words describe.
-    pub groups: fn(&Words) -> Dispatch,
+    pub groups: fn(&ParamWords) -> Dispatch,
 }
 
 impl Variant {
@@ -125,12 +125,12 @@ impl Variant {
     }
 
     /// The better choice on some adapters alone, for parameters that suit it.
-    pub const fn better_on(self, adapters: Adapters, suits: fn(&Words) -> bool) -> Variant {
+    pub const fn better_on(self, adapters: Adapters, suits: fn(&ParamWords) -> bool) -> Variant {
         Variant { adapters, suits, ..self }
     }
 
     /// With the workgroups that cover the part that the words describe.
-    pub const fn groups(self, groups: fn(&Words) -> Dispatch) -> Variant {
+    pub const fn groups(self, groups: fn(&ParamWords) -> Dispatch) -> Variant {
         Variant { groups, ..self }
     }
 

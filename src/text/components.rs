@@ -68,7 +68,7 @@ impl tokenizers::PreTokenizer for PreTokenizer {
 
 /// Which part of a text a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct PiecePosition {
     pub first: bool,
     pub last: bool,
 }
@@ -220,7 +220,7 @@ impl NormalizerFile {
     }
 
     /// Builds it for a piece of a text; multiplies `growth` by how much longer it may make a text.
-    pub fn build(&self, place: Place, growth: &mut f64) -> Result<Normalizer, String> {
+    pub fn build(&self, place: PiecePosition, growth: &mut f64) -> Result<Normalizer, String> {
         let (factor, built): (f64, NormalizerWrapper) = match self {
             NormalizerFile::BertNormalizer { clean_text, handle_chinese_chars, strip_accents, lowercase } => {
                 (3.0, BertNormalizer::new(*clean_text, *handle_chinese_chars, *strip_accents, *lowercase).into())
@@ -285,7 +285,7 @@ impl PreTokenizerFile {
 
     /// Builds it for a piece of a text; multiplies `growth` by how much longer it may make a text. `in_words` says
     /// that the text is already cut at line ends: then what stands in front of each word also does in later pieces.
-    pub fn build(&self, place: Place, in_words: &mut bool, growth: &mut f64) -> Result<PreTokenizer, String> {
+    pub fn build(&self, place: PiecePosition, in_words: &mut bool, growth: &mut f64) -> Result<PreTokenizer, String> {
         let begins = place.first || *in_words;
         let (factor, built): (f64, PreTokenizerWrapper) = match self {
             PreTokenizerFile::BertPreTokenizer => (1.0, BertPreTokenizer.into()),

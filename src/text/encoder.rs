@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-use super::components::Place;
+use super::components::PiecePosition;
 use super::hugging_face::{HuggingFace, Unknown};
 use super::list::{List, Longest};
 use super::position::Position;
@@ -249,7 +249,7 @@ impl Encoder {
     }
 
     fn hugging_face(&mut self, model: &HuggingFace, text: &str, last: bool, ids: &mut Vec<u32>) -> Result<()> {
-        let place = Place { first: std::mem::take(&mut self.first), last };
+        let place = PiecePosition { first: std::mem::take(&mut self.first), last };
         let mut first = (self.tally.first == 0).then_some(0);
         model
             .encode(text, place, ids, &mut first, |unknown: Unknown<'_>| self.lacking(text, unknown.at, unknown.text))

@@ -7,7 +7,7 @@ use tokenizers::{
 };
 
 use super::Entry;
-use super::components::{Normalizer, NormalizerFile, Place, PreTokenizer, PreTokenizerFile};
+use super::components::{Normalizer, NormalizerFile, PiecePosition, PreTokenizer, PreTokenizerFile};
 use super::file::{AddedFile, File};
 use super::model::{self, Built};
 use super::pattern;
@@ -157,7 +157,7 @@ impl HuggingFace {
     pub fn encode(
         &self,
         text: &str,
-        place: Place,
+        place: PiecePosition,
         ids: &mut Vec<u32>,
         first_bytes: &mut Option<usize>,
         mut unknown: impl FnMut(Unknown<'_>) -> error::Result<Option<u32>>,
@@ -167,10 +167,10 @@ impl HuggingFace {
         let (lead, rest) = text.split_at(added.unwrap_or(0));
         let first = place.first || added.is_some();
         if !lead.is_empty() {
-            self.encode_part(lead, Place { first: false, last: true }, ids, first_bytes, &mut unknown)?;
+            self.encode_part(lead, PiecePosition { first: false, last: true }, ids, first_bytes, &mut unknown)?;
         }
         let mut behind = |it: Unknown<'_>| unknown(Unknown { at: it.at + lead.len(), ..it });
-        self.encode_part(rest, Place { first, ..place }, ids, first_bytes, &mut behind)
+        self.encode_part(rest, PiecePosition { first, ..place }, ids, first_bytes, &mut behind)
     }
 
     /// Where the first added token begins, with the blanks that it takes along.
@@ -183,7 +183,7 @@ impl HuggingFace {
     fn encode_part(
         &self,
         text: &str,
-        place: Place,
+        place: PiecePosition,
         ids: &mut Vec<u32>,
         first_bytes: &mut Option<usize>,
         unknown: &mut dyn FnMut(Unknown<'_>) -> error::Result<Option<u32>>,
@@ -273,7 +273,7 @@ fn locate<'a>(text: &'a str, word: std::ops::Range<usize>, fragment: &str) -> Un
 
 /// One front, or four where a piece of a text is not treated as a text of its own would be.
 fn fronts(normalizer: Option<&NormalizerFile>, pre_tokenizer: Option<&PreTokenizerFile>) -> Result<Vec<Front>, String> {
-    let build = |place: Place| -> Result<Front, String> {
+    let build = |place: PiecePosition| -> Result<Front, String> {
         let (mut growth, mut in_words) = (1.0, false);
         Ok(Front {
             normalizer: normalizer
@@ -289,5 +289,9 @@ fn fronts(normalizer: Option<&NormalizerFile>, pre_tokenizer: Option<&PreTokeniz
     let depends = normalizer.is_some_and(NormalizerFile::depends_on_place)
         || pre_tokenizer.is_some_and(PreTokenizerFile::depends_on_place);
     let places = [(true, true), (false, true), (true, false), (false, false)];
-    places.into_iter().take(if depends { 4 } else { 1 }).map(|(first, last)| build(Place { first, last })).collect()
+    places
+        .into_iter()
+        .take(if depends { 4 } else { 1 })
+        .map(|(first, last)| build(PiecePosition { first, last }))
+        .collect()
 }

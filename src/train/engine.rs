@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use super::portions::portions;
+use super::submissions::submissions;
 use crate::error::{Error, Fault, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::model::Weights;
@@ -56,7 +56,7 @@ pub struct Engine {
     queued: Vec<Queued>,
     outcomes: Vec<Outcome>,
     /// How sections are cut into submissions, for the window lengths that occurred.
-    portions: HashMap<(SectionId, usize), Vec<Range<usize>>>,
+    submissions: HashMap<(SectionId, usize), Vec<Range<usize>>>,
 }
 
 impl Engine {
@@ -85,8 +85,8 @@ impl Engine {
         let order: Vec<u32> = (0..training.recipe.rows as u32).collect();
         executor.write(io.row_order, 0, Values::U32(&order))?;
         executor.write(io.always, 0, Values::U32(&vec![1; 4 * training.recipe.rows]))?;
-        let (queued, outcomes, portions) = (Vec::new(), Vec::new(), HashMap::new());
-        Ok(Engine { training, executor, step: 0, queued, outcomes, portions })
+        let (queued, outcomes, submissions) = (Vec::new(), Vec::new(), HashMap::new());
+        Ok(Engine { training, executor, step: 0, queued, outcomes, submissions })
     }
 
     /// The device in words.
@@ -241,7 +241,7 @@ impl Engine {
     fn run(&mut self, section: SectionId, time: usize, step: u32) -> Result<Vec<Ticket>> {
         let sizes = Sizes::of(self.training.recipe.rows, time);
         let plan = &self.training.plan;
-        let ranges = self.portions.entry((section, time)).or_insert_with(|| portions(plan, section, sizes));
+        let ranges = self.submissions.entry((section, time)).or_insert_with(|| submissions(plan, section, sizes));
         let run = |ops: &Range<usize>| Run { ops: ops.clone(), ..Run::new(section, sizes, step..step + 1) };
         ranges.iter().map(|ops| self.executor.submit(&[run(ops)], &[])).collect()
     }

@@ -3,7 +3,7 @@
 
 use gatefold::unstable::check::all_cases;
 use gatefold::unstable::executor::{Executor, Run, Values};
-use gatefold::unstable::gpu::{GpuExecutor, GpuOptions, ParamsBy, Place, Recording, assemble};
+use gatefold::unstable::gpu::{BufferRange, GpuExecutor, GpuOptions, ParamsBy, Recording, assemble};
 use gatefold::unstable::plan::{Access, Buffer, Case, Element, OpRow, TensorId, Variant};
 use libtest_mimic::Trial;
 use serde::Serialize;
@@ -19,7 +19,7 @@ struct Exported {
     wgsl: String,
     /// For each binding of group 0: whether it is only read.
     read_only: Vec<bool>,
-    /// Words of each buffer; their contents stand one behind the other in the file.
+    /// ParamWords of each buffer; their contents stand one behind the other in the file.
     buffers: Vec<usize>,
     dispatches: Vec<Dispatched>,
     outputs: Vec<Output>,
@@ -41,8 +41,8 @@ struct Range {
     bytes: u64,
 }
 
-impl From<Place> for Range {
-    fn from(place: Place) -> Range {
+impl From<BufferRange> for Range {
+    fn from(place: BufferRange) -> Range {
         Range { buffer: place.buffer, offset: place.offset, bytes: place.bytes }
     }
 }

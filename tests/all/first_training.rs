@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gatefold::unstable::host::map;
-use gatefold::unstable::train::{Checkpoint, Choice, End, Extent};
+use gatefold::unstable::train::{Checkpoint, Defaults, End, Extent};
 use libtest_mimic::Trial;
 
 use crate::command_line::{gatefold, text};
@@ -20,7 +20,7 @@ pub fn trials() -> Vec<Trial> {
 
 const WORDS: [&str; 8] = ["the", "gate", "folds", "state", "and", "forgets", "what", "read"];
 
-/// Words in an order that nobody can guess: ln(8) nats each, and the letters behind the first cost nothing.
+/// ParamWords in an order that nobody can guess: ln(8) nats each, and the letters behind the first cost nothing.
 fn corpus() -> String {
     let word = |i: u64| WORDS[(i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % WORDS.len()];
     (0..500).map(|i| word(i).to_string() + if i % 9 == 8 { ".\n" } else { " " }).collect()
@@ -34,7 +34,7 @@ fn words() -> Outcome {
     ensure!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stderr);
     let vocab = corpus.chars().collect::<BTreeSet<_>>().len();
-    let choice = Choice::of(Extent { tokens: corpus.len(), lines: None, vocab });
+    let choice = Defaults::of(Extent { tokens: corpus.len(), lines: None, vocab });
     let options = [
         format!("--hidden {} --layers {} --dropout {}", choice.hidden, choice.layers, choice.dropout),
         format!("--batch-size {} --sequence-length {}", choice.batch_size, choice.sequence_length),

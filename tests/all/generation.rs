@@ -6,7 +6,7 @@ use gatefold::unstable::generate::{self, Completions, Event, Generator, Job, Opt
 use gatefold::unstable::gpu::DeviceOptions;
 use gatefold::unstable::host::{self, adapters};
 use gatefold::unstable::model::{Weights, initial_weights};
-use gatefold::unstable::network::{Cell, Form, Kind as CellKind, LanguageModel, Nonlinearity, Shape};
+use gatefold::unstable::network::{Cell, GeneralCell, Kind as CellKind, LanguageModel, Nonlinearity, Shape};
 use gatefold::unstable::ops::rows::Finish;
 use gatefold::unstable::plan::{SectionId, Sizes, philox};
 use gatefold::unstable::text::{StopTexts, Tokenizer};
@@ -114,7 +114,7 @@ fn tokens_of(requests: &[Request], events: &[Event]) -> Result<Vec<Vec<(u32, u32
     }
 }
 
-/// Marks that fill the ring of edits (V + 65,536 entries) to its very end, again and again, without a pause, and with
+/// Token flags that fill the ring of edits (V + 65,536 entries) to its very end, again and again, without a pause, and with
 /// them the rings of records and of results: each sequence has the tokens that it has alone.
 fn rings(make: Make<'_>, count: usize) -> Outcome {
     const BANNED: u32 = 4096;
@@ -232,13 +232,13 @@ fn any_batch(make: Make<'_>, cell: Cell) -> Outcome {
 }
 
 fn projected() -> Cell {
-    Form { projection: Some(37), peepholes: true, ..Form::plain(CellKind::Lstm) }.into_cell()
+    GeneralCell { projection: Some(37), peepholes: true, ..GeneralCell::plain(CellKind::Lstm) }.into_cell()
 }
 
-/// Tokens behind a prompt whose states were parked twice have the probabilities that one window gives them.
+/// Tokens behind a prompt whose states were saved twice have the probabilities that one window gives them.
 fn other_forms(make: Make<'_>) -> Outcome {
-    let reset_before = Form { reset_before: true, ..Form::plain(CellKind::Gru) };
-    for cell in [projected(), reset_before.into_cell(), Form::plain(CellKind::Rnn).into_cell()] {
+    let reset_before = GeneralCell { reset_before: true, ..GeneralCell::plain(CellKind::Gru) };
+    for cell in [projected(), reset_before.into_cell(), GeneralCell::plain(CellKind::Rnn).into_cell()] {
         let shape = Shape { cell, vocab: 31, embedding: 12, hidden: 20, layers: 2 };
         // Others run first, so that rows and places hold states of theirs.
         let requests: Vec<Request> = [3, 70, 1, 150, 140, 66]
@@ -257,7 +257,7 @@ fn other_forms(make: Make<'_>) -> Outcome {
             }
         }
     }
-    let bidirectional = Form { bidirectional: true, ..Form::plain(CellKind::Gru) }.into_cell();
+    let bidirectional = GeneralCell { bidirectional: true, ..GeneralCell::plain(CellKind::Gru) }.into_cell();
     let refused = generator(make, Shape { cell: bidirectional, ..TINY }, 1).map(|_| "a generator");
     ensure!(refused.as_ref().is_err_and(|e| e.contains("it can score texts")), "{refused:?}");
     DONE

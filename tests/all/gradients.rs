@@ -1,7 +1,7 @@
 //! Ops that find gradients, against finite differences of the ops that they belong to.
 
 use gatefold::unstable::ops::matmul::{self, Matmul};
-use gatefold::unstable::ops::matmul_input_gradient::{self, MatmulInputGradient, Offsets};
+use gatefold::unstable::ops::matmul_input_gradient::{self, MatmulInputGradient, MatmulInputGradientOffsets};
 use gatefold::unstable::ops::matmul_weight_gradient::{self, MatmulWeightGradient};
 use gatefold::unstable::ops::sum_rows::{self, SumRows};
 use gatefold::unstable::plan::{Affine, Builder, Dim, Direction, Role, Sizes};
@@ -36,13 +36,20 @@ fn matmul_gradients(windows: usize) -> Outcome {
             let row = Affine::from(window).times(rows);
             // One group at a time: the second adds to dx.
             for g in 0..groups {
-                let at =
-                    Offsets { y_row: row, x_row: row, dy_group: g, w_group: g, groups: 1, accumulate: window.into() };
-                let of_x = Offsets { accumulate: g.into(), ..at };
+                let at = MatmulInputGradientOffsets {
+                    y_row: row,
+                    x_row: row,
+                    dy_group: g,
+                    w_group: g,
+                    groups: 1,
+                    accumulate: window.into(),
+                };
+                let of_x = MatmulInputGradientOffsets { accumulate: g.into(), ..at };
                 matmul_input_gradient::record(b, MatmulInputGradient { dy, w, dx }, rows.into(), of_x);
                 matmul_weight_gradient::record(b, MatmulWeightGradient { dy, x, dw }, rows.into(), at);
             }
-            let at = sum_rows::Offsets { y_row: row, dy_group: 0, b_group: 0, groups, accumulate: window.into() };
+            let at =
+                sum_rows::SumRowsOffsets { y_row: row, dy_group: 0, b_group: 0, groups, accumulate: window.into() };
             sum_rows::record(b, SumRows { dy, db }, rows.into(), at);
         });
     });

@@ -6,7 +6,7 @@
 use gatefold::unstable::executor::{Run, Values};
 use gatefold::unstable::import::keras::{KerasCell, activation};
 use gatefold::unstable::model::Weights;
-use gatefold::unstable::network::{Kind, form_stack};
+use gatefold::unstable::network::{Kind, general_stack};
 use gatefold::unstable::plan::Sizes;
 use libtest_mimic::Trial;
 use serde::Deserialize;
@@ -66,7 +66,7 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
         x.reverse();
     }
     let sizes = Sizes::of(1, x.len());
-    let stack = form_stack(layer.form, inputs, units, 1, false);
+    let stack = general_stack(layer.form, inputs, units, 1, false);
     let mut executor = on.executor(&stack.plan, sizes, &[stack.forward]);
     Weights::from_tensors(layer.named(0).into_iter().collect()).load_into(&mut *executor)?;
     executor.write(stack.x, 0, Values::F32(&x.concat()))?;

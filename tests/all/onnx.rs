@@ -9,7 +9,7 @@ use gatefold::unstable::executor::Values;
 use gatefold::unstable::import::onnx::{self, Node};
 use gatefold::unstable::import::{Tensor, cell::Recurrent};
 use gatefold::unstable::model::{Bytes, Weights};
-use gatefold::unstable::network::form_stack;
+use gatefold::unstable::network::general_stack;
 use gatefold::unstable::plan::Sizes;
 use libtest_mimic::Trial;
 
@@ -74,7 +74,7 @@ fn check(case: &Path, name: &str, on: On) -> Outcome {
     let [time, rows] = if batch_first { [x.shape[1], x.shape[0]] } else { [x.shape[0], x.shape[1]] };
     let Recurrent { form, inputs, hidden, .. } = layer;
     let lengths = input(4)?;
-    let stack = form_stack(form, inputs, hidden, 1, lengths.is_some());
+    let stack = general_stack(form, inputs, hidden, 1, lengths.is_some());
     let sizes = Sizes::of(rows, time);
     let mut executor = on.executor(&stack.plan, sizes, &[stack.forward]);
     Weights::from_tensors(layer.named(0).into_iter().collect()).load_into(&mut *executor)?;

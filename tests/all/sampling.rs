@@ -41,7 +41,7 @@ struct Bench {
     draw: SectionId,
     logits: TensorId,
     table: TensorId,
-    marks: TensorId,
+    token_flags: TensorId,
     ids: TensorId,
 }
 
@@ -51,16 +51,16 @@ fn bench(rows: usize, vocab: usize, steps: usize) -> Bench {
     let table = b.u32(Role::State, "table", &[rows.into(), ROW_WORDS.into()]);
     let tokens = b.u32(Role::State, "tokens", &[rows.into()]);
     let forced = b.u32(Role::Io, "forced", &[1.into()]);
-    let marks = b.u32(Role::State, "marks", &[rows.into(), vocab.into()]);
+    let token_flags = b.u32(Role::State, "token_flags", &[rows.into(), vocab.into()]);
     let ids = b.u32(Role::Io, "ids", &[steps.into(), rows.into()]);
     let log_probs = b.f32(Role::Io, "log_probs", &[steps.into(), rows.into()]);
-    let filter = b.section("filter", |b| filter::record(b, logits, table, marks, rows.into()));
+    let filter = b.section("filter", |b| filter::record(b, logits, table, token_flags, rows.into()));
     let draw = b.section("draw", |b| {
-        let marks = sample::Marks::Filtered(marks);
-        let op = sample::Sample { logits, table, tokens, forced, ids, log_probs, marks };
+        let token_flags = sample::TokenFlags::Filtered(token_flags);
+        let op = sample::Sample { logits, table, tokens, forced, ids, log_probs, token_flags };
         sample::record(b, op, rows.into(), gatefold::unstable::plan::Affine::STEP);
     });
-    Bench { plan: std::mem::take(b).finish(), filter, draw, logits, table, marks, ids }
+    Bench { plan: std::mem::take(b).finish(), filter, draw, logits, table, token_flags, ids }
 }
 
 const VOCAB: usize = 20;
@@ -71,8 +71,8 @@ const STEPS: usize = 100;
 fn draws(make: Make<'_>) -> Outcome {
     // Ordered by nothing, no two equal, and none so small that a test could not see it.
     let logits: Vec<f32> = (0..VOCAB).map(|n| ((n * 7 + 3) % VOCAB) as f32 * 0.17 - 1.5).collect();
-    let mut marks = vec![0; VOCAB];
-    (marks[2], marks[5], marks[16], marks[19]) = (1, 3, 6, 2);
+    let mut token_flags = vec![0; VOCAB];
+    (token_flags[2], token_flags[5], token_flags[16], token_flags[19]) = (1, 3, 6, 2);
     let all = Options::default;
     let kinds = [
         ("temperature 1", all()),
@@ -85,10 +85,10 @@ fn draws(make: Make<'_>) -> Outcome {
         ("all", Options { top_k: 12, top_p: 0.8, min_p: 0.3, presence_penalty: 0.6, banned: [1].into(), ..all() }),
     ];
     for (name, options) in kinds {
-        let mut marks = marks.clone();
-        options.banned.iter().for_each(|id| marks[*id as usize] |= BANNED);
-        let ids = drawn(make, &logits, &marks, &options)?;
-        let expected = probabilities(&logits, &marks, &options);
+        let mut token_flags = token_flags.clone();
+        options.banned.iter().for_each(|id| token_flags[*id as usize] |= BANNED);
+        let ids = drawn(make, &logits, &token_flags, &options)?;
+        let expected = probabilities(&logits, &token_flags, &options);
         let mut counts = vec![0u32; VOCAB];
         ids.iter().for_each(|id| counts[*id as usize] += 1);
         chi_square(name, &counts, &expected)?;
@@ -100,7 +100,7 @@ fn draws(make: Make<'_>) -> Outcome {
 }
 
 /// Token after token of all rows: row m has seed m / 500 and sequence number m % 500.
-fn drawn(make: Make<'_>, logits: &[f32], marks: &[u32], options: &Options) -> Result<Vec<u32>, String> {
+fn drawn(make: Make<'_>, logits: &[f32], token_flags: &[u32], options: &Options) -> Result<Vec<u32>, String> {
     let bench = bench(ROWS, VOCAB, STEPS);
     let row = |m: usize| Row {
         running: 1,
@@ -112,7 +112,7 @@ fn drawn(make: Make<'_>, logits: &[f32], marks: &[u32], options: &Options) -> Re
     let run = || {
         let mut executor = make(&bench, &[bench.filter, bench.draw]);
         executor.write(bench.logits, 0, Values::F32(&logits.repeat(ROWS)))?;
-        executor.write(bench.marks, 0, Values::U32(&marks.repeat(ROWS)))?;
+        executor.write(bench.token_flags, 0, Values::U32(&token_flags.repeat(ROWS)))?;
         let table: Vec<u32> = (0..ROWS).flat_map(|m| row(m).to_words()).collect();
         executor.write(bench.table, 0, Values::U32(&table))?;
         // The logits stay, so the limits do.
@@ -125,7 +125,7 @@ fn drawn(make: Make<'_>, logits: &[f32], marks: &[u32], options: &Options) -> Re
 }
 
 /// What each token's probability should be: the definitions, one after the other, in f64.
-fn probabilities(logits: &[f32], marks: &[u32], options: &Options) -> Vec<f64> {
+fn probabilities(logits: &[f32], token_flags: &[u32], options: &Options) -> Vec<f64> {
     let adjusted = |(logit, mark): (&f32, &u32)| {
         let (l, count) = (f64::from(*logit), mark & !BANNED);
         if mark & BANNED != 0 {
@@ -139,7 +139,8 @@ fn probabilities(logits: &[f32], marks: &[u32], options: &Options) -> Vec<f64> {
         repeated - f64::from(options.presence_penalty) - f64::from(options.frequency_penalty) * f64::from(count)
     };
     let temperature = f64::from(options.temperature);
-    let mut weights: Vec<f64> = logits.iter().zip(marks).map(|pair| (adjusted(pair) / temperature).exp()).collect();
+    let mut weights: Vec<f64> =
+        logits.iter().zip(token_flags).map(|pair| (adjusted(pair) / temperature).exp()).collect();
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
     if options.top_k > 0 {

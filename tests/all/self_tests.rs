@@ -94,13 +94,13 @@ fn of_no_use(adapter: usize) -> Outcome {
 
 /// Without a host's files: an adapter that passed says so, and what it says spares another listing of it the question.
 fn library(adapter: usize) -> Outcome {
-    use gatefold::unstable::gpu::{DeviceOptions, Passed};
+    use gatefold::unstable::gpu::{DeviceOptions, PassedTests};
     let open = |adapter, options| gatefold::unstable::host::open(adapter, options);
     let listed = gatefold::unstable::host::adapters();
-    ensure!(listed[adapter].passed() == Passed::default(), "it passed before it was opened");
+    ensure!(listed[adapter].passed() == PassedTests::default(), "it passed before it was opened");
     open(&listed[adapter], DeviceOptions::default())?;
     let passed = listed[adapter].passed();
-    ensure!(passed != Passed::default(), "it is used and did not pass");
+    ensure!(passed != PassedTests::default(), "it is used and did not pass");
     let again = gatefold::unstable::host::adapters();
     open(&again[adapter], DeviceOptions { passed, ..Default::default() })?;
     ensure!(again[adapter].passed() == passed, "{:?} became {:?}", passed, again[adapter].passed());

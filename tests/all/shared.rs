@@ -1,4 +1,4 @@
-//! What WGSL and Rust both write down is the same: the row table, flags, marks and special numbers. (A kernel's `Params`
+//! What WGSL and Rust both write down is the same: the row table, flags, token_flags and special numbers. (A kernel's `Params`
 //! is compared with its row in structure.rs.)
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const CONSTANTS: [(&str, u32); 14] = [
     ("TOP_P", filters::TOP_P),
     ("MIN_P", filters::MIN_P),
     ("LIMITS", filters::LIMITS),
-    ("MARKS", filters::MARKS),
+    ("TOKEN_FLAGS", filters::TOKEN_FLAGS),
     ("BANNED", filters::BANNED),
     ("NO_TOKEN", rows::NO_TOKEN),
     ("IGNORED", cross_entropy::IGNORED),

@@ -51,14 +51,14 @@ fn steps(cell: &'static Recurrent) -> Outcome {
             let block = |later| block(t, later);
             let (extra, extra_write) = if is_state { (c, block(1)) } else { (kept, block(0)) };
             let (h_read, h_write, extra_read) = (block(0), block(1), block(0));
-            let at = step::Offsets { gx: block(0), h_read, h_write, extra_read, extra_write, keep_gates: true };
+            let at = step::StepOffsets { gx: block(0), h_read, h_write, extra_read, extra_write, keep_gates: true };
             step::record(b, cell, Step { gates, w_hh, b_hh, h, extra }, Dim::ROWS, at);
         });
     });
     let step = |b: &mut Builder, gates_at: Affine, next: Affine, before: Affine, dy_at: Affine| {
         let (states, extra) = if is_state { (c, dc) } else { (h, kept) };
         let op = StepBackward { gates, w_hh, states, dy, extra, dh };
-        let at = step_backward::Offsets { gates: gates_at, next, before, after: dy_at, dy: dy_at };
+        let at = step_backward::StepBackwardOffsets { gates: gates_at, next, before, after: dy_at, dy: dy_at };
         step_backward::record(b, cell, op, Dim::ROWS, at);
     };
     let backward = b.section("backward", |b| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gatefold::unstable::gpu::ParamsBy;
 use gatefold::unstable::ops::{CELLS, TABLE};
-use gatefold::unstable::plan::{Adapters, OpRow, PARAM_WORDS, ParamKind, Words};
+use gatefold::unstable::plan::{Adapters, OpRow, PARAM_WORDS, ParamKind, ParamWords};
 use libtest_mimic::Trial;
 
 use crate::context::{DONE, Outcome, project, trial};
@@ -39,7 +39,7 @@ fn row(op: &OpRow) -> Outcome {
     ensure!(!(op.cases)().is_empty(), "no case");
     ensure!(op.word_names().len() <= PARAM_WORDS, "{} parameter words", op.word_names().len());
     let default = op.variants.last().ok_or("no variant")?;
-    let words = Words::new(op, [1; PARAM_WORDS]);
+    let words = ParamWords::new(op, [1; PARAM_WORDS]);
     ensure!((default.suits)(&words) && default.adapters == Adapters::Any, "the last variant suits everything");
     // A closure that asks for a parameter that the row lacks panics here.
     (op.cost)(&words);

@@ -48,7 +48,12 @@ fn cross_entropy() -> Outcome {
     let mut section = |name, gradient| {
         b.section(name, |b| {
             logsumexp::record(b, logits, lse, rows.into());
-            let at = cross_entropy::Offsets { target_row: 0.into(), loss_row: 0.into(), slot: 0.into(), gradient };
+            let at = cross_entropy::CrossEntropyOffsets {
+                target_row: 0.into(),
+                loss_row: 0.into(),
+                slot: 0.into(),
+                gradient,
+            };
             cross_entropy::record(b, op, rows.into(), at);
             mean_loss::record(b, MeanLoss { row_losses: losses, schedule, means }, rows.into(), 0);
         })
@@ -83,10 +88,10 @@ fn embedding() -> Outcome {
     let [y, dx] = ["y", "dx"].map(|name| b.f32(Role::Scratch, name, &[rows.into(), width.into()]));
     let lookup = Embed { ids: words, table, y };
     let forward = b.section("forward", |b| {
-        embed::record(b, lookup, rows.into(), embed::Offsets { ids: 0.into(), y: 0.into() });
+        embed::record(b, lookup, rows.into(), embed::EmbedOffsets { ids: 0.into(), y: 0.into() });
     });
     let backward = b.section("backward", |b| {
-        let at = embed_gradient::Offsets { ids_row: 0.into(), order_row: 0.into(), accumulate: 0.into() };
+        let at = embed_gradient::EmbedGradientOffsets { ids_row: 0.into(), order_row: 0.into(), accumulate: 0.into() };
         embed_gradient::record(b, EmbedGradient { ids: words, order, dx, dtable }, rows.into(), at);
     });
     let problem = Problem {

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use gatefold::unstable::executor::{Executor, Values};
-use gatefold::unstable::network::{Cell, Form, Kind, Layer, form_stack, stack};
+use gatefold::unstable::network::{Cell, GeneralCell, Kind, Layer, general_stack, stack};
 use gatefold::unstable::plan::Sizes;
 use libtest_mimic::Trial;
 use serde::Deserialize;
@@ -41,7 +41,7 @@ pub struct Case {
 }
 
 impl Case {
-    fn form(&self) -> Result<Form, String> {
+    fn form(&self) -> Result<GeneralCell, String> {
         let kind = match self.cell.as_str() {
             "LSTM" => Kind::Lstm,
             "GRU" => Kind::Gru,
@@ -49,13 +49,13 @@ impl Case {
             other => return Err(format!("no such cell: {other}")),
         };
         let projection = Some(self.proj_size).filter(|p| *p > 0);
-        Ok(Form { projection, bidirectional: self.bidirectional, ..Form::plain(kind) })
+        Ok(GeneralCell { projection, bidirectional: self.bidirectional, ..GeneralCell::plain(kind) })
     }
 
     /// The plain cell, where it is one and rows have one length.
     pub fn cell(&self) -> Option<Cell> {
         let cell = self.form().ok()?.into_cell();
-        (!matches!(cell, Cell::Other(_)) && self.lengths.is_none()).then_some(cell)
+        (!matches!(cell, Cell::General(_)) && self.lengths.is_none()).then_some(cell)
     }
 
     /// Whether a stack that can be trained has such layers: they have biases.
@@ -83,7 +83,7 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
     }
     let Case { rows, time, n_in, hidden, layers, .. } = recorded.case;
     let form = recorded.case.form()?;
-    let stack = form_stack(form, n_in, hidden, layers, recorded.case.lengths.is_some());
+    let stack = general_stack(form, n_in, hidden, layers, recorded.case.lengths.is_some());
     let mut executor = on.executor(&stack.plan, Sizes::of(rows, time), &[stack.forward]);
     recorded.weights_or_zeros(&stack.plan).load_into(&mut *executor)?;
     let x = swap_axes(recorded.tensor("x")?, [rows, time, n_in]);

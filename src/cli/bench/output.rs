@@ -15,8 +15,8 @@ use crate::host::{self, Device};
 #[derive(Args)]
 pub(super) struct OutputArgs {
     /// The report's form
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-    format: Form,
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 
     /// The same as --format json: all that was measured, for `bench compare` and `bench show`
     #[arg(long, conflicts_with = "format")]
@@ -28,7 +28,7 @@ pub(super) struct OutputArgs {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Form {
+enum OutputFormat {
     Text,
     Markdown,
     Csv,
@@ -42,11 +42,11 @@ impl OutputArgs {
     pub fn write(&self, report: &Report) -> Result<()> {
         let format = match self.format {
             _ if self.json => Format::Json,
-            Form::Text => Format::Text,
-            Form::Markdown => Format::Markdown,
-            Form::Csv => Format::Csv,
-            Form::Json => Format::Json,
-            Form::Lines => Format::Lines,
+            OutputFormat::Text => Format::Text,
+            OutputFormat::Markdown => Format::Markdown,
+            OutputFormat::Csv => Format::Csv,
+            OutputFormat::Json => Format::Json,
+            OutputFormat::Lines => Format::Lines,
         };
         if let Some(folder) = &self.plot {
             draw(report, folder)?;

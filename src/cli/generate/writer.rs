@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::executor::failing::Failing;
     use crate::generate::{Generator, Options, Request, plan, sections, sizes};
-    use crate::gpu::Choice;
+    use crate::gpu::DeviceChoice;
     use crate::host::{Device, Lock, Manifest, open_model};
     use crate::model::Model;
     use crate::text::StopTexts;
@@ -166,7 +166,7 @@ mod tests {
 
     /// Goes on with a run behind `progress`, on a device that lasts for so many submissions.
     fn write(model: &Model, path: &Path, progress: Progress, submissions: usize) -> Result<ExitCode> {
-        let device = Device::choose(&Choice::Cpu, Some(1))?;
+        let device = Device::choose(&DeviceChoice::Cpu, Some(1))?;
         let planned = plan(model.shape, 3);
         let mut executor = device.executor(&planned.plan, sizes(3), &sections(&planned))?;
         model.weights.load_into(&mut *executor)?;

@@ -5,7 +5,7 @@ use crate::cli::numbers::{count, grouped};
 use crate::cli::say;
 use crate::host::{Device, Note, Session};
 use crate::model::Model;
-use crate::train::{Choice, End, Options, Windows};
+use crate::train::{Defaults, End, Options, Windows};
 
 /// Says what is to know before the first step.
 pub(super) fn say_note(args: &TrainArgs, note: &Note) {
@@ -23,7 +23,7 @@ pub(super) fn say_note(args: &TrainArgs, note: &Note) {
     }
 }
 
-fn say_chosen(args: &TrainArgs, choice: &Choice, tokens: usize) {
+fn say_chosen(args: &TrainArgs, choice: &Defaults, tokens: usize) {
     let chosen = args.chosen(choice);
     if !chosen.is_empty() {
         let (tokens, temperature) = (grouped(tokens as u64), choice.temperature);

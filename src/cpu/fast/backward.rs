@@ -7,7 +7,7 @@ use super::gemm::{Panels, Rows};
 use super::parts::{Shared, read_and_write};
 use super::recurrent::FastCell;
 use super::simd::{Kernel, LANES, Lanes, Level};
-use super::step::{Part, Step, add_into};
+use super::step::{Step, Tile, add_into};
 use crate::cpu::FastArgs;
 use crate::ops::activation::Activation;
 use crate::ops::recurrent::{Extra, MOST_GATES};
@@ -78,7 +78,7 @@ struct Own<'a> {
 
 /// What follows from the gradient of h for a part.
 struct Units<'a, C> {
-    part: &'a Part,
+    part: &'a Tile,
     /// The gradient of h.
     sums: &'a [f32],
     own: &'a Own<'a>,

@@ -45,7 +45,7 @@ impl Kernel for DropRow<'_> {
     fn run<V: Lanes>(self) {
         let blocks = (self.first..).step_by(BITS / 4);
         for ((x, y), block) in self.x.chunks(BITS).zip(self.y.chunks_mut(BITS)).zip(blocks) {
-            let bits = noise_bits::<V::Words>(block, self.rest, self.seed);
+            let bits = noise_bits::<V::ParamWords>(block, self.rest, self.seed);
             for ((x, y), bits) in x.iter().zip(y).zip(bits) {
                 *y = if bits >= self.threshold { *x * self.scale } else { 0.0 };
             }

@@ -8,34 +8,34 @@ use super::parts::Shared;
 use super::simd::{Kernel, LANES, Lanes, Level};
 use super::softmax::{Max, for_rows};
 use crate::cpu::FastArgs;
-use crate::ops::filters::{MARKS, MIN_P, TOP_K, TOP_P, adjusted, key, ordered};
+use crate::ops::filters::{MIN_P, TOKEN_FLAGS, TOP_K, TOP_P, adjusted, key, ordered};
 use crate::ops::rows::{ROW_WORDS, Row, halves};
 
-/// Writes limits into the table; logits `[M, V]`, table `[M, 32]`, marks `[M, V]`.
+/// Writes limits into the table; logits `[M, V]`, table `[M, 32]`, token_flags `[M, V]`.
 pub fn filter(args: &mut FastArgs<'_>) {
     filter_at(Level::best(), args);
 }
 
 pub(super) fn filter_at(level: Level, args: &mut FastArgs<'_>) {
     let [rows, vocab] = args.sizes();
-    let [logits, table, marks] = &mut args.operands[..] else { unreachable!("filter has three operands") };
-    let (logits, marks, table) = (logits.real(), marks.word(), Shared::new(table.word_mut()));
+    let [logits, table, token_flags] = &mut args.operands[..] else { unreachable!("filter has three operands") };
+    let (logits, token_flags, table) = (logits.real(), token_flags.word(), Shared::new(table.word_mut()));
     for_rows(args.pool, rows, vocab, |m| {
         // SAFETY: each row has its own record.
         let record = unsafe { table.part(m * ROW_WORDS, ROW_WORDS) };
         let mut row = Row::from_words(record);
         if row.is_limited() {
             let here = m * vocab..(m + 1) * vocab;
-            row.limit = halves(limit(level, &logits[here.clone()], &marks[here], &row));
+            row.limit = halves(limit(level, &logits[here.clone()], &token_flags[here], &row));
             record.copy_from_slice(&row.to_words());
         }
     });
 }
 
 /// The limit of one row.
-fn limit(level: Level, logits: &[f32], marks: &[u32], row: &Row) -> u64 {
+fn limit(level: Level, logits: &[f32], token_flags: &[u32], row: &Row) -> u64 {
     let mut scaled = vec![0.0; logits.len()];
-    level.run(Scale { logits, marks, row, scaled: &mut scaled });
+    level.run(Scale { logits, token_flags, row, scaled: &mut scaled });
     let most = level.run(Max(&scaled));
     let mut limit = 0;
     if row.filters & TOP_K != 0 {
@@ -112,7 +112,7 @@ fn fixed(mass: f32) -> u64 {
 /// Adjusted logits over the temperature.
 struct Scale<'a> {
     logits: &'a [f32],
-    marks: &'a [u32],
+    token_flags: &'a [u32],
     row: &'a Row,
     scaled: &'a mut [f32],
 }
@@ -123,13 +123,13 @@ impl Kernel for Scale<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self) {
         let row = *self.row;
-        if row.filters & MARKS == 0 {
+        if row.filters & TOKEN_FLAGS == 0 {
             for (scaled, logit) in self.scaled.iter_mut().zip(self.logits) {
                 *scaled = row.scaled(*logit);
             }
             return;
         }
-        for ((scaled, logit), mark) in self.scaled.iter_mut().zip(self.logits).zip(self.marks) {
+        for ((scaled, logit), mark) in self.scaled.iter_mut().zip(self.logits).zip(self.token_flags) {
             *scaled = row.scaled(adjusted(&row, *logit, *mark));
         }
     }

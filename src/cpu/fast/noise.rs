@@ -1,13 +1,13 @@
 //! [`crate::plan::philox`] on sixteen counters at once.
 
-use super::simd::{WORDS, Words};
+use super::simd::{ParamWords, WORDS};
 
-/// Words that are made at once: sixteen blocks of four.
+/// ParamWords that are made at once: sixteen blocks of four.
 pub const BITS: usize = 64;
 
 /// The random words of blocks `first`, `first + 1`, ...: counters `[block, rest...]`.
 #[inline(always)]
-pub fn noise_bits<W: Words>(first: u32, rest: [u32; 3], key: [u32; 2]) -> [u32; BITS] {
+pub fn noise_bits<W: ParamWords>(first: u32, rest: [u32; 3], key: [u32; 2]) -> [u32; BITS] {
     let mut bits = [0; BITS];
     for (half, first) in bits.chunks_exact_mut(4 * WORDS).zip([first, first.wrapping_add(WORDS as u32)]) {
         let block = philox_side_by_side::<W>(first, rest, key);
@@ -23,7 +23,7 @@ pub fn noise_bits<W: Words>(first: u32, rest: [u32; 3], key: [u32; 2]) -> [u32; 
 /// Eight blocks of Philox, counters `first` on: word j of block i in the low half of `[j][i]`. The high halves mean
 /// nothing, here as on the way: products take low halves.
 #[inline(always)]
-fn philox_side_by_side<W: Words>(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u64; WORDS]; 4] {
+fn philox_side_by_side<W: ParamWords>(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u64; WORDS]; 4] {
     let mut first_word = [u64::from(first); WORDS];
     for (i, word) in first_word.iter_mut().enumerate() {
         *word += i as u64;
@@ -58,7 +58,7 @@ mod tests {
         type Output = [u32; BITS];
         #[inline(always)]
         fn run<V: Lanes>(self) -> [u32; BITS] {
-            noise_bits::<V::Words>(self.0, self.1, self.2)
+            noise_bits::<V::ParamWords>(self.0, self.1, self.2)
         }
     }
 

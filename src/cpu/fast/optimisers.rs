@@ -12,15 +12,16 @@ pub fn adam(args: &mut FastArgs<'_>) {
 
 pub(super) fn adam_at(level: Level, args: &mut FastArgs<'_>) {
     let ([slot], decoupled) = (args.sizes(), args.words["decoupled"] == 1);
-    let [beta1, beta2, share1, share2, epsilon, decay] =
-        ["beta1", "beta2", "share1", "share2", "epsilon", "decay"].map(|name| args.words.float::<f32>(name));
+    let [beta1, beta2, one_minus_beta1, one_minus_beta2, epsilon, decay] =
+        ["beta1", "beta2", "one_minus_beta1", "one_minus_beta2", "epsilon", "decay"]
+            .map(|name| args.words.float::<f32>(name));
     let [parameters, gradients, first, second, schedule, clips] = &mut args.operands[..] else {
         unreachable!("adam has six operands")
     };
     let [lr, inverse_bias1, inverse_sqrt_bias2, _] = schedule::at(schedule.real(), slot);
     let constants = AdamConstants {
         betas: [beta1, beta2],
-        shares: [share1, share2],
+        shares: [one_minus_beta1, one_minus_beta2],
         epsilon,
         scale: clips.real()[slot * CLIP_COLUMNS + CLIP_SCALE],
         kept: if decoupled { (-lr).mul_add(decay, 1.0) } else { 1.0 },
@@ -69,7 +70,7 @@ impl Kernel for Adam<'_> {
     fn run<V: Lanes>(self) {
         let c = self.constants;
         let [beta1, beta2] = c.betas.map(V::splat);
-        let [share1, share2] = c.shares.map(V::splat);
+        let [one_minus_beta1, one_minus_beta2] = c.shares.map(V::splat);
         let (scale, kept, decay) = (V::splat(c.scale), V::splat(c.kept), V::splat(c.decay));
         let (less_rate, unbias) = (V::splat(-c.rate), V::splat(c.inverse_sqrt_bias2));
         let epsilon = V::splat(c.epsilon);
@@ -77,8 +78,8 @@ impl Kernel for Adam<'_> {
         for ((p, g), (m, v)) in self.p.chunks_mut(LANES).zip(self.g.chunks(LANES)).zip(moments) {
             let before = V::load_padded(p, 0.0);
             let g = decay.mul_add(before, V::load_padded(g, 0.0).mul(scale));
-            let new_m = beta1.mul_add(V::load_padded(m, 0.0), share1.mul(g)).normal_or_zero();
-            let new_v = beta2.mul_add(V::load_padded(v, 0.0), share2.mul(g).mul(g)).normal_or_zero();
+            let new_m = beta1.mul_add(V::load_padded(m, 0.0), one_minus_beta1.mul(g)).normal_or_zero();
+            let new_v = beta2.mul_add(V::load_padded(v, 0.0), one_minus_beta2.mul(g).mul(g)).normal_or_zero();
             let root = new_v.sqrt().mul_add(unbias, epsilon);
             new_m.store_cut(m);
             new_v.store_cut(v);

@@ -123,7 +123,7 @@ impl Grid {
         Grid { row_parts, block_parts, pooled: true, ..whole }
     }
 
-    /// The same without cuts between blocks: more cuts between rows instead, where there are enough.
+    /// The same without shards between blocks: more shards between rows instead, where there are enough.
     pub fn by_rows(self) -> Grid {
         let tasks = self.tasks();
         let row_parts = tasks.min(self.rows / FEW_ROWS).max(self.row_parts);

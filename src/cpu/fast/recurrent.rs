@@ -5,7 +5,7 @@
 use super::gemm::{Panels, Rows};
 use super::parts::{Shared, read_and_write};
 use super::simd::{Kernel, LANES, Lanes, Level};
-use super::step::{Part, Step, add_into, add_to};
+use super::step::{Step, Tile, add_into, add_to};
 use crate::cpu::FastArgs;
 use crate::ops::activation::Activation;
 use crate::ops::recurrent::{Cell, CellStep, Extra, MOST_GATES};
@@ -129,7 +129,7 @@ struct Own<'a> {
 
 /// The cells of a part.
 struct Cells<'a, C, I> {
-    part: &'a Part,
+    part: &'a Tile,
     /// The sums of the gates.
     sums: &'a [f32],
     /// The input sums of the split gate, row by row.

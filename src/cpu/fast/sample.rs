@@ -9,17 +9,17 @@ use crate::ops::noise::{gumbel, token_noise};
 use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row};
 
 /// Draws, scores and moves rows on; logits `[M, V]`,
-/// table `[M, 32]`, tokens `[M]`, forced `[F]`, ids and log_probs `[S, M]`, marks `[M, V]` where filtered = 1.
+/// table `[M, 32]`, tokens `[M]`, forced `[F]`, ids and log_probs `[S, M]`, token_flags `[M, V]` where filtered = 1.
 pub fn sample(args: &mut FastArgs<'_>) {
     sample_at(Level::best(), args);
 }
 
 pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
     let [rows, vocab, slot, filtered] = args.sizes();
-    let [logits, table, tokens, forced, ids, log_probs, marks] = &mut args.operands[..] else {
+    let [logits, table, tokens, forced, ids, log_probs, token_flags] = &mut args.operands[..] else {
         unreachable!("sample has seven operands")
     };
-    let (logits, forced, marks) = (logits.real(), forced.word(), marks.word());
+    let (logits, forced, token_flags) = (logits.real(), forced.word(), token_flags.word());
     args.scratch.grow(filtered * rows * vocab);
     let kept = Shared::new(&mut args.scratch[..]);
     let (table, tokens) = (Shared::new(table.word_mut()), Shared::new(tokens.word_mut()));
@@ -46,7 +46,7 @@ pub(super) fn sample_at(level: Level, args: &mut FastArgs<'_>) {
         } else {
             // SAFETY: each row has its own part of the scratch memory.
             let kept = unsafe { kept.part(m * vocab, vocab) };
-            level.run(Keep { logits, marks: &marks[m * vocab..][..vocab], row: &row, kept });
+            level.run(Keep { logits, token_flags: &token_flags[m * vocab..][..vocab], row: &row, kept });
             draw(level, kept, level.run(Max(kept)), &row)
         };
         (*id, *next) = (token, token);
@@ -65,7 +65,7 @@ fn draw(level: Level, logits: &[f32], max: f32, row: &Row) -> u32 {
 /// What filters leave of a row: adjusted logits, minus infinity for tokens that are not kept.
 struct Keep<'a> {
     logits: &'a [f32],
-    marks: &'a [u32],
+    token_flags: &'a [u32],
     row: &'a Row,
     kept: &'a mut [f32],
 }
@@ -76,7 +76,7 @@ impl Kernel for Keep<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self) {
         let row = *self.row;
-        for (((kept, logit), mark), id) in self.kept.iter_mut().zip(self.logits).zip(self.marks).zip(0..) {
+        for (((kept, logit), mark), id) in self.kept.iter_mut().zip(self.logits).zip(self.token_flags).zip(0..) {
             *kept = row.kept(*logit, *mark, id);
         }
     }
@@ -153,7 +153,7 @@ impl Kernel for Draw<'_> {
                 continue;
             }
             let rest = [row.position, row.sequence[0], row.sequence[1]];
-            let bits = noise_bits::<V::Words>(i as u32 * (CHUNK as u32 / 4), rest, row.seed);
+            let bits = noise_bits::<V::ParamWords>(i as u32 * (CHUNK as u32 / 4), rest, row.seed);
             let mut wins = false;
             for (logit, bits) in chunk.iter().zip(&bits) {
                 wins |= logit.mul_add(scale, noise_bound(*bits)) >= best.0;

@@ -9,7 +9,7 @@ pub const LANES: usize = 16;
 /// parameter of [`Kernel::run`], which [`Level::run`] calls after it has found the instructions.
 pub trait Lanes: Copy {
     /// Whole numbers of the same instruction set.
-    type Words: Words;
+    type ParamWords: ParamWords;
     /// How many panels the matrix product takes at once with 0, 1, ... 6 rows, as many as registers hold: 1, 2 or 4.
     const PANELS: [usize; 7];
     /// The same number in each lane.
@@ -78,11 +78,11 @@ pub trait Lanes: Copy {
     }
 }
 
-/// Words in a vector of [`Words`].
+/// ParamWords in a vector of [`ParamWords`].
 pub const WORDS: usize = 8;
 
 /// Eight u64, for products of their low halves.
-pub trait Words: Copy {
+pub trait ParamWords: Copy {
     /// The same number in each lane.
     fn splat(x: u64) -> Self;
     /// From memory.
@@ -183,7 +183,7 @@ impl Plain {
 }
 
 impl Lanes for Plain {
-    type Words = PlainWords;
+    type ParamWords = PlainWords;
     const PANELS: [usize; 7] = [1, 4, 2, 1, 1, 1, 1];
 
     #[inline(always)]
@@ -266,11 +266,11 @@ impl Lanes for Plain {
     }
 }
 
-/// Words as an array.
+/// ParamWords as an array.
 #[derive(Clone, Copy)]
 struct PlainWords([u64; WORDS]);
 
-impl Words for PlainWords {
+impl ParamWords for PlainWords {
     #[inline(always)]
     fn splat(x: u64) -> PlainWords {
         PlainWords([x; WORDS])

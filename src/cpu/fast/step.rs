@@ -31,13 +31,13 @@ impl<'a> Step<'a> {
     }
 
     /// Calls `task` for each part with `buffers` buffers of sums, whose contents mean nothing.
-    pub fn run(&self, scratch: &mut Lines, buffers: usize, task: impl Fn(&Part, &mut [f32]) + Sync) {
+    pub fn run(&self, scratch: &mut Lines, buffers: usize, task: impl Fn(&Tile, &mut [f32]) + Sync) {
         let mut parts = Vec::with_capacity(self.grid.tasks());
         let mut needed = 0;
         for i in 0..self.grid.tasks() {
             let (rows, blocks) = self.grid.task(i);
             let units = blocks.start * LANES..(blocks.end * LANES).min(self.hidden);
-            let part = Part::new(self.level, rows, units, self.gates, self.hidden);
+            let part = Tile::new(self.level, rows, units, self.gates, self.hidden);
             let floats = buffers * part.floats();
             parts.push((part, needed, floats));
             needed += floats;
@@ -53,7 +53,7 @@ impl<'a> Step<'a> {
 }
 
 /// Rows and units of one task, and how its sums lie: rows of `width`, gate g from `at[g]` on.
-pub struct Part {
+pub struct Tile {
     /// The instruction set.
     pub level: Level,
     /// Which rows.
@@ -68,9 +68,9 @@ pub struct Part {
     segments: Vec<(Range<usize>, usize)>,
 }
 
-impl Part {
-    fn new(level: Level, rows: Range<usize>, units: Range<usize>, gates: usize, hidden: usize) -> Part {
-        let mut part = Part { level, rows, units, at: [0; 4], width: 0, segments: Vec::with_capacity(gates) };
+impl Tile {
+    fn new(level: Level, rows: Range<usize>, units: Range<usize>, gates: usize, hidden: usize) -> Tile {
+        let mut part = Tile { level, rows, units, at: [0; 4], width: 0, segments: Vec::with_capacity(gates) };
         if part.units.len() == hidden {
             let panels = (gates * hidden).div_ceil(LANES);
             part.segments.push((0..panels, 0));

@@ -12,7 +12,7 @@ use crate::ops::lstm::Lstm;
 use crate::ops::recurrent::Extra;
 use crate::ops::rnn::Rnn;
 use crate::ops::rows::{Row, halves};
-use crate::plan::{Buffer, Layout, OpRow, PARAM_WORDS, Words, philox};
+use crate::plan::{Buffer, Layout, OpRow, PARAM_WORDS, ParamWords, philox};
 
 /// Claims threads, so that work is cut, and runs the tasks backwards.
 struct Backwards(usize);
@@ -37,7 +37,7 @@ struct Problem {
     operands: Vec<Buffer<f32>>,
     packed: Vec<Option<Vec<f32>>>,
     words: Vec<usize>,
-    /// Words that move by one from row to row.
+    /// ParamWords that move by one from row to row.
     moving: &'static [usize],
 }
 
@@ -90,7 +90,7 @@ impl Problem {
                 words[i] = (word + if self.moving.contains(&i) { row } else { 0 }) as u32;
             }
             words[0] = rows as u32;
-            let (operands, words) = (&mut operands, Words::new(self.op, words));
+            let (operands, words) = (&mut operands, ParamWords::new(self.op, words));
             (self.run)(level, &mut FastArgs { operands, packed: &packed, words, pool, scratch: &mut scratch });
         };
         let rows = self.words[0];
@@ -268,17 +268,17 @@ fn filtered_of(run: Function, rows: usize, vocab: usize) -> Problem {
         ..Row::IDLE
     };
     let table = (0..rows as u32).flat_map(|m| row(m).to_words()).collect();
-    let marks: Vec<u32> = (0..(rows * vocab) as u32).map(|i| i % 3).collect();
+    let token_flags: Vec<u32> = (0..(rows * vocab) as u32).map(|i| i % 3).collect();
     if run as usize == filter::filter_at as *const () as usize {
         return Problem::new(&ops::filter::ROW, run, &[rows, vocab, 0], &[])
             .real(rows * vocab, 6.0)
             .word(table)
-            .word(marks);
+            .word(token_flags);
     }
     let mut problem = sample_of(rows, vocab, 1.0);
     problem.words[3] = 1;
     problem.operands[1] = Buffer::Word(table);
-    problem.operands[6] = Buffer::Word(marks);
+    problem.operands[6] = Buffer::Word(token_flags);
     problem
 }
 

@@ -4,7 +4,7 @@
 //! names them. That is the reason of every `unsafe` below: an instruction that a method uses is one that its type's
 //! `run` function requires.
 
-use super::simd::{Kernel, LANES, Lanes, WORDS, Words};
+use super::simd::{Kernel, LANES, Lanes, ParamWords, WORDS};
 use std::arch::x86_64::*;
 
 /// Runs a kernel with AVX2 and FMA.
@@ -50,7 +50,7 @@ unsafe fn not_less(a: __m256, b: __m256) -> __m256 {
 }
 
 impl Lanes for Avx2 {
-    type Words = Avx2Words;
+    type ParamWords = Avx2Words;
     const PANELS: [usize; 7] = [1, 4, 2, 1, 1, 1, 1];
 
     #[inline(always)]
@@ -154,11 +154,11 @@ impl Lanes for Avx2 {
     }
 }
 
-/// Words 0 to 3 and 4 to 7.
+/// ParamWords 0 to 3 and 4 to 7.
 #[derive(Clone, Copy)]
 struct Avx2Words(__m256i, __m256i);
 
-impl Words for Avx2Words {
+impl ParamWords for Avx2Words {
     #[inline(always)]
     fn splat(x: u64) -> Avx2Words {
         Self::load(&[x; WORDS])
@@ -212,7 +212,7 @@ macro_rules! whole {
 const SIGN: i32 = i32::MIN;
 
 impl Lanes for Avx512 {
-    type Words = Avx512Words;
+    type ParamWords = Avx512Words;
     const PANELS: [usize; 7] = [1, 4, 4, 4, 4, 4, 4];
 
     #[inline(always)]
@@ -314,7 +314,7 @@ impl Lanes for Avx512 {
 #[derive(Clone, Copy)]
 struct Avx512Words(__m512i);
 
-impl Words for Avx512Words {
+impl ParamWords for Avx512Words {
     #[inline(always)]
     fn splat(x: u64) -> Avx512Words {
         Self::load(&[x; WORDS])

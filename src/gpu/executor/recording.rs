@@ -1,7 +1,7 @@
 //! A run written down instead of run: buffers, kernels and dispatches, for another implementation of WebGPU.
 
 use crate::gpu::lower::Lowered;
-use crate::gpu::memory::Part;
+use crate::gpu::memory::Shard;
 use crate::plan::{Index, PARAM_WORDS, Sizes};
 
 /// What a run binds and dispatches.
@@ -20,7 +20,7 @@ pub struct RecordedDispatch {
     /// The name of its variant.
     pub variant: &'static str,
     /// What stands at the bindings 0, 1, ... of group 0.
-    pub bindings: Vec<Place>,
+    pub bindings: Vec<BufferRange>,
     /// Parameter words.
     pub words: [u32; PARAM_WORDS],
     /// Workgroups.
@@ -29,7 +29,7 @@ pub struct RecordedDispatch {
 
 /// A range of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct BufferRange {
     /// Which of the recording's buffers.
     pub buffer: usize,
     /// Where it begins, in bytes.
@@ -49,12 +49,12 @@ impl Recording {
     }
 
     /// Where a part lies in the recording's buffers.
-    pub(super) fn place(&mut self, part: &Part) -> Place {
+    pub(super) fn place(&mut self, part: &Shard) -> BufferRange {
         let known = self.raw.iter().position(|raw| *raw == part.buffer);
         let buffer = known.unwrap_or_else(|| {
             self.raw.push(part.buffer.clone());
             self.raw.len() - 1
         });
-        Place { buffer, offset: part.offset, bytes: part.bytes }
+        BufferRange { buffer, offset: part.offset, bytes: part.bytes }
     }
 }

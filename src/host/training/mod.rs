@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::plan::MemoryNeed;
 use crate::text::{Lacking, OnUnknown};
-use crate::train::{Best, Choice, Curves, Line, Options, Progress, Windows};
+use crate::train::{Best, Curves, Defaults, Line, Options, Progress, Windows};
 
 pub use options::{TrainingOptions, Vocabulary, read_tokenizer};
 pub use session::Session;
@@ -71,7 +71,7 @@ pub enum Note<'a> {
         windows: &'a Windows,
     },
     /// What suits a corpus of so many tokens: each option that nobody gave is from here.
-    Chosen(&'a Choice, usize),
+    Chosen(&'a Defaults, usize),
     /// The run was on another device: its numbers will differ in their last digits.
     OtherDevice {
         /// Where it was.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::network::{Cell, Shape};
 use crate::text::{Tokenizer, unmarked};
-use crate::train::{Cadence, Choice, CorpusOptions, End, Extent, Method, Options, Rate, Schedule, Unknown};
+use crate::train::{Cadence, CorpusOptions, Defaults, End, Extent, Method, Options, Rate, Schedule, Unknown};
 
 /// What the tokens are.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +129,7 @@ impl TrainingOptions {
     /// # Errors
     /// The first option that is out of its range or does not fit another, by its name.
     pub fn check(&self) -> Result<()> {
-        let choice = Choice::of(Extent { tokens: 0, lines: None, vocab: 1 });
+        let choice = Defaults::of(Extent { tokens: 0, lines: None, vocab: 1 });
         let config = self.config(1, &choice)?;
         self.options(CorpusOptions::default(), &choice).check("").map_err(|e| match e {
             Error::Record { field, found, expected, .. } => {
@@ -148,7 +148,7 @@ impl TrainingOptions {
     ///
     /// # Errors
     /// A tied embedding of another length than the state; a forget gate of a cell that has none.
-    pub(super) fn config(&self, vocab: usize, choice: &Choice) -> Result<Config> {
+    pub(super) fn config(&self, vocab: usize, choice: &Defaults) -> Result<Config> {
         let hidden = self.hidden.unwrap_or(choice.hidden as usize);
         let embedding = match self.embedding {
             Some(embedding) => embedding,
@@ -171,7 +171,7 @@ impl TrainingOptions {
     }
 
     /// All of the run: what was asked for, else what was chosen.
-    pub(super) fn options(&self, corpus: CorpusOptions, choice: &Choice) -> Options {
+    pub(super) fn options(&self, corpus: CorpusOptions, choice: &Defaults) -> Options {
         let usual = if self.optimizer == Method::Sgd { 0.5 } else { choice.learning_rate };
         let (peak, warmup) = (self.learning_rate.unwrap_or(usual), self.warmup.unwrap_or(choice.warmup));
         Options {

@@ -11,8 +11,8 @@ use crate::model::{Config, Model, Weights};
 use crate::network::Cell;
 use crate::text::{OnUnknown, Tokenizer};
 use crate::train::{
-    Checkpoint, Choice, End, Engine, Extent, Kernels, Marks, Options, Progress, Trainer, Unknown, Windows,
-    first_weights, generation_config, with_marks,
+    Checkpoint, Defaults, End, Engine, Extent, Kernels, Options, Progress, SpecialTokens, Trainer, Unknown, Windows,
+    first_weights, generation_config, with_special_tokens,
 };
 
 impl Session {
@@ -30,27 +30,27 @@ impl Session {
         open: impl FnOnce() -> Result<Device>,
         observer: &mut dyn Observer,
     ) -> Result<Session> {
-        let (tokenizer, marks) = tokenizer(asked, data)?;
+        let (tokenizer, special) = tokenizer(asked, data)?;
         // Sizes that a model cannot have are known before the data is read.
         asked.check()?;
         let mut extent = Extent { tokens: 0, lines: None, vocab: tokenizer.len() };
-        asked.config(extent.vocab, &Choice::of(extent))?.to_json()?;
+        asked.config(extent.vocab, &Defaults::of(extent))?.to_json()?;
         let corpus = asked.corpus(data);
         check_unknown(corpus.unknown, extent.vocab, "unknown")?;
         let device = open()?;
         let mut folder = RunFolder::create(folder, overwrite)?;
         let unknown = corpus.unknown.into();
-        let reading = Reading { tokenizer: tokenizer.clone(), unknown, marks };
+        let reading = Reading { tokenizer: tokenizer.clone(), unknown, special };
         let mut texts = Texts::read(&folder, &corpus, asked.seed, &reading, &[])?;
         (extent.tokens, extent.lines) = texts.extent();
-        let choice = Choice::of(extent);
+        let choice = Defaults::of(extent);
         let mut config = asked.config(extent.vocab, &choice)?;
-        if let Some(Marks { bos, eos }) = marks {
+        if let Some(SpecialTokens { bos, eos }) = special {
             (config.bos_token_id, config.eos_token_id) = (Some(bos), vec![eos]);
         }
         config.unk_token_id = tokenizer.unknown_id();
         observer.note(&Note::Lacking(&texts.lacking(), unknown));
-        config.start_text = start_text(&tokenizer, marks, &texts);
+        config.start_text = start_text(&tokenizer, special, &texts);
         let mut options = asked.options(corpus, &choice);
         if asked.valid_tokens.is_none() {
             options.corpus.valid_tokens = Some(texts.affordable_valid_tokens(&options));
@@ -99,15 +99,15 @@ impl Session {
         if kernels.order != manifest.kernels.order || kernels.device != manifest.kernels.device {
             observer.note(&Note::OtherDevice { before: &manifest.kernels.device, now: &kernels.device });
         }
-        let marks = match (options.corpus.lines, model.config.bos_token_id, model.config.eos_token_id.first()) {
-            (true, Some(bos), Some(eos)) => Some(Marks { bos, eos: *eos }),
+        let special = match (options.corpus.lines, model.config.bos_token_id, model.config.eos_token_id.first()) {
+            (true, Some(bos), Some(eos)) => Some(SpecialTokens { bos, eos: *eos }),
             (true, ..) => {
                 let config = path.join("config.json").display().to_string();
                 return Err(Error::model(&config, "it lost its bos or eos token"));
             }
             (false, ..) => None,
         };
-        let reading = Reading { tokenizer: model.tokenizer.clone(), unknown: options.corpus.unknown.into(), marks };
+        let reading = Reading { tokenizer: model.tokenizer.clone(), unknown: options.corpus.unknown.into(), special };
         let texts = Texts::read(&folder, &options.corpus, options.seed, &reading, &manifest.corpus)?;
         let windows = texts.windows(&options)?;
         tell(observer, &model, &device, &texts, &options, &windows.0);
@@ -134,7 +134,7 @@ fn check_unknown(unknown: Unknown, vocab: usize, file: &str) -> Result<()> {
 
 /// The engine, if its memory is there.
 fn engine(device: &Device, options: &Options, config: &Config, observer: &mut dyn Observer) -> Result<Engine> {
-    if let Cell::Other(form) = config.cell {
+    if let Cell::General(form) = config.cell {
         let what = "with fields of another cell than PyTorch's; only plain lstm, gru and rnn cells are trained";
         return Err(Error::model("config.json", format!("an {} {what}", form.kind.name())));
     }
@@ -149,8 +149,8 @@ fn engine(device: &Device, options: &Options, config: &Config, observer: &mut dy
     }
 }
 
-/// The vocabulary, with marks where lines are sequences.
-fn tokenizer(asked: &TrainingOptions, data: &Path) -> Result<(Tokenizer, Option<Marks>)> {
+/// The vocabulary, with special where lines are sequences.
+fn tokenizer(asked: &TrainingOptions, data: &Path) -> Result<(Tokenizer, Option<SpecialTokens>)> {
     let of_data: Vec<&Path> = std::iter::once(data).chain(asked.valid.as_deref()).collect();
     let tokenizer = match &asked.vocabulary {
         Vocabulary::Characters => characters(&of_data, asked.lines)?,
@@ -160,13 +160,13 @@ fn tokenizer(asked: &TrainingOptions, data: &Path) -> Result<(Tokenizer, Option<
     if !asked.lines {
         return Ok((tokenizer, None));
     }
-    let (tokenizer, marks) = with_marks(&tokenizer, asked.bos.as_deref(), asked.eos.as_deref())?;
-    Ok((tokenizer, Some(marks)))
+    let (tokenizer, special) = with_special_tokens(&tokenizer, asked.bos.as_deref(), asked.eos.as_deref())?;
+    Ok((tokenizer, Some(special)))
 }
 
 /// What a text without a prompt begins with where there is no bos: a line end, or what the data begins with.
-fn start_text(tokenizer: &Tokenizer, marks: Option<Marks>, texts: &Texts) -> Option<String> {
-    if marks.is_some() {
+fn start_text(tokenizer: &Tokenizer, special: Option<SpecialTokens>, texts: &Texts) -> Option<String> {
+    if special.is_some() {
         return None;
     }
     let usable = |text: &String| tokenizer.encode(text, OnUnknown::Error).is_ok_and(|ids| !ids.is_empty());

@@ -8,7 +8,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::host::{TrainingOptions, Vocabulary, read_tokenizer};
 use crate::network::{Cell, Nonlinearity};
-use crate::train::{Choice, Method, Schedule, Unknown};
+use crate::train::{Defaults, Method, Schedule, Unknown};
 
 impl ShapeArgs {
     fn cell(&self) -> Result<Cell> {
@@ -113,7 +113,7 @@ impl TrainArgs {
     }
 
     /// What was chosen and not typed, as it would be typed.
-    pub fn chosen(&self, choice: &Choice) -> String {
+    pub fn chosen(&self, choice: &Defaults) -> String {
         let adam = self.steps.optimizer != MethodName::Sgd;
         let options = [
             (self.model.hidden.is_none(), "hidden", choice.hidden.to_string()),

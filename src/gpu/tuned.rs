@@ -5,31 +5,31 @@
 
 use std::collections::BTreeMap;
 
+use super::device_cache;
 use super::info::AdapterInfo;
-use super::kept;
 use crate::ops::TABLE;
-use crate::plan::{OpRow, Variant, Words};
+use crate::plan::{OpRow, ParamWords, Variant};
 
 /// Variants by op and sizes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choices {
+pub struct TunedVariants {
     table: BTreeMap<String, &'static str>,
 }
 
-impl Choices {
+impl TunedVariants {
     /// The variant for an op with these parameter words, if one was measured to be the fastest.
-    pub fn variant(&self, op: &OpRow, words: &Words) -> Option<&'static Variant> {
+    pub fn variant(&self, op: &OpRow, words: &ParamWords) -> Option<&'static Variant> {
         let name = self.table.get(&class_of_sizes(op, words))?;
         variant(op.name, name)
     }
 
     /// Takes a variant for an op at sizes of about these.
-    pub fn insert(&mut self, op: &OpRow, words: &Words, variant: &'static Variant) {
+    pub fn insert(&mut self, op: &OpRow, words: &ParamWords, variant: &'static Variant) {
         self.table.insert(class_of_sizes(op, words), variant.name);
     }
 
     /// Takes over all choices of another table.
-    pub fn extend(&mut self, other: Choices) {
+    pub fn extend(&mut self, other: TunedVariants) {
         self.table.extend(other.table);
     }
 
@@ -45,22 +45,22 @@ impl Choices {
 
     /// The table as a file holds it: JSON, with the device and the kernels that it was measured with.
     pub fn to_json(&self, device: &AdapterInfo) -> String {
-        kept::to_json(&self.table, device)
+        device_cache::to_json(&self.table, device)
     }
 
     /// The table of a file, if it is for this device and these kernels.
     ///
     /// # Errors
     /// Why it is of no use: no such JSON, another device, driver or version, a kernel that does not exist.
-    pub fn from_json(json: &[u8], device: &AdapterInfo) -> Result<Choices, String> {
-        let names: BTreeMap<String, String> = kept::from_json(json, device)?;
+    pub fn from_json(json: &[u8], device: &AdapterInfo) -> Result<TunedVariants, String> {
+        let names: BTreeMap<String, String> = device_cache::from_json(json, device)?;
         let mut table = BTreeMap::new();
         for (sizes, name) in names {
             let op = sizes.split(' ').next().unwrap_or_default();
             let variant = variant(op, &name).ok_or_else(|| format!("it is damaged (op `{op}` has no `{name}`)"))?;
             table.insert(sizes, variant.name);
         }
-        Ok(Choices { table })
+        Ok(TunedVariants { table })
     }
 }
 
@@ -69,7 +69,7 @@ fn variant(op: &str, name: &str) -> Option<&'static Variant> {
 }
 
 /// The op and its sizes, each rounded up to a power of two: what was measured at 64 rows serves 33 rows too.
-fn class_of_sizes(op: &OpRow, words: &Words) -> String {
+fn class_of_sizes(op: &OpRow, words: &ParamWords) -> String {
     let sizes = words
         .workload()
         .into_iter()
@@ -84,20 +84,20 @@ mod tests {
     use crate::ops::find;
     use crate::plan::PARAM_WORDS;
 
-    fn words(rows: u32) -> Words {
+    fn words(rows: u32) -> ParamWords {
         let mut words = [0; PARAM_WORDS];
         words[..6].copy_from_slice(&[rows, 512, 1, 256, 7, 0]);
-        Words::new(find("matmul").unwrap(), words)
+        ParamWords::new(find("matmul").unwrap(), words)
     }
 
     #[test]
     fn a_choice_serves_sizes_of_its_class_and_survives_the_file() {
         let matmul = find("matmul").unwrap();
         let last = matmul.variants.last().unwrap();
-        let mut choices = Choices::default();
+        let mut choices = TunedVariants::default();
         choices.insert(matmul, &words(64), last);
         let json = choices.to_json(&device("1.0"));
-        let read = Choices::from_json(json.as_bytes(), &device("1.0")).unwrap();
+        let read = TunedVariants::from_json(json.as_bytes(), &device("1.0")).unwrap();
         assert_eq!(read, choices);
         let name = |rows| read.variant(matmul, &words(rows)).map(|v| v.name);
         assert_eq!((name(64), name(33), name(32), name(65)), (Some(last.name), Some(last.name), None, None));
@@ -105,11 +105,11 @@ mod tests {
 
     #[test]
     fn stale_and_damaged_files_say_why() {
-        let mut choices = Choices::default();
+        let mut choices = TunedVariants::default();
         let matmul = find("matmul").unwrap();
         choices.insert(matmul, &words(1), &matmul.variants[0]);
         let json = choices.to_json(&device("1.0"));
-        let why = |json: &str, driver: &str| Choices::from_json(json.as_bytes(), &device(driver)).unwrap_err();
+        let why = |json: &str, driver: &str| TunedVariants::from_json(json.as_bytes(), &device(driver)).unwrap_err();
         assert_eq!(why(&json, "2.0"), "it is for driver `1.0`, and this is `2.0`");
         assert!(why(&json[..json.len() / 2], "1.0").contains("damaged"));
         assert!(why("", "1.0").contains("damaged"));

@@ -1,18 +1,18 @@
-//! Layers of any [`Form`]: a product, gates as an op of their own, and what projections, second directions and rows of
+//! Layers of any [`GeneralCell`]: a product, gates as an op of their own, and what projections, second directions and rows of
 //! unequal length take. Two to six ops a step, where a plain layer takes one.
 
-use super::form::{Form, Kind, weight_name};
+use super::general_cell::{GeneralCell, Kind, weight_name};
 use super::stack::{OverTime, SLOTS, copy_rows, read_slot, write_slot};
 use super::{Cell, Layer, Rows, StackScratch, layer, stack_scratch};
-use crate::ops::select_rows::{self, Behind, Place, SelectRows};
+use crate::ops::select_rows::{self, PastEnd, SelectRows, SelectRowsOffsets};
 use crate::ops::{embed, gru_gates, gru_reset, lstm_gates, matmul, rnn_gates};
 use crate::plan::{Affine, Builder, Dim, Direction, Loop, Plan, Role, SectionId, TensorId};
 
 /// What a layer has besides the weights and states of [`Layer`]. One direction of a layer of two is a [`Layer`] too.
 #[derive(Clone, Copy, Debug)]
-pub struct Parts {
+pub struct GeneralLayer {
     /// The form.
-    pub form: Form,
+    pub form: GeneralCell,
     /// Reads from the end.
     pub reverse: bool,
     /// `[1, P, H]` and its bias `[1, P]`, which is zero.
@@ -37,7 +37,7 @@ pub struct Parts {
 
 /// Declares all layers of a stack, the two directions of a layer one after the other.
 pub fn layers(b: &mut Builder, cell: Cell, prefix: &str, inputs: usize, hidden: usize, count: usize) -> Vec<Layer> {
-    let Cell::Other(form) = cell else {
+    let Cell::General(form) = cell else {
         return (0..count).map(|i| layer(b, cell, prefix, i, if i == 0 { inputs } else { hidden }, hidden)).collect();
     };
     let mut layers = Vec::new();
@@ -53,7 +53,7 @@ pub fn layers(b: &mut Builder, cell: Cell, prefix: &str, inputs: usize, hidden: 
 /// Declares one direction of a layer.
 fn of_form(
     b: &mut Builder,
-    form: Form,
+    form: GeneralCell,
     prefix: &str,
     (index, reverse): (usize, bool),
     inputs: usize,
@@ -69,13 +69,13 @@ fn of_form(
     let w_hh = weight(b, "weight_hh", &[gates, hidden, form.state(hidden)]);
     let b_ih = weight(b, "bias_ih", &[gates, hidden]);
     let b_hh = weight(b, "bias_hh", &[gates, hidden]);
-    let units = b.split_group();
-    b.split(w_ih, 1, units);
-    b.split(w_hh, 1, units);
+    let units = b.shard_group();
+    b.shard(w_ih, 1, units);
+    b.shard(w_hh, 1, units);
     let projection = form.projection.map(|p| {
         let w = weight(b, "weight_hr", &[1, p, hidden]);
-        let outputs = b.split_group();
-        b.split(w, 1, outputs);
+        let outputs = b.shard_group();
+        b.shard(w, 1, outputs);
         // Never written, so it stays zero.
         (w, b.f32(Role::State, named("no_bias"), &[1.into(), p.into()]))
     });
@@ -94,12 +94,12 @@ fn of_form(
     let h_shape: Vec<Dim> = [SLOTS.into(), Dim::ROWS].into_iter().chain(state_shape(form, hidden)).collect();
     let h = b.f32(Role::State, named("h"), &h_shape);
     let c = (form.kind == Kind::Lstm).then(|| b.f32(Role::State, named("c"), &[1.into(), Dim::ROWS, hidden.into()]));
-    let parts = Parts { form, reverse, projection, p, x, gx, u, v, inner, c: c_next, fresh };
-    Layer { cell: Cell::Other(form), hidden, w_ih, w_hh, b_ih, b_hh, h, c, stand_in: None, parts: Some(parts) }
+    let parts = GeneralLayer { form, reverse, projection, p, x, gx, u, v, inner, c: c_next, fresh };
+    Layer { cell: Cell::General(form), hidden, w_ih, w_hh, b_ih, b_hh, h, c, stand_in: None, parts: Some(parts) }
 }
 
 /// The last axes of h: `[H]`, or `[1, P]` as a product writes it.
-fn state_shape(form: Form, hidden: usize) -> Vec<Dim> {
+fn state_shape(form: GeneralCell, hidden: usize) -> Vec<Dim> {
     match form.projection {
         Some(p) => vec![1.into(), p.into()],
         None => vec![hidden.into()],
@@ -107,7 +107,7 @@ fn state_shape(form: Form, hidden: usize) -> Vec<Dim> {
 }
 
 /// Declares `[T + 1, B, h]`: the states of a direction over time.
-pub(super) fn states_over_time(b: &mut Builder, name: String, form: Form, hidden: usize) -> TensorId {
+pub(super) fn states_over_time(b: &mut Builder, name: String, form: GeneralCell, hidden: usize) -> TensorId {
     let shape: Vec<Dim> = [Dim::TIME.plus(1), Dim::ROWS].into_iter().chain(state_shape(form, hidden)).collect();
     b.f32(Role::Scratch, name, &shape)
 }
@@ -167,8 +167,8 @@ pub(super) fn over_time(
                 }
             });
             copy_rows(b, scratch.order, states, layer.h, [end, write_slot()]);
-            let place = Place { from: first, to: 0.into(), column, time: 0.into() };
-            let behind = if ragged { Behind::Zeros } else { Behind::Nothing };
+            let place = SelectRowsOffsets { from: first, to: 0.into(), column, time: 0.into() };
+            let behind = if ragged { PastEnd::Zeros } else { PastEnd::Nothing };
             let op = SelectRows { from: states, lengths: joined.lengths, to: output };
             select_rows::record(b, op, window, Dim::ROWS, place, behind);
             column += parts.form.state(layer.hidden);
@@ -190,8 +190,8 @@ struct Step {
 }
 
 /// One step of all rows.
-fn step(b: &mut Builder, layer: &Layer, parts: &Parts, at: Step, c: Option<TensorId>) {
-    let Parts { form, u, v, inner, .. } = *parts;
+fn step(b: &mut Builder, layer: &Layer, parts: &GeneralLayer, at: Step, c: Option<TensorId>) {
+    let GeneralLayer { form, u, v, inner, .. } = *parts;
     let Step { gx, gx_row, h, now, next } = at;
     let product = matmul::Matmul { x: h, w: layer.w_hh, bias: layer.b_hh, y: u };
     matmul::record(b, product, Dim::ROWS, now, 0);
@@ -200,11 +200,11 @@ fn step(b: &mut Builder, layer: &Layer, parts: &Parts, at: Step, c: Option<Tenso
             rnn_gates::record(b, rnn_gates::RnnGates { gx, u, h }, Dim::ROWS, form.cell, gx_row, next);
         }
         Kind::Lstm => {
-            let Form { gate, cell, output, peepholes, .. } = form;
+            let GeneralCell { gate, cell, output, peepholes, .. } = form;
             let functions = lstm_gates::Functions { gate, cell, output, peepholes };
             let (to, h_write) = if parts.projection.is_some() { (inner, 0.into()) } else { (h, next) };
             let op = lstm_gates::LstmGates { gx, u, p: parts.p, c: c.expect("an LSTM has c"), h: to };
-            let offsets = lstm_gates::Offsets { gx: gx_row, c: 0.into(), h_write };
+            let offsets = lstm_gates::LstmGatesOffsets { gx: gx_row, c: 0.into(), h_write };
             lstm_gates::record(b, op, Dim::ROWS, functions, offsets);
             if let Some((w, bias)) = parts.projection {
                 matmul::record(b, matmul::Matmul { x: inner, w, bias, y: h }, Dim::ROWS, 0, next);
@@ -219,29 +219,29 @@ fn step(b: &mut Builder, layer: &Layer, parts: &Parts, at: Step, c: Option<Tenso
                 matmul::record(b, product, Dim::ROWS, 0, 0);
             }
             let functions = gru_gates::Functions { gate: form.gate, cell: form.cell, reset_before: form.reset_before };
-            let offsets = gru_gates::Offsets { gx: gx_row, h_read: now, h_write: next };
+            let offsets = gru_gates::GruGatesOffsets { gx: gx_row, h_read: now, h_write: next };
             gru_gates::record(b, gru_gates::GruGates { gx, u, v, h }, Dim::ROWS, functions, offsets);
         }
     }
 }
 
 /// Step t of the rows that have not ended; the states of the others stand still.
-fn step_of_some(b: &mut Builder, layer: &Layer, parts: &Parts, at: Step, (t, lengths): (Loop, TensorId)) {
+fn step_of_some(b: &mut Builder, layer: &Layer, parts: &GeneralLayer, at: Step, (t, lengths): (Loop, TensorId)) {
     let select = |b: &mut Builder, from, to, rows: [Affine; 2], behind| {
-        let place = Place { from: rows[0], to: rows[1], column: 0, time: t.into() };
+        let place = SelectRowsOffsets { from: rows[0], to: rows[1], column: 0, time: t.into() };
         select_rows::record(b, SelectRows { from, lengths, to }, Dim::ROWS, Dim::ROWS, place, behind);
     };
     let zero = Affine::from(0);
     let c = layer.c.map(|c| {
-        select(b, c, parts.c, [zero; 2], Behind::Nothing);
+        select(b, c, parts.c, [zero; 2], PastEnd::Nothing);
         parts.c
     });
     step(b, layer, parts, at, c);
     if let Some(c) = layer.c {
-        select(b, parts.c, c, [zero; 2], Behind::Keep(zero));
+        select(b, parts.c, c, [zero; 2], PastEnd::Keep(zero));
     }
-    select(b, at.h, parts.fresh, [at.next, zero], Behind::Nothing);
-    select(b, parts.fresh, at.h, [zero, at.next], Behind::Keep(at.now));
+    select(b, at.h, parts.fresh, [at.next, zero], PastEnd::Nothing);
+    select(b, parts.fresh, at.h, [zero, at.next], PastEnd::Keep(at.now));
 }
 
 /// One token through a stack of forms, as [`super::decode_stack`]. Not for two directions.
@@ -253,7 +253,7 @@ pub(super) fn decode(b: &mut Builder, layers: &[Layer], table: TensorId, ids: Te
         let from = x.unwrap_or_else(|| {
             let x = parts.x.expect("the first layer has an embedding");
             let op = embed::Embed { ids, table, y: x };
-            embed::record(b, op, Dim::ROWS, embed::Offsets { ids: 0.into(), y: 0.into() });
+            embed::record(b, op, Dim::ROWS, embed::EmbedOffsets { ids: 0.into(), y: 0.into() });
             Rows { tensor: x, first: 0.into() }
         });
         let product = matmul::Matmul { x: from.tensor, w: layer.w_ih, bias: layer.b_ih, y: parts.gx };
@@ -267,7 +267,7 @@ pub(super) fn decode(b: &mut Builder, layers: &[Layer], table: TensorId, ids: Te
 
 /// A recurrent stack of any form alone, with raw x, h0, c0 and lengths in and y, hn, cn out.
 #[derive(Clone, Debug)]
-pub struct FormStack {
+pub struct GeneralStack {
     /// The plan.
     pub plan: Plan,
     /// Section `forward`; step 0 reads slot 0 of each layer's h and writes slot 1.
@@ -283,9 +283,9 @@ pub struct FormStack {
 }
 
 /// Writes the plan of a recurrent stack of any form. Weights have PyTorch's names without a prefix.
-pub fn form_stack(form: Form, inputs: usize, hidden: usize, count: usize, ragged: bool) -> FormStack {
+pub fn general_stack(form: GeneralCell, inputs: usize, hidden: usize, count: usize, ragged: bool) -> GeneralStack {
     let b = &mut Builder::new();
-    let layers = layers(b, Cell::Other(form), "", inputs, hidden, count);
+    let layers = layers(b, Cell::General(form), "", inputs, hidden, count);
     let x = b.f32(Role::Io, "x", &[Dim::TIME, Dim::ROWS, inputs.into()]);
     let scratch = stack_scratch(b, &layers);
     let joined = scratch.joined.clone().expect("a stack of forms");
@@ -293,5 +293,5 @@ pub fn form_stack(form: Form, inputs: usize, hidden: usize, count: usize, ragged
     let forward = b.section("forward", |b| {
         over_time(b, &layers, &scratch, &joined, Rows { tensor: x, first: 0.into() }, ragged);
     });
-    FormStack { plan: std::mem::take(b).finish(), forward, x, lengths: joined.lengths, y, layers }
+    GeneralStack { plan: std::mem::take(b).finish(), forward, x, lengths: joined.lengths, y, layers }
 }

@@ -9,7 +9,7 @@ use crate::plan::{Plan, SectionId, Sizes};
 const FLOPS: f64 = 20e9;
 
 /// Ranges of a section's op runs, loops unrolled, of about equal work each; at least one, and all ops in order.
-pub(super) fn portions(plan: &Plan, section: SectionId, sizes: Sizes) -> Vec<Range<usize>> {
+pub(super) fn submissions(plan: &Plan, section: SectionId, sizes: Sizes) -> Vec<Range<usize>> {
     let nodes = plan.ops(section);
     let (mut ranges, mut first, mut flops) = (Vec::new(), 0, 0.0);
     let instances = plan.instances(section, sizes, 0);

@@ -27,7 +27,7 @@ pub struct Extent {
 /// text is learnt by heart soon, so it takes much dropout, small batches that make many steps of an epoch, and few
 /// enough epochs; where there is much, the time that a first look may take sets how often it is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
+pub struct Defaults {
     /// Length of each layer's state.
     pub hidden: u32,
     /// Recurrent layers.
@@ -48,9 +48,9 @@ pub struct Choice {
     pub temperature: f32,
 }
 
-impl Choice {
+impl Defaults {
     /// What suits this corpus.
-    pub fn of(extent: Extent) -> Choice {
+    pub fn of(extent: Extent) -> Defaults {
         let Extent { tokens, lines, vocab } = extent;
         let (hidden, layers) = (256, 2);
         let batch_size = match lines {
@@ -68,7 +68,7 @@ impl Choice {
         let epochs = affordable.clamp(LEAST_EPOCHS, if lines.is_some() { MOST_EPOCHS.1 } else { MOST_EPOCHS.0 }).round()
             as usize;
         let epochs = epochs.max(LEAST_STEPS.div_ceil(steps));
-        Choice {
+        Defaults {
             hidden: hidden as u32,
             layers,
             // Lines begin anew again and again, so they are learnt by heart a little sooner.
@@ -111,31 +111,31 @@ fn cost(hidden: usize, vocab: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn text(tokens: usize) -> Choice {
-        Choice::of(Extent { tokens, lines: None, vocab: 65 })
+    fn text(tokens: usize) -> Defaults {
+        Defaults::of(Extent { tokens, lines: None, vocab: 65 })
     }
 
     /// What was found best, and what it means for texts between.
     #[test]
     fn english_text_of_each_size() {
-        let found = |c: Choice| (c.hidden, c.layers, c.dropout, c.batch_size, c.sequence_length, c.epochs);
+        let found = |c: Defaults| (c.hidden, c.layers, c.dropout, c.batch_size, c.sequence_length, c.epochs);
         assert_eq!(found(text(20_480)), (256, 2, 0.5, 8, 64, 20));
         assert_eq!(found(text(204_800)), (256, 2, 0.35, 32, 64, 20));
         assert_eq!(found(text(1_115_394)), (256, 2, 0.15, 32, 64, 9));
         assert_eq!(found(text(20_000_000)), (256, 2, 0.0, 32, 64, 4));
         assert_eq!((text(20_480).learning_rate, text(204_800).learning_rate), (0.002, 0.003));
         assert_eq!([20_480, 204_800, 1_115_394].map(|tokens| text(tokens).temperature), [0.5, 0.7, 0.8]);
-        let names = Choice::of(Extent { tokens: 292_000, lines: Some(32_033), vocab: 29 });
+        let names = Defaults::of(Extent { tokens: 292_000, lines: Some(32_033), vocab: 29 });
         assert_eq!(found(names), (256, 2, 0.4, 32, 100, 10));
         // Each token of a large vocabulary costs more.
-        let words = Choice::of(Extent { tokens: 200_000, lines: None, vocab: 10_000 });
+        let words = Defaults::of(Extent { tokens: 200_000, lines: None, vocab: 10_000 });
         assert_eq!(words.epochs, 11);
     }
 
     #[test]
     fn however_little_there_is_weights_get_their_steps_and_rows_their_targets() {
         for tokens in (1..2000).chain((2000..3_000_000).step_by(4999)) {
-            let Choice { batch_size, sequence_length, epochs, warmup, dropout, .. } = text(tokens);
+            let Defaults { batch_size, sequence_length, epochs, warmup, dropout, .. } = text(tokens);
             let window = batch_size as usize * sequence_length as usize;
             let steps = (tokens.div_ceil(window)) * epochs as usize;
             assert!(steps >= LEAST_STEPS, "{tokens} tokens: {steps} steps");
@@ -146,9 +146,9 @@ mod tests {
             let more = text(tokens + tokens / 3 + 1);
             assert!(more.epochs <= epochs && more.dropout <= dropout && more.batch_size >= batch_size, "{tokens}");
         }
-        let nothing = Choice::of(Extent { tokens: 0, lines: Some(0), vocab: 0 });
+        let nothing = Defaults::of(Extent { tokens: 0, lines: Some(0), vocab: 0 });
         assert_eq!((nothing.batch_size, nothing.epochs), (1, 300));
-        let most = Choice::of(Extent { tokens: usize::MAX, lines: Some(usize::MAX), vocab: usize::MAX >> 12 });
+        let most = Defaults::of(Extent { tokens: usize::MAX, lines: Some(usize::MAX), vocab: usize::MAX >> 12 });
         assert_eq!((most.dropout, most.epochs), (0.0, 4));
     }
 }

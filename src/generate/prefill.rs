@@ -8,13 +8,13 @@ use crate::network::LanguageModel;
 use crate::ops::place_rows::ZERO_ROW;
 use crate::plan::Sizes;
 
-/// Long prompts, and the places where their states are parked.
-pub(super) struct Lanes {
+/// Long prompts, and the places where their states are saved.
+pub(super) struct Prefill {
     reading: Vec<Reading>,
     free: Vec<u32>,
     /// Tokens of a lane that are read at once.
     window: usize,
-    /// Lanes at most.
+    /// Prefill at most.
     most: usize,
 }
 
@@ -26,12 +26,12 @@ struct Reading {
     to_read: usize,
 }
 
-impl Lanes {
-    pub fn new(capacity: Sizes) -> Lanes {
+impl Prefill {
+    pub fn new(capacity: Sizes) -> Prefill {
         let tokens = capacity.rows * capacity.time;
         let window = PREFILL_WINDOW.min(tokens);
         let most = (tokens / window).min(capacity.rows);
-        Lanes { reading: Vec::new(), free: (0..capacity.rows as u32).rev().collect(), window, most }
+        Prefill { reading: Vec::new(), free: (0..capacity.rows as u32).rev().collect(), window, most }
     }
 
     /// Tokens of a lane that are read at once.
@@ -62,9 +62,9 @@ impl Lanes {
         Some(Ready { id, request, read, place: Some(place) })
     }
 
-    /// Keeps a prompt that [`Lanes::pop_ready`] gave.
+    /// Keeps a prompt that [`Prefill::pop_ready`] gave.
     pub fn put_back(&mut self, ready: Ready) {
-        let place = ready.place.expect("a place among the parked states");
+        let place = ready.place.expect("a place among the saved states");
         let Ready { id, request, read, .. } = ready;
         self.reading.push(Reading { id, request, place, read, to_read: read });
     }
@@ -89,21 +89,22 @@ impl Lanes {
     pub fn submit(&mut self, model: &LanguageModel, executor: &mut dyn Executor) -> Result<Ticket> {
         let first = self.reading.iter().find(|r| r.read < r.to_read).expect("there is work");
         let time = self.window.min(first.to_read - first.read);
-        let lanes: Vec<&mut Reading> =
+        let prefill_slots: Vec<&mut Reading> =
             self.reading.iter_mut().filter(|r| r.to_read - r.read >= time).take(self.most).collect();
-        let mut input = vec![0; time * lanes.len()];
-        for (p, lane) in lanes.iter().enumerate() {
+        let mut input = vec![0; time * prefill_slots.len()];
+        for (p, lane) in prefill_slots.iter().enumerate() {
             for (t, token) in lane.request.prompt[lane.read..lane.read + time].iter().enumerate() {
-                input[t * lanes.len() + p] = *token;
+                input[t * prefill_slots.len() + p] = *token;
             }
         }
-        let from: Vec<u32> = lanes.iter().map(|lane| if lane.read == 0 { ZERO_ROW } else { lane.place }).collect();
-        let to: Vec<u32> = lanes.iter().map(|lane| lane.place).collect();
-        let sizes = Sizes::of(lanes.len(), time);
-        lanes.into_iter().for_each(|lane| lane.read += time);
+        let from: Vec<u32> =
+            prefill_slots.iter().map(|lane| if lane.read == 0 { ZERO_ROW } else { lane.place }).collect();
+        let to: Vec<u32> = prefill_slots.iter().map(|lane| lane.place).collect();
+        let sizes = Sizes::of(prefill_slots.len(), time);
+        prefill_slots.into_iter().for_each(|lane| lane.read += time);
         executor.write(model.input, 0, Values::U32(&input))?;
-        executor.write(model.arrivals.lane_from, 0, Values::U32(&from))?;
-        executor.write(model.arrivals.lane_to, 0, Values::U32(&to))?;
-        executor.submit(&[Run::new(model.arrivals.prefill, sizes, 0..1)], &[])
+        executor.write(model.admission.prefill_from, 0, Values::U32(&from))?;
+        executor.write(model.admission.prefill_to, 0, Values::U32(&to))?;
+        executor.submit(&[Run::new(model.admission.prefill, sizes, 0..1)], &[])
     }
 }

@@ -39,7 +39,7 @@ impl Kind {
 
 /// All that a recurrent layer may be. Forms run; they are not trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct GeneralCell {
     /// The kind of cell.
     pub kind: Kind,
     /// Around the sums of gates.
@@ -58,10 +58,10 @@ pub struct Form {
     pub bidirectional: bool,
 }
 
-impl Form {
+impl GeneralCell {
     /// PyTorch's cell of a kind, one direction.
-    pub fn plain(kind: Kind) -> Form {
-        Form {
+    pub fn plain(kind: Kind) -> GeneralCell {
+        GeneralCell {
             kind,
             gate: Activation::Sigmoid,
             cell: Activation::Tanh,
@@ -76,7 +76,7 @@ impl Form {
     /// The cell of this form: the plain one where nothing is special.
     pub fn into_cell(self) -> Cell {
         let plain = [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh), Cell::Rnn(Nonlinearity::Relu)];
-        plain.into_iter().find(|cell| cell.form() == self).unwrap_or(Cell::Other(self))
+        plain.into_iter().find(|cell| cell.form() == self).unwrap_or(Cell::General(self))
     }
 
     /// Directions of a layer.

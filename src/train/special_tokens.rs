@@ -12,7 +12,7 @@ const EOS: [&str; 5] = ["<eos>", "</s>", "[EOS]", "[SEP]", "<|endoftext|>"];
 
 /// Ids that mark a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marks {
+pub struct SpecialTokens {
     /// Begins it.
     pub bos: u32,
     /// Ends it.
@@ -25,7 +25,11 @@ pub struct Marks {
 ///
 /// # Errors
 /// A named token that the tokenizer lacks; a Hugging Face tokenizer without any.
-pub fn with_marks(tokenizer: &Tokenizer, bos: Option<&str>, eos: Option<&str>) -> Result<(Tokenizer, Marks)> {
+pub fn with_special_tokens(
+    tokenizer: &Tokenizer,
+    bos: Option<&str>,
+    eos: Option<&str>,
+) -> Result<(Tokenizer, SpecialTokens)> {
     let mut json: Value = serde_json::from_slice(&tokenizer.to_json()).expect("a tokenizer's own JSON");
     let own = matches!(json["model"]["type"].as_str(), Some("characters" | "bytes" | "list"));
     let mut special = serde_json::Map::new();
@@ -55,15 +59,15 @@ pub fn with_marks(tokenizer: &Tokenizer, bos: Option<&str>, eos: Option<&str>) -
         special.insert(name, id.into());
         Ok(id)
     };
-    let marks = Marks { bos: mark("bos", bos, &BOS)?, eos: mark("eos", eos, &EOS)? };
+    let tokens = SpecialTokens { bos: mark("bos", bos, &BOS)?, eos: mark("eos", eos, &EOS)? };
     if !own {
-        return Ok((tokenizer.clone(), marks));
+        return Ok((tokenizer.clone(), tokens));
     }
     if let Some(already) = json["model"]["special"].as_object() {
         special.extend(already.clone());
     }
     json["model"]["special"] = special.into();
-    Ok((Tokenizer::from_json(json.to_string().as_bytes(), "tokenizer.json")?, marks))
+    Ok((Tokenizer::from_json(json.to_string().as_bytes(), "tokenizer.json")?, tokens))
 }
 
 #[cfg(test)]
@@ -73,22 +77,23 @@ mod tests {
 
     #[test]
     fn our_own_kinds_get_what_they_lack() {
-        let (characters, marks) = with_marks(&Tokenizer::characters("abc".chars()).unwrap(), None, None).unwrap();
-        assert_eq!(marks, Marks { bos: 3, eos: 4 });
+        let (characters, special) =
+            with_special_tokens(&Tokenizer::characters("abc".chars()).unwrap(), None, None).unwrap();
+        assert_eq!(special, SpecialTokens { bos: 3, eos: 4 });
         assert_eq!((characters.len(), characters.decode(&[3, 0, 4]).unwrap().as_str()), (5, "a"));
-        assert_eq!(with_marks(&characters, None, None).unwrap().1, marks, "once is enough");
-        let (bytes, marks) = with_marks(&Tokenizer::bytes(), None, None).unwrap();
-        assert_eq!((bytes.len(), marks), (258, Marks { bos: 256, eos: 257 }));
+        assert_eq!(with_special_tokens(&characters, None, None).unwrap().1, special, "once is enough");
+        let (bytes, special) = with_special_tokens(&Tokenizer::bytes(), None, None).unwrap();
+        assert_eq!((bytes.len(), special), (258, SpecialTokens { bos: 256, eos: 257 }));
     }
 
     #[test]
     fn a_list_may_have_them() {
         let list = Tokenizer::from_vocabulary(b"<pad>\n</s>\nCl\nC\n<s>", "v.txt").unwrap();
-        let (list, marks) = with_marks(&list, None, None).unwrap();
-        assert_eq!(marks, Marks { bos: 4, eos: 1 });
+        let (list, special) = with_special_tokens(&list, None, None).unwrap();
+        assert_eq!(special, SpecialTokens { bos: 4, eos: 1 });
         assert!(list.is_special(1) && list.is_special(4) && list.len() == 5);
         assert_eq!(list.encode("CCl", OnUnknown::Error).unwrap(), [3, 2]);
-        let message = with_marks(&list, Some("<go>"), None).unwrap_err().to_string();
+        let message = with_special_tokens(&list, Some("<go>"), None).unwrap_err().to_string();
         assert_eq!(message, "bos <go>: expected a token of the tokenizer");
     }
 
@@ -96,9 +101,9 @@ mod tests {
     fn hugging_face_files_are_left_as_they_are() {
         let words = br#"{"model": {"type": "WordLevel", "vocab": {"a": 0, "[CLS]": 1, "end": 2}, "unk_token": "a"}}"#;
         let words = Tokenizer::from_json(words, "t").unwrap();
-        let (same, marks) = with_marks(&words, None, Some("end")).unwrap();
-        assert_eq!((marks, same.to_json()), (Marks { bos: 1, eos: 2 }, words.to_json()));
-        let error = with_marks(&words, None, None).unwrap_err();
+        let (same, special) = with_special_tokens(&words, None, Some("end")).unwrap();
+        assert_eq!((special, same.to_json()), (SpecialTokens { bos: 1, eos: 2 }, words.to_json()));
+        let error = with_special_tokens(&words, None, None).unwrap_err();
         assert!(matches!(error, Error::NoToken { role: "eos", .. }), "{error}");
         assert!(error.to_string().contains("none of <eos>, </s>"), "{error}");
     }
