@@ -217,6 +217,7 @@ pub(super) fn recipe(workload: &Workload) -> Recipe {
         seed: SEED,
         optimizer,
         clip: Some(1.0),
+        pairs: None,
     }
 }
 

@@ -15,7 +15,7 @@ use super::backward::{HeadBackward, LayerGradients, embedding_backward, head_bac
 use super::head::head_with;
 use super::optimiser::{Optimised, Optimizer, Parameter, like};
 use super::stack::{OverTime, Starts, layer_over_time, stack_scratch_kept};
-use super::{Head, Layer, Rows, Shape, layer};
+use super::{Coupling, Head, Layer, Rows, Shape, layer};
 use crate::ops::embed_gradient::EmbedGradient;
 use crate::ops::{cross_entropy, dropout, embed, logsumexp, mean_loss, schedule};
 use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
@@ -39,6 +39,20 @@ pub struct Recipe {
     pub optimizer: Optimizer,
     /// Gradients whose norm is larger are scaled down to it.
     pub clip: Option<f32>,
+    /// What an encoder-decoder has besides: the model, its decoder's `shape` apart, and its sources.
+    pub pairs: Option<Pairs>,
+}
+
+/// What training an encoder-decoder takes beyond what a language model's does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pairs {
+    /// All of the model but its decoder.
+    pub coupling: Coupling,
+    /// S: tokens of a source at most. Rows and steps of a batch may be any: B is at most `rows`, T B at most `rows` times
+    /// `time`, S B at most `rows` times `source`, and T S B at most the product of all three.
+    pub source: usize,
+    /// The share of a target's probability that is given to all tokens alike.
+    pub label_smoothing: f32,
 }
 
 /// A training plan and the names of what the host touches. S is [`RING`], `[S, ...]` has a row for each step in flight.

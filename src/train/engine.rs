@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::submissions::submissions;
 use crate::error::{Error, Fault, Result};
 use crate::executor::{Executor, Run, Ticket, Values};
-use crate::model::Weights;
 use crate::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
 use crate::ops::cross_entropy::IGNORED;
 use crate::ops::{embed_gradient, schedule};
@@ -203,16 +202,6 @@ impl Engine {
         }
         wanted.extend(self.states());
         wanted
-    }
-
-    /// The parameters as a model's weights, once the queued steps have run.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn weights(&mut self) -> Result<Weights> {
-        let mut tensors = self.snapshot()?;
-        tensors.retain(|name, _| self.training.parameters.iter().any(|p| p.name == *name));
-        Ok(if self.training.recipe.tied { Weights::tied_from_tensors(tensors) } else { Weights::from_tensors(tensors) })
     }
 
     /// Queues a step. Where all slots are in flight it waits for them.

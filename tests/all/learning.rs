@@ -48,7 +48,8 @@ fn textbook(on: On) -> Outcome {
     let expected: Textbook = serde_json::from_slice(&std::fs::read(project("assets/reference/textbook.json"))?)?;
     let shape = Shape { cell: Cell::Lstm, vocab: 10_000, embedding: 128, hidden: 256, layers: 1 };
     let seed = expected.seed;
-    let recipe = Recipe { shape, tied: false, rows: 1, time: 5, dropout: 0.0, seed, optimizer: ADAM, clip: None };
+    let recipe =
+        Recipe { shape, tied: false, rows: 1, time: 5, dropout: 0.0, seed, optimizer: ADAM, clip: None, pairs: None };
     let mut engine = engine(recipe, on)?;
     for epoch in 0..expected.losses.len() {
         let (input, targets) = ((1..6).collect(), (2..7).collect());
@@ -70,8 +71,17 @@ const ROWS: usize = 16;
 fn remembers(cell: Cell, on: On) -> Outcome {
     let shape = Shape { cell, vocab: 6, embedding: 8, hidden: 32, layers: 1 };
     let time = DELAY + 1;
-    let recipe =
-        Recipe { shape, tied: false, rows: ROWS, time, dropout: 0.0, seed: 1, optimizer: ADAM, clip: Some(1.0) };
+    let recipe = Recipe {
+        shape,
+        tied: false,
+        rows: ROWS,
+        time,
+        dropout: 0.0,
+        seed: 1,
+        optimizer: ADAM,
+        clip: Some(1.0),
+        pairs: None,
+    };
     let mut engine = engine(recipe, on)?;
     let mut weights = initial_weights(&shape, recipe.seed);
     if cell == Cell::Lstm {

@@ -49,8 +49,17 @@ fn check(folder: &Path, cell: Cell, optimiser: &str, on: On) -> Outcome {
     let run: Run = serde_json::from_value(runs.remove(&key).ok_or_else(|| format!("no run {key}"))?)?;
     let shape = Shape { cell, vocab: 65, embedding: 24, hidden: 48, layers: 2 };
     let (optimizer, learning_rate) = settings(optimiser);
-    let recipe =
-        Recipe { shape, tied: false, rows: ROWS, time: TIME, dropout: 0.0, seed: 0, optimizer, clip: Some(0.5) };
+    let recipe = Recipe {
+        shape,
+        tied: false,
+        rows: ROWS,
+        time: TIME,
+        dropout: 0.0,
+        seed: 0,
+        optimizer,
+        clip: Some(0.5),
+        pairs: None,
+    };
     let plan = training(recipe);
     let executor = on.executor(&plan.plan, Engine::sizes(&recipe), &Engine::sections(&plan));
     let mut engine = Engine::new(plan, executor)?;

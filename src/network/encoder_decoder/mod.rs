@@ -1,0 +1,8 @@
+//! From one text to another: an encoder reads the source, a decoder writes the target and attends to what was read.
+
+mod shape;
+
+pub use shape::{
+    Attention, Bridge, CellState, Coupling, Encoder, EncoderDecoder, Feed, Misfit, Pool, Query, Readout, ReadoutInput,
+    Score,
+};
