@@ -18,7 +18,7 @@ use super::stack::{OverTime, Starts, layer_over_time, stack_scratch_kept};
 use super::{Coupling, Head, Layer, Rows, Shape, layer};
 use crate::ops::embed_gradient::EmbedGradient;
 use crate::ops::{cross_entropy, dropout, embed, logsumexp, mean_loss, schedule};
-use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
+use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, Sizes, TensorId};
 
 /// What a training plan is written for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +53,17 @@ pub struct Pairs {
     pub source: usize,
     /// The share of a target's probability that is given to all tokens alike.
     pub label_smoothing: f32,
+}
+
+impl Pairs {
+    /// Rows, time and source of a recipe that batches `[B, T, S]` fit.
+    pub fn fit(batches: impl IntoIterator<Item = [usize; 3]>) -> Sizes {
+        let most =
+            |a: [usize; 4], [b, t, s]: [usize; 3]| [a[0].max(b), a[1].max(t * b), a[2].max(s * b), a[3].max(t * s * b)];
+        let [rows, targets, sources, weights] = batches.into_iter().fold([1; 4], most);
+        let (time, source) = (targets.div_ceil(rows), sources.div_ceil(rows));
+        Sizes { rows, time, source: source.max(weights.div_ceil(rows * time)) }
+    }
 }
 
 /// A training plan and the names of what the host touches. S is [`RING`], `[S, ...]` has a row for each step in flight.

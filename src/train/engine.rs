@@ -22,6 +22,19 @@ pub struct Window {
     pub targets: Vec<u32>,
     /// `[B]`: rows whose state starts from zero; the others go on where their last window ended.
     pub starts: Vec<bool>,
+    /// What an encoder reads: then no state is carried, and B and T may be others in each window.
+    pub sources: Option<Sources>,
+}
+
+/// The sources of a window's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// S: the tokens of the longest one.
+    pub time: usize,
+    /// `[S, B]`: their tokens, from the first row's on; behind its end a row may hold any token.
+    pub ids: Vec<u32>,
+    /// `[B]`: the tokens of each, at least one.
+    pub lengths: Vec<u32>,
 }
 
 /// What a step reports.

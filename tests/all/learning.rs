@@ -53,7 +53,7 @@ fn textbook(on: On) -> Outcome {
     let mut engine = engine(recipe, on)?;
     for epoch in 0..expected.losses.len() {
         let (input, targets) = ((1..6).collect(), (2..7).collect());
-        engine.submit(&Window { time: 5, input, targets, starts: vec![epoch == 0] }, 1e-3)?;
+        engine.submit(&Window { time: 5, input, targets, starts: vec![epoch == 0], sources: None }, 1e-3)?;
     }
     for (outcome, expected) in engine.take()?.iter().zip(&expected.losses) {
         let apart = (f64::from(outcome.loss) / expected - 1.0).abs();
@@ -110,8 +110,13 @@ fn remembers(cell: Cell, on: On) -> Outcome {
 /// Rows of a symbol, blanks, and a question whose answer is the symbol.
 fn to_remember(number: u32, stream: u32) -> Window {
     let time = DELAY + 1;
-    let mut window =
-        Window { time, input: vec![BLANK; time * ROWS], targets: vec![IGNORED; time * ROWS], starts: vec![true; ROWS] };
+    let mut window = Window {
+        time,
+        input: vec![BLANK; time * ROWS],
+        targets: vec![IGNORED; time * ROWS],
+        starts: vec![true; ROWS],
+        sources: None,
+    };
     for m in 0..ROWS {
         let symbol = philox([number, m as u32, 0, 0], [stream, 17])[0] % SYMBOLS;
         window.input[m] = symbol;

@@ -111,7 +111,7 @@ fn window(ids: &[u32], step: usize) -> Window {
     let stretch = (ids.len() - 1) / ROWS;
     let at = |t: usize, m: usize| m * stretch + step * TIME + t;
     let of = |shift: usize| (0..TIME * ROWS).map(|i| ids[at(i / ROWS, i % ROWS) + shift]).collect();
-    Window { time: TIME, input: of(0), targets: of(1), starts: vec![step == 0; ROWS] }
+    Window { time: TIME, input: of(0), targets: of(1), starts: vec![step == 0; ROWS], sources: None }
 }
 
 /// Weights under this project's names.
