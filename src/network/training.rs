@@ -279,6 +279,7 @@ impl Window {
                 loss_row: Affine::constant(0).plus_each(chunk, rows),
                 slot: slot(),
                 gradient: to.is_some(),
+                smoothing: 0.0,
             };
             cross_entropy::record(b, op, rows, at);
             if let Some(to) = to {

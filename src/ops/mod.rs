@@ -5,16 +5,25 @@
 //! units, bytes moved and flops; parameters; `record`; the table row; the reference; the cases.
 //! An op does no input or output and knows no device.
 
+pub mod activate;
 pub mod activation;
 pub mod adam;
 pub mod admit;
+pub mod attend;
+pub mod attend_keys_backward;
+pub mod attend_memory_backward;
+pub mod attend_query_backward;
+pub mod attend_scores_backward;
+pub mod attention;
 pub mod clip_scale;
+pub mod copy_columns;
 pub mod count_token;
 pub mod cross_entropy;
 pub mod decode;
 pub mod dropout;
 pub mod embed;
 pub mod embed_gradient;
+pub mod end_rows;
 pub mod filter;
 pub mod filters;
 pub mod gather_rows;
@@ -29,6 +38,7 @@ pub mod matmul;
 pub mod matmul_input_gradient;
 pub mod matmul_weight_gradient;
 pub mod mean_loss;
+pub mod mean_rows;
 pub mod noise;
 pub mod pack_weight;
 pub mod place_rows;
@@ -74,6 +84,15 @@ pub static TABLE: &[&OpRow] = &[
     &gru_reset::ROW,
     &gru_gates::ROW,
     &select_rows::ROW,
+    &copy_columns::ROW,
+    &end_rows::ROW,
+    &mean_rows::ROW,
+    &activate::ROW,
+    &attend::ROW,
+    &attend_scores_backward::ROW,
+    &attend_query_backward::ROW,
+    &attend_memory_backward::ROW,
+    &attend_keys_backward::ROW,
     &logsumexp::ROW,
     &softmax::ROW,
     &target_log_prob::ROW,
