@@ -15,12 +15,14 @@ pub struct Training<'a> {
     text: Text<'a>,
     options: TrainingOptions,
     folder: Option<(PathBuf, bool)>,
-    on_line: Box<dyn FnMut(&Line) + 'a>,
+    observer: Caller<'a>,
 }
 
 enum Text<'a> {
     Own(&'a str),
     File(PathBuf),
+    /// That of a run which is in the folder.
+    Run,
 }
 
 impl<'a> Training<'a> {
@@ -34,8 +36,15 @@ impl<'a> Training<'a> {
         Training::new(Text::File(path.into()))
     }
 
+    /// Goes on from the last checkpoint of the run in this folder. Of the options only `end` and `patience` count; those
+    /// that are not set stay as they were.
+    pub fn resume(folder: impl Into<PathBuf>) -> Training<'a> {
+        Training::new(Text::Run).in_folder(folder)
+    }
+
     fn new(text: Text<'a>) -> Training<'a> {
-        Training { text, options: TrainingOptions::default(), folder: None, on_line: Box::new(|_| {}) }
+        let observer = Caller { on_line: Box::new(|_| {}), until: Box::new(|| false) };
+        Training { text, options: TrainingOptions::default(), folder: None, observer }
     }
 
     /// With these options, in the place of those before.
@@ -58,11 +67,20 @@ impl<'a> Training<'a> {
 
     /// Calls this for each line of the log, as it is written.
     #[must_use]
-    pub fn on_line(self, on_line: impl FnMut(&Line) + 'a) -> Training<'a> {
-        Training { on_line: Box::new(on_line), ..self }
+    pub fn on_line(mut self, on_line: impl FnMut(&Line) + 'a) -> Training<'a> {
+        self.observer.on_line = Box::new(on_line);
+        self
     }
 
-    /// Trains to the end. The model has the weights of the best validation.
+    /// Asks this a few times a second, and stops where it says `true`: with a checkpoint that [`Training::resume`] goes on
+    /// from, and the best weights so far.
+    #[must_use]
+    pub fn until(mut self, stop: impl Fn() -> bool + 'a) -> Training<'a> {
+        self.observer.until = Box::new(stop);
+        self
+    }
+
+    /// Trains to the end, or until it is to stop. The model has the weights of the best validation.
     ///
     /// # Errors
     /// Options out of their ranges, a text that is too short or that the vocabulary lacks, training that diverges, more
@@ -70,23 +88,27 @@ impl<'a> Training<'a> {
     pub fn run(mut self, device: &Device) -> Result<Model> {
         let io = |source| Error::Io { context: "a temporary folder to train in".into(), source };
         let temporary = tempfile::tempdir().map_err(io)?;
-        let (data, name) = match self.text {
+        let (data, name) = match &self.text {
             Text::File(path) => (path.clone(), path.display().to_string()),
             Text::Own(text) => {
                 let path = temporary.path().join("text");
                 host::replace_file(&path, |out| out.write_all(text.as_bytes()).map_err(io))?;
                 (path, "a text".to_string())
             }
+            Text::Run => Default::default(),
         };
         let (folder, overwrite) = match &self.folder {
             Some((folder, overwrite)) => (folder.clone(), *overwrite),
             None => (temporary.path().join("model"), false),
         };
-        let mut lines = Lines(&mut self.on_line);
-        let open = || Ok(device.0.clone());
-        let mut session = Session::new(&data, &folder, overwrite, &self.options, open, &mut lines)?;
-        session.run(&mut lines)?;
-        session.finish()?;
+        let (observer, options, open) = (&mut self.observer, &self.options, || Ok(device.0.clone()));
+        let mut session = match self.text {
+            Text::Run => Session::resume(&folder, options.end, options.patience, open, observer)?,
+            _ => Session::new(&data, &folder, overwrite, options, open, observer)?,
+        };
+        if session.run(observer)? {
+            session.finish()?;
+        }
         let mut model = host::open_model(&folder)?;
         if self.folder.is_none() {
             model.weights = model.weights.in_memory();
@@ -96,11 +118,18 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Hands on the lines of the log.
-struct Lines<'a>(&'a mut dyn FnMut(&Line));
+/// The caller's functions.
+struct Caller<'a> {
+    on_line: Box<dyn FnMut(&Line) + 'a>,
+    until: Box<dyn Fn() -> bool + 'a>,
+}
 
-impl Observer for Lines<'_> {
+impl Observer for Caller<'_> {
+    fn interrupted(&self) -> bool {
+        (self.until)()
+    }
+
     fn line(&mut self, line: &Line, _best: bool) {
-        (self.0)(line);
+        (self.on_line)(line);
     }
 }

@@ -206,10 +206,10 @@ pub(super) fn save_model(folder: &Path, model: &Model, precision: Precision) -> 
     record.finish(folder)
 }
 
-/// Writes a model's folder as [`save_model`] does, where no run trains in it meanwhile.
+/// Writes a model's folder as `save_model` does, where no run trains in it meanwhile.
 ///
 /// # Errors
-/// As [`save_model`]; another process that writes to the folder.
+/// As `save_model`; another process that writes to the folder.
 pub fn replace_model(path: impl AsRef<Path>, model: &Model, precision: Precision) -> Result<()> {
     let path = path.as_ref();
     let made = !path.exists();

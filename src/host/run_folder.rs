@@ -155,7 +155,7 @@ impl RunFolder {
     /// Writes the model's own files, each whole or not at all.
     ///
     /// # Errors
-    /// As [`save_model`].
+    /// As `save_model`.
     pub fn save_model(&self, model: &Model, precision: Precision) -> Result<()> {
         save_model(&self.path, model, precision)
     }

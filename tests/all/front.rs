@@ -225,6 +225,15 @@ fn training(device: &str, steps: u32) -> Outcome {
         model.save(folder.join("saved"))?;
         same_model(&folder.join("saved"), &folder.join("typed")).map_err(|e| format!("{more:?}: {e}"))?;
     }
+    // One that is told to stop goes on to the same end.
+    let (whole, parts, seen) = (folder.join("whole"), folder.join("parts"), std::cell::Cell::new(0));
+    let options = TrainingOptions { log_every: 1, seed: 5, ..tiny(End::Steps(steps)) };
+    Training::on_file(&data).with(options.clone()).over_folder(&whole).run(&on)?;
+    let stopped = Training::on_file(&data).with(options).over_folder(&parts);
+    stopped.on_line(|line| seen.set(line.step)).until(|| seen.get() > 0).run(&on)?;
+    ensure!(seen.get() < steps, "it was told to stop, and went on to step {}", seen.get());
+    Training::resume(&parts).run(&on)?;
+    same_model(&parts, &whole).map_err(|e| format!("stopped and resumed: {e}"))?;
     // What the front door left, the command line goes on with.
     let further = (steps + 2).to_string();
     let own = folder.join("own").display().to_string();
