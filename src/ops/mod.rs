@@ -16,14 +16,12 @@ pub mod attend_query_backward;
 pub mod attend_scores_backward;
 pub mod attention;
 pub mod clip_scale;
-pub mod copy_columns;
 pub mod count_token;
 pub mod cross_entropy;
 pub mod decode;
 pub mod dropout;
 pub mod embed;
 pub mod embed_gradient;
-pub mod end_rows;
 pub mod filter;
 pub mod filters;
 pub mod gather_rows;
@@ -84,8 +82,6 @@ pub static TABLE: &[&OpRow] = &[
     &gru_reset::ROW,
     &gru_gates::ROW,
     &select_rows::ROW,
-    &copy_columns::ROW,
-    &end_rows::ROW,
     &mean_rows::ROW,
     &activate::ROW,
     &attend::ROW,
