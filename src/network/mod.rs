@@ -8,6 +8,7 @@ mod general_cell;
 mod general_layers;
 mod head;
 mod language_model;
+mod level;
 mod optimiser;
 mod stack;
 mod trained_stack;
@@ -25,7 +26,7 @@ pub use head::{Head, head};
 pub use language_model::{Capacity, LanguageModel, Shape, language_model};
 pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
-pub use trained_stack::{TrainedStack, trained_stack};
+pub use trained_stack::{TrainedStack, TrainedWay, trained_stack};
 pub use training::{Io, Pairs, RING, Recipe, Training, training};
 
 use crate::ops::activation::Activation;

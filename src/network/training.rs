@@ -304,7 +304,10 @@ pub fn training(recipe: Recipe) -> Training {
     let optimised = Optimised::declare(b, recipe.optimizer, &weights);
 
     let gradients: Vec<LayerGradients> = (parts.layers.iter().enumerate())
-        .map(|(i, layer)| LayerGradients::flow(b, i, layer, of_layer(layer).map(|w| optimised.gradient(w))))
+        .map(|(i, layer)| {
+            let weights = of_layer(layer).map(|w| optimised.gradient(w));
+            LayerGradients::flow(b, &format!("l{i}"), layer, (Dim::TIME, 0), weights)
+        })
         .collect();
     let hidden = Dim::fixed(recipe.shape.hidden);
     let d_dropped = (!parts.dropped.is_empty()).then(|| b.f32(Role::Scratch, "d_dropped", &[window(), hidden]));
@@ -319,7 +322,7 @@ pub fn training(recipe: Recipe) -> Training {
         let to = HeadBackward {
             weight: optimised.gradient(parts.head.weight),
             bias: optimised.gradient(parts.head.bias),
-            dy: gradients[last].dy,
+            dy: Rows { tensor: gradients[last].dy, first: 0.into() },
         };
         parts.losses(b, parts.outputs(last), Some(&to));
         for (i, layer) in parts.layers.iter().enumerate().rev() {
@@ -329,7 +332,7 @@ pub fn training(recipe: Recipe) -> Training {
                 Some(below) => d_dropped.unwrap_or(gradients[below].dy),
             };
             let flow = (&parts.over_time[i], &gradients[i]);
-            layer_backward(b, layer, flow, parts.io.always, parts.inputs(i), Some((to, false)));
+            layer_backward(b, layer, flow, parts.io.always, parts.inputs(i), Some((to, false)), None);
             if let (Some(below), Some(from)) = (i.checked_sub(1), d_dropped) {
                 let op = dropout::Dropout { x: from, y: gradients[below].dy };
                 dropout::record(b, op, window(), 0, 0, parts.mask(below));
@@ -337,7 +340,7 @@ pub fn training(recipe: Recipe) -> Training {
         }
         let Io { input: ids, order, .. } = parts.io;
         let op = EmbedGradient { ids, order, dx, dtable: optimised.gradient(parts.table) };
-        embedding_backward(b, op, parts.window_row(), recipe.tied);
+        embedding_backward(b, op, window(), parts.window_row(), recipe.tied);
     });
     let optimise = b.section("optimise", |b| optimised.optimise(b, recipe.clip, slot(), &parts.io));
     let evaluate = b.section("evaluate", |b| {
