@@ -27,7 +27,7 @@ pub use language_model::{Capacity, LanguageModel, Shape, language_model};
 pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
 pub use trained_stack::{TrainedStack, TrainedWay, trained_stack};
-pub use training::{Io, Pairs, RING, Recipe, Training, training};
+pub use training::{Io, Pairs, RING, Recipe, SourceIo, Training, training};
 
 use crate::ops::activation::Activation;
 use crate::ops::recurrent::Recurrent;

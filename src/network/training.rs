@@ -112,6 +112,19 @@ pub struct Io {
     pub always: TensorId,
     /// `[B]` u32, for copies in order.
     pub row_order: TensorId,
+    /// What an encoder reads.
+    pub sources: Option<SourceIo>,
+}
+
+/// Sources of an encoder: what the host writes. `[S, ...]` as elsewhere in [`Io`]; S' are a source's steps.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceIo {
+    /// `[S, S', B]` u32: the tokens, padded at their ends.
+    pub ids: TensorId,
+    /// `[S, S', B]` u32: their positions by (token, position).
+    pub order: TensorId,
+    /// `[S, B]` u32: the tokens of each row.
+    pub lengths: TensorId,
 }
 
 /// Steps in flight: windows that are written ahead, losses that are read behind.
@@ -139,8 +152,16 @@ struct Window {
     table: TensorId,
     /// `[T * B, E]`: the window's embeddings.
     x: TensorId,
+    losses: Losses,
+}
+
+/// The output layer over a window, and its losses.
+pub(super) struct Losses {
+    io: Io,
     head: Head,
     chunk: Chunk,
+    window_row: Affine,
+    smoothing: f32,
 }
 
 /// Logits of some time steps, and how many such chunks a window has.
@@ -162,13 +183,13 @@ fn window() -> Dim {
 }
 
 /// The slot of a step in flight.
-fn slot() -> Affine {
+pub(super) fn slot() -> Affine {
     Affine::STEP.modulo(RING)
 }
 
 impl Window {
     fn declare(b: &mut Builder, recipe: Recipe) -> Window {
-        let Recipe { shape, rows, time, .. } = recipe;
+        let Recipe { shape, .. } = recipe;
         let Shape { cell, vocab, embedding, hidden, layers } = shape;
         let table = b.f32(Role::Weight, "embedding.weight", &[1.into(), vocab.into(), embedding.into()]);
         let group = b.shard_group();
@@ -180,31 +201,10 @@ impl Window {
         let drops = if recipe.dropout > 0.0 { layers.len() - 1 } else { 0 };
         let dropped = (0..drops).map(|i| b.f32(Role::Saved, format!("dropped_l{i}"), &[window(), hidden.into()]));
         let dropped = dropped.collect();
-        let ring = Dim::fixed(RING);
-        let words = |b: &mut Builder, name: &str| b.u32(Role::Io, name, &[ring, time.into(), rows.into()]);
-        let io = Io {
-            input: words(b, "input"),
-            targets: words(b, "targets"),
-            order: words(b, "order"),
-            starts: b.u32(Role::Io, "starts", &[ring, rows.into()]),
-            schedule: b.f32(Role::Io, "schedule", &[ring, schedule::SCHEDULE_COLUMNS.into()]),
-            losses: b.f32(Role::Io, "losses", &[ring]),
-            clips: b.f32(Role::Io, "clips", &[ring, schedule::CLIP_COLUMNS.into()]),
-            always: b.u32(Role::Io, "always", &[Dim::ROWS * 4.into()]),
-            row_order: scratch.order,
-        };
+        let io = Io::declare(b, &recipe, scratch.order);
         let x = b.f32(Role::Saved, "x", &[window(), embedding.into()]);
-        let steps = chunk_steps(&recipe);
-        let (count, chunk_rows) =
-            if steps == time { (1.into(), window()) } else { ((time / steps).into(), Dim::ROWS * steps.into()) };
-        let chunk = Chunk {
-            count,
-            rows: chunk_rows,
-            logits: head.logits(b, Role::Scratch, "logits", chunk_rows),
-            lse: b.f32(Role::Scratch, "lse", &[chunk_rows]),
-            losses: b.f32(Role::Scratch, "row_losses", &[window()]),
-        };
-        Window { recipe, io, layers, over_time: scratch.layers, dropped, table, x, head, chunk }
+        let losses = Losses::declare(b, &recipe, head, io);
+        Window { recipe, io, layers, over_time: scratch.layers, dropped, table, x, losses }
     }
 
     /// First row of the slot's window in `input`, `targets` and `order`.
@@ -264,9 +264,56 @@ impl Window {
         let Recipe { dropout, seed, .. } = self.recipe;
         dropout::Settings { probability: dropout, seed, site: layer as u32, step: Affine::STEP }
     }
+}
+
+impl Io {
+    pub(super) fn declare(b: &mut Builder, recipe: &Recipe, row_order: TensorId) -> Io {
+        let (ring, rows, time) = (Dim::fixed(RING), recipe.rows, recipe.time);
+        let words = |b: &mut Builder, name: &str, time: usize| {
+            b.u32(Role::Io, name, &[ring, time.into(), rows.into()])
+        };
+        let sources = recipe.pairs.map(|Pairs { source, .. }| SourceIo {
+            ids: words(b, "source", source),
+            order: words(b, "source_order", source),
+            lengths: b.u32(Role::Io, "lengths", &[ring, rows.into()]),
+        });
+        Io {
+            input: words(b, "input", time),
+            targets: words(b, "targets", time),
+            order: words(b, "order", time),
+            starts: b.u32(Role::Io, "starts", &[ring, rows.into()]),
+            schedule: b.f32(Role::Io, "schedule", &[ring, schedule::SCHEDULE_COLUMNS.into()]),
+            losses: b.f32(Role::Io, "losses", &[ring]),
+            clips: b.f32(Role::Io, "clips", &[ring, schedule::CLIP_COLUMNS.into()]),
+            always: b.u32(Role::Io, "always", &[Dim::ROWS * 4.into()]),
+            row_order,
+            sources,
+        }
+    }
+}
+
+impl Losses {
+    pub(super) fn declare(b: &mut Builder, recipe: &Recipe, head: Head, io: Io) -> Losses {
+        let steps = chunk_steps(recipe);
+        let (count, rows) = match recipe.pairs {
+            _ if steps == recipe.time => (1.into(), window()),
+            // Windows have any number of steps.
+            Some(_) => (Dim::TIME, Dim::ROWS),
+            None => ((recipe.time / steps).into(), Dim::ROWS * steps.into()),
+        };
+        let chunk = Chunk {
+            count,
+            rows,
+            logits: head.logits(b, Role::Scratch, "logits", rows),
+            lse: b.f32(Role::Scratch, "lse", &[rows]),
+            losses: b.f32(Role::Scratch, "row_losses", &[window()]),
+        };
+        let window_row = slot().times(recipe.rows * recipe.time);
+        Losses { io, head, chunk, window_row, smoothing: recipe.pairs.map_or(0.0, |pairs| pairs.label_smoothing) }
+    }
 
     /// Chunk after chunk: logits of the outputs `y`, then losses, and with `to` gradients of all that led there.
-    fn losses(&self, b: &mut Builder, y: Rows, to: Option<&HeadBackward>) {
+    pub(super) fn record(&self, b: &mut Builder, y: Rows, to: Option<&HeadBackward>) {
         let Chunk { count, rows, logits, lse, losses } = self.chunk;
         let io = self.io;
         b.repeat("chunk", count, Direction::Forward, |b, chunk| {
@@ -275,11 +322,11 @@ impl Window {
             logsumexp::record(b, logits, lse, rows);
             let op = cross_entropy::CrossEntropy { logits, lse, targets: io.targets, schedule: io.schedule, losses };
             let at = cross_entropy::CrossEntropyOffsets {
-                target_row: self.window_row().plus_each(chunk, rows),
+                target_row: self.window_row.plus_each(chunk, rows),
                 loss_row: Affine::constant(0).plus_each(chunk, rows),
                 slot: slot(),
                 gradient: to.is_some(),
-                smoothing: 0.0,
+                smoothing: self.smoothing,
             };
             cross_entropy::record(b, op, rows, at);
             if let Some(to) = to {
@@ -293,14 +340,17 @@ impl Window {
 
 /// Writes the plan of a training run.
 pub fn training(recipe: Recipe) -> Training {
+    if let Some(pairs) = recipe.pairs {
+        return super::encoder_decoder::training(recipe, pairs);
+    }
     assert!(!recipe.tied || recipe.shape.embedding == recipe.shape.hidden, "tied weights have one width");
     let b = &mut Builder::new();
     let parts = Window::declare(b, recipe);
     let of_layer = |layer: &Layer| [layer.w_ih, layer.w_hh, layer.b_ih, layer.b_hh];
     let mut weights = vec![parts.table];
     weights.extend(parts.layers.iter().flat_map(of_layer));
-    weights.extend((!recipe.tied).then_some(parts.head.weight));
-    weights.push(parts.head.bias);
+    weights.extend((!recipe.tied).then_some(parts.losses.head.weight));
+    weights.push(parts.losses.head.bias);
     let optimised = Optimised::declare(b, recipe.optimizer, &weights);
 
     let gradients: Vec<LayerGradients> = (parts.layers.iter().enumerate())
@@ -320,11 +370,11 @@ pub fn training(recipe: Recipe) -> Training {
     let backward = b.section("backward", |b| {
         let last = parts.layers.len() - 1;
         let to = HeadBackward {
-            weight: optimised.gradient(parts.head.weight),
-            bias: optimised.gradient(parts.head.bias),
+            weight: optimised.gradient(parts.losses.head.weight),
+            bias: optimised.gradient(parts.losses.head.bias),
             dy: Rows { tensor: gradients[last].dy, first: 0.into() },
         };
-        parts.losses(b, parts.outputs(last), Some(&to));
+        parts.losses.record(b, parts.outputs(last), Some(&to));
         for (i, layer) in parts.layers.iter().enumerate().rev() {
             gradients[i].begin_at_zero(b, parts.io.always);
             let to = match i.checked_sub(1) {
@@ -345,7 +395,7 @@ pub fn training(recipe: Recipe) -> Training {
     let optimise = b.section("optimise", |b| optimised.optimise(b, recipe.clip, slot(), &parts.io));
     let evaluate = b.section("evaluate", |b| {
         let y = parts.forward_only(b, &evaluated);
-        parts.losses(b, y, None);
+        parts.losses.record(b, y, None);
     });
 
     Training {
