@@ -153,7 +153,13 @@ pub(super) fn record_step_backward(
     let of_state = kept.zip(dc).filter(|_| cell.extra == Extra::State);
     let (states, extra) = of_state.unwrap_or((states, kept.unwrap_or(layer.extra())));
     let op = step_backward::StepBackward { gates, w_hh: layer.w_hh, states, dy, extra, dh };
-    let at = step_backward::StepBackwardOffsets { gates: now, next, before: now, after: next, dy: t.plus(dy_block).times(Dim::ROWS) };
+    let at = step_backward::StepBackwardOffsets {
+        gates: now,
+        next,
+        before: now,
+        after: next,
+        dy: t.plus(dy_block).times(Dim::ROWS),
+    };
     step_backward::record(b, cell, op, Dim::ROWS, at);
 }
 

@@ -7,8 +7,8 @@
 use super::backward::{FinalCells, LayerGradients, initial_state_gradient, layer_backward};
 use super::stack::{LayerNames, OverTime, layer_named, steps_over_time};
 use super::{Cell, Layer, Rows};
-use crate::ops::select_rows::{self, RowOrder, SelectRows, SelectRowsOffsets};
 use crate::ops::reset_rows;
+use crate::ops::select_rows::{self, RowOrder, SelectRows, SelectRowsOffsets};
 use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 
 /// The steps of a window and where its rows end.

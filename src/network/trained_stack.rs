@@ -69,18 +69,26 @@ pub fn trained_stack(cell: Cell, inputs: usize, hidden: usize, layers: usize, bi
     let flows: Vec<LevelFlow> = levels.iter().map(|level| level.flow(b, gradient)).collect();
     let finals: Vec<(TensorId, Option<TensorId>)> = (levels.iter().enumerate())
         .map(|(i, level)| {
-            let state = |b: &mut Builder, name: &str| b.f32(Role::Io, format!("final_{name}_l{i}"), &[Dim::ROWS, width.into()]);
+            let state =
+                |b: &mut Builder, name: &str| b.f32(Role::Io, format!("final_{name}_l{i}"), &[Dim::ROWS, width.into()]);
             (state(b, "dh"), level.ways[0].layer.c.map(|_| state(b, "dc")))
         })
         .collect();
     let d_outputs: Vec<TensorId> = (0..layers)
-        .map(|i| if i + 1 == layers { dy } else { b.f32(Role::Scratch, format!("d_outputs_l{i}"), &[Dim::TIME, Dim::ROWS, width.into()]) })
+        .map(|i| {
+            if i + 1 == layers {
+                dy
+            } else {
+                b.f32(Role::Scratch, format!("d_outputs_l{i}"), &[Dim::TIME, Dim::ROWS, width.into()])
+            }
+        })
         .collect();
     let inputs_of = |i: usize| {
         let tensor = i.checked_sub(1).map_or(x, |below| levels[below].outputs);
         Rows { tensor, first: 0.into() }
     };
-    let forward = b.section("forward", |b| levels.iter().enumerate().for_each(|(i, level)| level.forward(b, inputs_of(i))));
+    let forward =
+        b.section("forward", |b| levels.iter().enumerate().for_each(|(i, level)| level.forward(b, inputs_of(i))));
     let backward = b.section("backward", |b| {
         for (i, level) in levels.iter().enumerate().rev() {
             let (h, c) = finals[i];

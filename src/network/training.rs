@@ -269,9 +269,7 @@ impl Window {
 impl Io {
     pub(super) fn declare(b: &mut Builder, recipe: &Recipe, row_order: TensorId) -> Io {
         let (ring, rows, time) = (Dim::fixed(RING), recipe.rows, recipe.time);
-        let words = |b: &mut Builder, name: &str, time: usize| {
-            b.u32(Role::Io, name, &[ring, time.into(), rows.into()])
-        };
+        let words = |b: &mut Builder, name: &str, time: usize| b.u32(Role::Io, name, &[ring, time.into(), rows.into()]);
         let sources = recipe.pairs.map(|Pairs { source, .. }| SourceIo {
             ids: words(b, "source", source),
             order: words(b, "source_order", source),

@@ -74,7 +74,17 @@ impl SelectRowsOffsets {
     pub fn plain(width: usize) -> SelectRowsOffsets {
         let (first, order) = (Affine::constant(0), RowOrder::Plain);
         let (from_column, to_column, add) = (0, 0, false);
-        SelectRowsOffsets { from: first, to: first, from_column, to_column, width, lengths: first, time: first, order, add }
+        SelectRowsOffsets {
+            from: first,
+            to: first,
+            from_column,
+            to_column,
+            width,
+            lengths: first,
+            time: first,
+            order,
+            add,
+        }
     }
 }
 
@@ -182,7 +192,8 @@ fn cases() -> Vec<Case> {
             |b, op| {
                 let (from_column, to_column, lengths) = (2, width, 2.into());
                 let plain = SelectRowsOffsets::plain(width);
-                let at = SelectRowsOffsets { from: 1.into(), to: 2.into(), time: time.into(), lengths, order, add, ..plain };
+                let at =
+                    SelectRowsOffsets { from: 1.into(), to: 2.into(), time: time.into(), lengths, order, add, ..plain };
                 record(b, op, [rows.into(), batch.into()], SelectRowsOffsets { from_column, to_column, ..at });
             },
         )

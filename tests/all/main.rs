@@ -12,6 +12,7 @@ mod cell_gradients;
 mod command_line;
 mod context;
 mod default_model;
+mod encoder_decoders;
 mod execution;
 mod finite_differences;
 mod first_training;
@@ -56,6 +57,7 @@ fn main() {
     trials.extend(gradients::trials());
     trials.extend(reference_values::trials());
     trials.extend(vectors::trials());
+    trials.extend(encoder_decoders::trials());
     trials.extend(onnx::trials());
     trials.extend(keras::trials());
     trials.extend(cell_gradients::trials());

@@ -65,8 +65,7 @@ impl Attending {
         };
         let linear = Activation::Linear;
         let query_sizes = [size, model.query_width(&options)];
-        let query_product =
-            additive.then(|| Dense::declare(b, "attention.query", query_sizes, rows, false, linear));
+        let query_product = additive.then(|| Dense::declare(b, "attention.query", query_sizes, rows, false, linear));
         let key_product = (options.score != Score::Dot)
             .then(|| Dense::declare(b, "attention.memory", [size, outputs], places, additive, linear));
         let stand_in = |b: &mut Builder, name: &str| b.f32(Role::Scratch, name, &[Dim::fixed(1); 2]);

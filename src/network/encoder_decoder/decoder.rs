@@ -169,7 +169,8 @@ impl Decoder {
         if let Some((from, input)) = self.fed(self.parts, self.y).zip(self.input) {
             let plain = SelectRowsOffsets::plain(self.model.decoder_inputs() - self.model.decoder.embedding);
             let to_column = self.model.decoder.embedding;
-            let at = SelectRowsOffsets { from: span.row(from.1), from_column: from.2, to: span.row(0), to_column, ..plain };
+            let at =
+                SelectRowsOffsets { from: span.row(from.1), from_column: from.2, to: span.row(0), to_column, ..plain };
             self.copy(b, [from.0, input], span.rows, at);
         }
         for (i, (layer, over_time)) in self.layers.iter().enumerate() {
@@ -177,7 +178,9 @@ impl Decoder {
             input_products(b, layer, over_time, Rows { tensor: x, first: span.row(block) }, span.rows, span.row(0));
             match span.alone {
                 true => record_step(b, layer, over_time, span.time()),
-                false => b.repeat("t", Dim::TIME, Direction::Forward, |b, t| record_step(b, layer, over_time, t.into())),
+                false => {
+                    b.repeat("t", Dim::TIME, Direction::Forward, |b, t| record_step(b, layer, over_time, t.into()))
+                }
             }
             if let Some(left) = self.left.get(i) {
                 self.common.drop(b, [over_time.states, *left], span.rows, span.row(1), (i as u32, training));

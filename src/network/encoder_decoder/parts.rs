@@ -4,9 +4,7 @@ use super::super::backward::whole_gradient;
 use super::super::level::Ends;
 use super::super::optimiser::like;
 use crate::ops::activation::Activation;
-use crate::ops::{
-    activate, dropout, matmul, matmul_input_gradient, matmul_weight_gradient, reset_rows, sum_rows,
-};
+use crate::ops::{activate, dropout, matmul, matmul_input_gradient, matmul_weight_gradient, reset_rows, sum_rows};
 use crate::plan::{Affine, Builder, Dim, Direction, Loop, Role, TensorId};
 
 /// A tensor for the gradient of another, under its name with `d_` before it.
