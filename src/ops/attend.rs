@@ -63,10 +63,13 @@ pub static ROW: OpRow = OpRow {
     .class(OrderClass::Blocks64)
     .groups(|w| folded(w["rows"]))],
     cases: || {
-        attention::cases(true, |b, t, at| {
-            let attention::Tensors { query, keys, memory, lengths, v, weights, context, .. } = t;
-            record(b, Attend { query, keys, memory, lengths, v, weights, context }, at);
-        })
+        attention::cases(
+            true,
+            (&["query", "keys", "memory", "v", "weights", "context"], |b, t, at| {
+                let attention::Tensors { query, keys, memory, lengths, v, weights, context, .. } = t;
+                record(b, Attend { query, keys, memory, lengths, v, weights, context }, at);
+            }),
+        )
     },
     cost: |w| attention::cost(w, 2.0 * (w.f64("width") + w.f64("outputs"))),
 };

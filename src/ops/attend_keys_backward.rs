@@ -60,10 +60,13 @@ pub static ROW: OpRow = OpRow {
         .class(OrderClass::Blocks64)
         .groups(|w| folded((w["source"] * w["batch"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases: || {
-        attention::cases(false, |b, t, at| {
-            let attention::Tensors { query, keys, lengths, v, scores: d_scores, d_keys, rows_of_v, .. } = t;
-            record(b, AttendKeysBackward { d_scores, query, keys, lengths, v, d_keys, rows_of_v }, at);
-        })
+        attention::cases(
+            false,
+            (&["query", "keys", "v", "scores", "d_keys", "rows_of_v"], |b, t, at| {
+                let attention::Tensors { query, keys, lengths, v, scores: d_scores, d_keys, rows_of_v, .. } = t;
+                record(b, AttendKeysBackward { d_scores, query, keys, lengths, v, d_keys, rows_of_v }, at);
+            }),
+        )
     },
     cost: |w| attention::cost(w, 14.0 * w.f64("width")),
 };

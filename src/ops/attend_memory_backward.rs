@@ -50,10 +50,13 @@ pub static ROW: OpRow = OpRow {
         .class(OrderClass::Blocks64)
         .groups(|w| folded((w["source"] * w["batch"] * w["outputs"]).div_ceil(64)))],
     cases: || {
-        attention::cases(false, |b, t, at| {
-            let attention::Tensors { memory: d_memory, lengths, weights: factors, context: from, .. } = t;
-            record(b, AttendMemoryBackward { factors, from, lengths, d_memory }, at);
-        })
+        attention::cases(
+            false,
+            (&["memory", "weights", "context"], |b, t, at| {
+                let attention::Tensors { memory: d_memory, lengths, weights: factors, context: from, .. } = t;
+                record(b, AttendMemoryBackward { factors, from, lengths, d_memory }, at);
+            }),
+        )
     },
     cost: |w| attention::cost(w, 2.0 * w.f64("outputs")),
 };

@@ -56,10 +56,13 @@ pub static ROW: OpRow = OpRow {
         .class(OrderClass::Blocks64)
         .groups(|w| folded((w["rows"] * w["width"].div_ceil(4)).div_ceil(64)))],
     cases: || {
-        attention::cases(false, |b, t, at| {
-            let attention::Tensors { query, keys, lengths, v, scores: d_scores, d_query, .. } = t;
-            record(b, AttendQueryBackward { d_scores, query, keys, lengths, v, d_query }, at);
-        })
+        attention::cases(
+            false,
+            (&["query", "keys", "v", "scores", "d_query"], |b, t, at| {
+                let attention::Tensors { query, keys, lengths, v, scores: d_scores, d_query, .. } = t;
+                record(b, AttendQueryBackward { d_scores, query, keys, lengths, v, d_query }, at);
+            }),
+        )
     },
     cost: |w| attention::cost(w, 2.0 * w.f64("width")),
 };

@@ -54,10 +54,13 @@ pub static ROW: OpRow = OpRow {
     .class(OrderClass::Blocks64)
     .groups(|w| folded(w["rows"]))],
     cases: || {
-        attention::cases(false, |b, t, at| {
-            let attention::Tensors { memory, lengths, weights, context: d_context, scores: d_scores, .. } = t;
-            record(b, AttendScoresBackward { d_context, memory, lengths, weights, d_scores }, at);
-        })
+        attention::cases(
+            false,
+            (&["memory", "weights", "context", "scores"], |b, t, at| {
+                let attention::Tensors { memory, lengths, weights, context: d_context, scores: d_scores, .. } = t;
+                record(b, AttendScoresBackward { d_context, memory, lengths, weights, d_scores }, at);
+            }),
+        )
     },
     cost: |w| attention::cost(w, 2.0 * w.f64("outputs")),
 };

@@ -225,9 +225,12 @@ pub(super) struct Tensors {
     pub rows_of_v: TensorId,
 }
 
+/// How an op is recorded, and which tensors it takes.
+pub(super) type Write = (&'static [&'static str], fn(&mut Builder, Tensors, AttentionOffsets));
+
 /// Cases of all scores and sizes; `write` records an op, whose rows begin behind others. With `tables` some have their
 /// sources in a table of rows.
-pub(super) fn cases(tables: bool, write: fn(&mut Builder, Tensors, AttentionOffsets)) -> Vec<Case> {
+pub(super) fn cases(tables: bool, write: Write) -> Vec<Case> {
     // batch, time, source, width, outputs
     let shapes = [
         (1, 1, 1, 1, 1),
@@ -251,7 +254,7 @@ type Spec = ((usize, usize, usize, usize, usize), Score, &'static str, f32);
 fn case(
     ((batch, time, source, width, outputs), score, name, scale): Spec,
     table: bool,
-    write: fn(&mut Builder, Tensors, AttentionOffsets),
+    (wanted, write): Write,
 ) -> Case {
     let width = if score == Score::Dot { outputs } else { width };
     let rows = batch * time;
@@ -261,50 +264,44 @@ fn case(
     let kind = if table { " table" } else { "" };
     let name =
         format!("batch={batch} time={time} source={source} width={width} outputs={outputs} {score:?}{name}{kind}");
-    let mut case = Case::new(
+    Case::new(
         name,
         |b, fills| {
-            let real = |b: &mut Builder, name: &str, shape: &[usize]| {
-                let shape: Vec<Dim> = shape.iter().map(|n| (*n).into()).collect();
-                b.f32(Role::Scratch, name, &shape)
-            };
-            let query = real(b, "query", &[rows + 1, width]);
-            let keys = real(b, "keys", &[source * stride, width]);
-            let memory = real(b, "memory", &[source * stride, outputs]);
-            let v = real(b, "v", &[1, width]);
-            let weights = real(b, "weights", &[(rows + 2) * source]);
-            let context = real(b, "context", &[rows + 1, outputs + 3]);
-            let scores = real(b, "scores", &[(rows + 2) * source]);
-            let d_query = real(b, "d_query", &[rows + 2, width]);
-            let d_keys = real(b, "d_keys", &[source * stride, width]);
-            let rows_of_v = real(b, "rows_of_v", &[source * stride, width]);
             let words = if table { batch * ROW_WORDS } else { batch + 1 };
             let lengths_id = b.u32(Role::Io, "lengths", &[words.into()]);
             let small = scale / (width as f32).sqrt();
-            fills.extend([(query, Fill::Normal(scale)), (keys, Fill::Normal(small)), (v, Fill::Normal(small))]);
-            fills.extend([(memory, Fill::Normal(if score == Score::Dot { small } else { scale }))]);
-            fills.extend([(context, Fill::Normal(1.0)), (scores, Fill::Normal(0.3))]);
+            let of_memory = if score == Score::Dot { small } else { scale };
             let shares = (0..(rows + 2) * source).map(|i| (i * 7 % 10) as f32 / (4.5 * source as f32)).collect();
-            fills.push((weights, Fill::Floats(shares)));
+            let mut real = |name: &str, shape: &[usize], fill: Fill| {
+                // What the op does not take stands for nothing.
+                if !wanted.contains(&name) {
+                    return lengths_id;
+                }
+                let shape: Vec<Dim> = shape.iter().map(|n| (*n).into()).collect();
+                let id = b.f32(Role::Scratch, name, &shape);
+                fills.push((id, fill));
+                id
+            };
+            let tensors = Tensors {
+                query: real("query", &[rows + 1, width], Fill::Normal(scale)),
+                keys: real("keys", &[source * stride, width], Fill::Normal(small)),
+                memory: real("memory", &[source * stride, outputs], Fill::Normal(of_memory)),
+                lengths: lengths_id,
+                v: real("v", &[1, width], Fill::Normal(small)),
+                weights: real("weights", &[(rows + 2) * source], Fill::Floats(shares)),
+                context: real("context", &[rows + 1, outputs + 3], Fill::Normal(1.0)),
+                scores: real("scores", &[(rows + 2) * source], Fill::Normal(0.3)),
+                d_query: real("d_query", &[rows + 2, width], Fill::Normal(1.0)),
+                d_keys: real("d_keys", &[source * stride, width], Fill::Normal(1.0)),
+                rows_of_v: real("rows_of_v", &[source * stride, width], Fill::Normal(1.0)),
+            };
             let record = |m: usize| Row { place: (batch - m) as u32, source_len: lengths[m], ..Row::IDLE };
             let words = match table {
                 true => (0..batch).flat_map(|m| record(m).to_words()).collect(),
                 false => std::iter::once(9).chain(lengths.iter().copied()).collect(),
             };
             fills.push((lengths_id, Fill::Words(words)));
-            Tensors {
-                query,
-                keys,
-                memory,
-                lengths: lengths_id,
-                v,
-                weights,
-                context,
-                scores,
-                d_query,
-                d_keys,
-                rows_of_v,
-            }
+            tensors
         },
         |b, tensors| {
             let at = AttentionOffsets {
@@ -323,8 +320,5 @@ fn case(
             };
             write(b, tensors, at);
         },
-    );
-    let used = case.plan.used_by(case.plan.section("case").as_slice());
-    case.fills.retain(|(id, _)| used[id.index()]);
-    case
+    )
 }
