@@ -1,4 +1,4 @@
-// Rows within their sequences are copied; behind them stands zero or what is kept. An invocation writes one element.
+// Rows within their sequences are copied; after them stands zero or the old row. An invocation writes one element.
 
 struct Params {
     rows: u32,

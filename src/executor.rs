@@ -1,4 +1,4 @@
-//! What the two executors have in common: memory for a plan's tensors, and runs of its sections.
+//! The interface that the two executors share: memory for a plan's tensors, and runs of its sections.
 
 #[cfg(test)]
 pub(crate) mod failing;
@@ -48,7 +48,7 @@ impl Run {
     }
 }
 
-/// What runs an op.
+/// The kernel that runs an op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// The op's name.
@@ -119,7 +119,7 @@ pub trait Executor {
     /// Dependent dispatches or calls that one step of a section takes, the splits of this device included.
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize;
 
-    /// What runs the ops of a section that it was made for, in their order.
+    /// The kernels that run the ops of a section that it was made for, in their order.
     fn kernels(&self, section: SectionId) -> Vec<Kernel>;
 }
 

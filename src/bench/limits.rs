@@ -1,4 +1,4 @@
-//! What a device can do at most, measured: shares of these are what a kernel's figure means.
+//! A device's limits, measured: shares of these are what a kernel's figure means.
 
 use std::time::Instant;
 

@@ -37,7 +37,7 @@ pub struct CpuExecutor {
     /// Which tensors its sections use.
     used: Vec<bool>,
     sections: Vec<Vec<OpNode>>,
-    /// What becomes of each section's nodes where steps take their input products along.
+    /// The role of each section's nodes where steps compute their own input products.
     fused: Vec<Vec<Option<Fused>>>,
     scratch: Lines,
     results: HashMap<Ticket, Vec<Buffer<f32>>>,

@@ -9,7 +9,7 @@ use crate::model::short;
 /// Folds all that it knows; what it does not know stays in the file.
 ///
 /// # Errors
-/// ImportedParts whose shapes do not fit, and a parametrisation of another kind.
+/// Parts whose shapes do not fit, and a parametrisation of another kind.
 pub fn fold(file: &mut Tensors, notes: &mut Vec<String>) -> Result<(), String> {
     let names: Vec<String> = file.tensors.keys().cloned().collect();
     for name in &names {

@@ -39,7 +39,7 @@ impl LayerGradients {
         LayerGradients { w_ih, w_hh, b_ih, b_hh, dy, dh, dc }
     }
 
-    /// Nothing comes from behind the window: truncated back-propagation.
+    /// No gradient comes from beyond the window: truncated back-propagation.
     ///
     /// `always` is `[4 * B]` u32, all one.
     pub(super) fn begin_at_zero(&self, b: &mut Builder, always: TensorId) {
@@ -63,7 +63,7 @@ pub(super) fn layer_backward(
 ) {
     let OverTime { gates, .. } = *over_time;
     let gate_count = layer.cell.gates();
-    // Behind the last step there is none: its gradients are zero.
+    // After the last step there is none: its gradients are zero.
     let split = recurrent_sources(layer, over_time).into_iter().skip(1).map(|(tensor, gates, _)| (tensor, gates));
     for (tensor, rows) in std::iter::once((gates, gate_count)).chain(split) {
         let block = Dim::ROWS * rows.into();
@@ -141,7 +141,7 @@ fn weight_gradients(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradie
     }
 }
 
-/// Gradients of a layer's initial state, behind its steps: `dh` becomes that of h0, `dc` is that of c0 already.
+/// Gradients of a layer's initial state, after its steps: `dh` becomes that of h0, `dc` is that of c0 already.
 pub(super) fn initial_state_gradient(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
     for (i, (dy, groups, w_group)) in recurrent_sources(layer, over_time).into_iter().enumerate() {
         let op = matmul_input_gradient::MatmulInputGradient { dy, w: layer.w_hh, dx: gradients.dh };

@@ -1,4 +1,4 @@
-//! What sets a layer apart from PyTorch's plain LSTM and GRU.
+//! The ways in which a layer differs from PyTorch's plain LSTM and GRU.
 
 use super::{Cell, Nonlinearity};
 use crate::ops::activation::Activation;

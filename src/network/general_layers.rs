@@ -8,7 +8,7 @@ use crate::ops::select_rows::{self, PastEnd, SelectRows, SelectRowsOffsets};
 use crate::ops::{embed, gru_gates, gru_reset, lstm_gates, matmul, rnn_gates};
 use crate::plan::{Affine, Builder, Dim, Direction, Loop, Plan, Role, SectionId, TensorId};
 
-/// What a layer has besides the weights and states of [`Layer`]. One direction of a layer of two is a [`Layer`] too.
+/// The parts of a layer beyond the weights and states of [`Layer`]. Each direction of a layer of two is a [`Layer`].
 #[derive(Clone, Copy, Debug)]
 pub struct GeneralLayer {
     /// The form.
@@ -25,7 +25,7 @@ pub struct GeneralLayer {
     gx: TensorId,
     /// `[B, G, H]`: its recurrent product.
     u: TensorId,
-    /// `[B, G, H]`: the product behind a GRU's reset gate.
+    /// `[B, G, H]`: the product after a GRU's reset gate.
     v: TensorId,
     /// `[B, H]`: what a projection or a GRU's second product takes.
     inner: TensorId,
@@ -115,7 +115,7 @@ pub(super) fn states_over_time(b: &mut Builder, name: String, form: GeneralCell,
 /// Scratch of a stack of forms.
 #[derive(Clone, Debug)]
 pub(super) struct Joined {
-    /// `[T, B, outputs]` for each layer: its directions side by side, zero behind a row's end.
+    /// `[T, B, outputs]` for each layer: its directions side by side, zero past a row's end.
     outputs: Vec<TensorId>,
     /// `[B]` u32: the time steps of each row, where rows have unequal lengths.
     lengths: TensorId,

@@ -14,7 +14,7 @@ pub struct TrainedStack {
     /// Section `forward`; step 0 reads slot 0 of each layer's h and writes slot 1.
     pub forward: SectionId,
     /// Section `backward`. Before it `dy` of the last layer holds the outputs' gradients; those of the final states
-    /// have been added to the last rows of each layer's `dy`, and stand in `dc`; a GRU's `dh` is zero. Behind it `dh`
+    /// have been added to the last rows of each layer's `dy`, and stand in `dc`; a GRU's `dh` is zero. After it `dh`
     /// and `dc` are those of the initial states.
     pub backward: SectionId,
     /// `[T * B, K]`.

@@ -26,7 +26,7 @@ pub struct Dropout {
     pub y: TensorId,
 }
 
-/// What is dropped.
+/// The probability and seed of dropout.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Share of elements that become zero, in `[0, 1)`.

@@ -1,10 +1,10 @@
-//! Moves rows as far as sequences go: the two directions of a layer side by side, outputs behind a sequence's end, and
+//! Moves rows as far as sequences go: the two directions of a layer side by side, outputs past a sequence's end, and
 //! states that stand still there.
 //!
 //! ```text
 //! to[to_row + m, column : column + W] = from[from_row + m, :]                   while t < lengths[m mod B]
-//!                                     = to[keep_row + m, column : column + W]   behind it, with keep = 1
-//!                                     = 0                                       behind it, with keep = 0
+//!                                     = to[keep_row + m, column : column + W]   past it, with keep = 1
+//!                                     = 0                                       past it, with keep = 0
 //! t = time + m div B; from [*, W], lengths [B] u32, to [*, V], V >= column + W; m < M = rows
 //! ```
 //! Without `ragged` every row is within its sequence and `lengths` is not read. Bytes: 8 M W + 4 M.
@@ -25,7 +25,7 @@ pub struct SelectRows {
     pub to: TensorId,
 }
 
-/// What stands behind a sequence's end.
+/// The value of rows past the end of their sequence.
 #[derive(Clone, Copy, Debug)]
 pub enum PastEnd {
     /// There are no ends.

@@ -113,7 +113,7 @@ pub(super) enum NormalizerFile {
     ByteLevel {},
 }
 
-/// What a replacement or split looks for.
+/// The pattern that a replacement or split looks for.
 #[derive(Deserialize)]
 pub(super) enum Pattern {
     String(String),

@@ -56,7 +56,7 @@ enum Kind {
     HuggingFace(Box<HuggingFace>),
 }
 
-/// What to do with text that the vocabulary lacks.
+/// The treatment of text that the vocabulary lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnknown {
     /// An error that names the character, its line and its column.
@@ -68,7 +68,7 @@ pub enum OnUnknown {
     Unk(u32),
 }
 
-/// What an id stands for.
+/// The meaning of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry<'a> {
     Text(&'a str),

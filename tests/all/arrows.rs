@@ -115,7 +115,7 @@ struct File {
     name: String,
     module: Vec<String>,
     paths: Vec<Vec<String>>,
-    /// What it hands on by `pub use`, from itself.
+    /// The names that it hands on by `pub use`, from itself.
     exports: Vec<Vec<String>>,
 }
 

@@ -85,7 +85,7 @@ fn write_gradients(recorded: &Recorded<Case>, stack: &TrainedStack, executor: &m
     Ok(())
 }
 
-/// What is compared: a weight under its own name.
+/// The gradients that are compared: of each weight, under its own name.
 fn wanted(stack: &TrainedStack) -> Vec<(String, TensorId)> {
     let mut wanted = vec![("gx".to_string(), stack.dx)];
     for (i, gradients) in stack.gradients.iter().enumerate() {

@@ -24,7 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("texts: UTF-16 is named with the way out", utf16),
         trial("texts: what the vocabulary lacks is said in every command", lacking),
         trial("texts: csv is read back as it was, jsonl keeps ids as they were written", read_back),
-        trial("texts: --unique with csv goes on behind texts of several lines", unique_csv),
+        trial("texts: --unique with csv goes on after texts of several lines", unique_csv),
         trial("texts: a prompt, tokens and files are taken in each of their forms", forms),
         trial("texts: -h of every command fits 40 lines of 80 columns", short_help),
     ]
@@ -188,7 +188,7 @@ fn lacking() -> Outcome {
         ensure!(said.contains(expected), "{call:?}: {said}");
         ensure!(said.contains("\"\u{e9}\" ") && !said.contains('\u{7}'), "{call:?}: {said}");
     }
-    // What helps fits the vocabulary.
+    // The hint fits the vocabulary.
     let words = include_str!("../tokenizers/word_level.json");
     replace_model(
         folder.join("w"),

@@ -85,9 +85,9 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
 /// Which kernels of an op are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variants {
-    /// What the device takes by itself.
+    /// The kernels that the device takes by itself.
     Chosen,
-    /// What it would not take, too.
+    /// All that it supports.
     All,
 }
 

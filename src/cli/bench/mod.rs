@@ -51,7 +51,7 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Print the ratios between programs that ran the same workloads
     Ratios(compare::RatiosArgs),
-    /// Print a report that was kept as JSON in another form
+    /// Print a report that was saved as JSON in another form
     Show(show::ShowArgs),
 }
 
@@ -70,7 +70,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     }
 }
 
-/// What every measurement has.
+/// The options of every measurement.
 #[derive(Args)]
 struct CommonArgs {
     /// Seconds for each figure; steady ones take less

@@ -1,4 +1,4 @@
-//! What the tests of tokenizers share: samples of every kind, random texts, random cuts.
+//! Helpers that the tests of tokenizers share: samples of every kind, random texts, random splits.
 
 mod files;
 mod hugging_face;

@@ -30,7 +30,7 @@ fn as_a_naive_search() {
             hit = matcher.push(piece, &mut shown);
             pushed += piece.len();
             if hit.is_none() {
-                // What is held back is the longest end that begins a stop text, and no more.
+                // Only the longest end that begins a stop text is held back.
                 let held = &text[shown.len()..pushed];
                 let begins = |from: usize| stops.iter().any(|stop| stop.starts_with(&text[from..pushed]));
                 let longest = (0..pushed).find(|from| text.is_char_boundary(*from) && begins(*from));

@@ -11,7 +11,7 @@ use crate::generate::Sequence;
 
 #[derive(Serialize)]
 struct Line<'a> {
-    /// What the prompt was called, else the sequence's number.
+    /// The prompt's id, else the sequence's number.
     id: &'a RawValue,
     /// Which sample of a prompt that has a name.
     #[serde(skip_serializing_if = "Option::is_none")]
