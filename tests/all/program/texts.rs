@@ -45,7 +45,7 @@ fn score(call: &[&str]) -> Result<Value, String> {
 fn bytes_of_scored() -> Outcome {
     let folder = Folder::new("bits");
     let list = serde_json::json!({"model": {"type": "list", "vocab": ["a", "\u{e9}a", "\n"]}}).to_string();
-    let of_words = include_str!("../tokenizers/word_level.json");
+    let of_words = include_str!("../../tokenizers/word_level.json");
     // Bytes of the text without its first token, and without what is skipped.
     for (name, tokenizer, written, lines, bytes) in [
         ("characters", Tokenizer::characters("a\u{e9}\n".chars())?, "\u{e9}aa\u{e9}", false, 4),
@@ -189,7 +189,7 @@ fn lacking() -> Outcome {
         ensure!(said.contains("\"\u{e9}\" ") && !said.contains('\u{7}'), "{call:?}: {said}");
     }
     // The hint fits the vocabulary.
-    let words = include_str!("../tokenizers/word_level.json");
+    let words = include_str!("../../tokenizers/word_level.json");
     replace_model(
         folder.join("w"),
         &model(Cell::Gru, Tokenizer::from_json(words.as_bytes(), "w")?, |_| {}),
