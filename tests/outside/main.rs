@@ -7,7 +7,7 @@ mod files;
 #[path = "../all/report.rs"]
 mod report;
 mod translation;
-#[path = "../all/wgsl.rs"]
+#[path = "../all/house/wgsl.rs"]
 mod wgsl;
 
 fn main() {
