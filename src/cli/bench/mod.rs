@@ -45,7 +45,7 @@ enum Command {
     Score(end_to_end::EndToEndArgs),
     /// Take training steps on many sequences at once
     Train(end_to_end::EndToEndArgs),
-    /// Find the fastest kernels for a network on this device, and keep them
+    /// Find the fastest kernels for a network on this device, and save them
     Tune(tune::TuneArgs),
     /// Compare two reports; status 1 if anything became slower
     Compare(compare::CompareArgs),

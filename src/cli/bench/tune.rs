@@ -32,7 +32,7 @@ pub(super) struct TuneArgs {
     #[command(flatten)]
     within: WithinArgs,
 
-    /// Print what was found, and keep nothing
+    /// Print what was found, and save nothing
     #[arg(long)]
     dry_run: bool,
 

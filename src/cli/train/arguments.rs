@@ -15,7 +15,7 @@ use crate::train::{Cadence, End};
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = AFTER_HELP)]
 pub(in crate::cli) struct TrainArgs {
-    /// Go on exactly where the run in this folder stopped; it may get other --steps, --epochs and --patience
+    /// Go on exactly where the run in this folder stopped; it may be given other --steps, --epochs and --patience
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
 
