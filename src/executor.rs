@@ -30,14 +30,14 @@ impl<'a> Values<'a> {
 /// Steps of a section to be run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Which section.
+    /// The section.
     pub section: SectionId,
     /// The sizes of this run: rows, and rows times time steps, are at most the capacity's. Rows of a tensor `[2, B, H]`
     /// lie where B says: a section whose states outlive its runs keeps one B.
     pub sizes: Sizes,
     /// The step counter's values: several steps go into one submission.
     pub steps: Range<u32>,
-    /// Which of the op runs of each step, loops unrolled: all of them, or some when searching for a wrong kernel.
+    /// The op runs of each step, loops unrolled: all of them, or some when searching for a wrong kernel.
     pub ops: Range<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Which variant is the fastest on this device at the sizes of a workload.
+//! The search for the fastest variant on this device at the sizes of a workload.
 //!
 //! A variant may stand in for another only where results stay the same: it has the order class of the one that is
 //! preferred, and on every case of the op its results are equal bit by bit.

@@ -1,4 +1,4 @@
-//! Which model, and how it reads text, as it is typed.
+//! The model, and how it reads text, as typed.
 
 use clap::{Args, ValueEnum};
 
@@ -7,7 +7,7 @@ use crate::host::open_model;
 use crate::model::Model;
 use crate::text::OnUnknown;
 
-/// Which model.
+/// The model.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ModelArgs {
     /// A model's folder, or `builtin:molecules`

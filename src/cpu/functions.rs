@@ -1,4 +1,4 @@
-//! Which ops have a fast function, and in which layouts it wants their weights.
+//! The ops that have a fast function, and the layouts in which it wants their weights.
 
 use super::FastArgs;
 use super::fast::*;

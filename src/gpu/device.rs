@@ -20,7 +20,7 @@ pub struct DeviceOptions {
     pub uniform_params: bool,
     /// Submissions are timed by timestamp queries, where the adapter has them.
     pub timestamps: bool,
-    /// Which variants to take at which sizes, where that was measured on this device.
+    /// The variants to take at given sizes, where that was measured on this device.
     pub choices: TunedVariants,
     /// The self-tests that this adapter passed before with this driver: they do not run.
     pub passed: PassedTests,

@@ -35,7 +35,7 @@ pub struct GpuExecutor {
     plan: Plan,
     capacity: Sizes,
     checked: bool,
-    /// Which tensors its sections use.
+    /// The tensors that its sections use.
     used: Vec<bool>,
     memory: Memory,
     sections: HashMap<SectionId, Vec<Lowered>>,

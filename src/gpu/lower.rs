@@ -159,7 +159,7 @@ pub(super) fn select(
     Ok(Selection { nodes, wanted: wanted.into_iter().collect(), multiples })
 }
 
-/// Which stored form of a tensor an operand is: the layout that the kernel wants, or the plan's own.
+/// The stored form of a tensor that an operand takes: the layout that the kernel wants, or the plan's own.
 fn stored(plan: &Plan, node: &OpNode, variant: &Variant, operand: usize) -> Stored {
     let tensor = node.operands[operand];
     let wish = variant.layout(operand);

@@ -47,7 +47,7 @@ struct Walk<'a> {
     version: i64,
     input: &'a Input,
     axes: Axes<'a>,
-    /// Those of the value at hand.
+    /// The axes of the value at hand.
     at: Vec<Axis>,
     /// The value is a vector a token.
     vectors: bool,

@@ -102,7 +102,7 @@ fn record_step_backward(b: &mut Builder, layer: &Layer, over_time: &OverTime, gr
     step_backward::record(b, cell, op, Dim::ROWS, at);
 }
 
-/// Which gates of a layer have their recurrent gradient in which tensor: (tensor, its gates, the weights' first gate).
+/// The tensors with the recurrent gradients of a layer's gates: (tensor, its gates, the weights' first gate).
 fn recurrent_sources(layer: &Layer, over_time: &OverTime) -> Vec<(TensorId, usize, usize)> {
     let cell = layer.fused();
     match cell.split_gate.zip(over_time.extra) {

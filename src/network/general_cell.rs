@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-/// All that a recurrent layer may be. Forms run; they are not trained.
+/// All that a recurrent layer may be. General cells are for inference, not trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneralCell {
     /// The kind of cell.

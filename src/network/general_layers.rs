@@ -112,7 +112,7 @@ pub(super) fn states_over_time(b: &mut Builder, name: String, form: GeneralCell,
     b.f32(Role::Scratch, name, &shape)
 }
 
-/// Scratch of a stack of forms.
+/// Scratch of a stack of general cells.
 #[derive(Clone, Debug)]
 pub(super) struct Joined {
     /// `[T, B, outputs]` for each layer: its directions side by side, zero past a row's end.
@@ -244,7 +244,7 @@ fn step_of_some(b: &mut Builder, layer: &Layer, parts: &GeneralLayer, at: Step, 
     select(b, parts.fresh, at.h, [zero, at.next], PastEnd::Keep(at.now));
 }
 
-/// One token through a stack of forms, as [`super::decode_stack`]. Not for two directions.
+/// One token through a stack of general cells, as [`super::decode_stack`]. Not for two directions.
 pub(super) fn decode(b: &mut Builder, layers: &[Layer], table: TensorId, ids: TensorId) -> Rows {
     let mut x = None;
     for layer in layers {

@@ -33,9 +33,9 @@ pub struct Settings {
     pub probability: f32,
     /// Key of the random words.
     pub seed: u64,
-    /// Which of a network's dropouts this is.
+    /// The number of this dropout in its network.
     pub site: u32,
-    /// Which step of training this is.
+    /// The step of training.
     pub step: Affine,
 }
 

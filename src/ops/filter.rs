@@ -1,4 +1,4 @@
-//! Which tokens each row keeps: top-k, then top-p, then min-p, as one limit of keys that `sample` compares with.
+//! The tokens that each row keeps: top-k, then top-p, then min-p, as one limit of keys that `sample` compares with.
 //!
 //! ```text
 //! key[m, n]   of scaled[m, n] and n: see filters; penalties and bans come first, then the temperature

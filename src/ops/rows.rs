@@ -41,7 +41,7 @@ pub struct Row {
     pub stop: [u32; 4],
     /// 0 while running, 1 after a stop id, 2 at the last position.
     pub finish: u32,
-    /// Which of the following options the row has: bits of [`super::filters`]. A greedy row has no use for a limit,
+    /// The options below that the row has: bits of [`super::filters`]. A greedy row has no use for a limit,
     /// and has none of [`super::filters::LIMITS`].
     pub filters: u32,
     /// Tokens that are kept: the likeliest ones.

@@ -65,7 +65,7 @@ impl OpNode {
     }
 }
 
-/// Which way a `Repeat` runs through its indices.
+/// The direction in which a `Repeat` runs through its indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// 0, 1, ..., count - 1.
@@ -85,7 +85,7 @@ pub enum Node {
         index: Loop,
         /// How often.
         count: Dim,
-        /// Which way the index runs.
+        /// The direction of the index.
         direction: Direction,
         /// The nodes that are repeated.
         body: Vec<Node>,
@@ -130,7 +130,7 @@ pub type NodeIndex = usize;
 /// One run of one op: what is left of a section when its loops are unrolled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// Which op of the section.
+    /// The op of the section.
     pub node: NodeIndex,
     /// Where in the loops.
     pub index: Index,
@@ -194,7 +194,7 @@ impl Plan {
         self.sections.iter().position(|s| s.name == name).map(SectionId)
     }
 
-    /// Which tensors the ops of some sections work on, by index.
+    /// The tensors that the ops of some sections work on, by index.
     pub fn used_by(&self, sections: &[SectionId]) -> Vec<bool> {
         let mut used = vec![false; self.tensors.len()];
         for op in sections.iter().flat_map(|section| self.ops(*section)) {

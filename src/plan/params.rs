@@ -19,9 +19,9 @@ pub enum ParamKind {
     Constant,
     /// The same as the bits of an f32, which a kernel declares as such.
     Float,
-    /// Which form is computed: 0 or 1, or a number of an enumeration.
+    /// The form that is computed: 0 or 1, or a number of an enumeration.
     Flag,
-    /// Which pass over the shards of an op this is. The plan sets it to 0, an executor counts: see
+    /// The number of the pass over the shards of an op. The plan sets it to 0, an executor counts: see
     /// [`OpRow::passes`].
     Pass,
 }

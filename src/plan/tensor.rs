@@ -45,7 +45,7 @@ pub struct ShardGroup(pub(crate) u32);
 /// The axis along which a tensor may be sharded when a binding of it would be too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardAxis {
-    /// Which axis.
+    /// The axis.
     pub axis: usize,
     /// With which other tensors.
     pub group: ShardGroup,

@@ -66,7 +66,7 @@ impl tokenizers::PreTokenizer for PreTokenizer {
     }
 }
 
-/// Which part of a text a piece is.
+/// The position of a piece in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PiecePosition {
     pub first: bool,

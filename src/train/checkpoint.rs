@@ -30,7 +30,7 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Those of an engine.
+    /// The kernels of an engine.
     pub fn of(engine: &Engine) -> Kernels {
         let mut kernels = Kernels { device: engine.device(), ..Default::default() };
         let sections = Engine::sections(engine.training());

@@ -14,7 +14,7 @@ use super::{IGNORED, Window};
 /// Groups of sequences that are put in order of their lengths together, to measure by.
 const CHUNK: usize = 64;
 
-/// Which window comes next.
+/// The position of the next window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {

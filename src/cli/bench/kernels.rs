@@ -82,7 +82,7 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Which kernels of an op are measured.
+/// The kernels of an op that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variants {
     /// The kernels that the device takes by itself.

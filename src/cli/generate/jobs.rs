@@ -1,4 +1,4 @@
-//! Which sequences are made: prompts and their samples, numbered one after the other.
+//! The sequences to make: prompts and their samples, numbered one after the other.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -61,7 +61,7 @@ pub(super) enum Source<'a> {
 pub(super) struct Tag {
     /// Its number among all sequences.
     pub index: u64,
-    /// Which sample of its prompt it is.
+    /// The number of the sample of its prompt.
     pub sample: u64,
     /// The caller's id of the prompt.
     pub id: Option<Rc<RawValue>>,

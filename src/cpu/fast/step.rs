@@ -56,9 +56,9 @@ impl<'a> Step<'a> {
 pub struct Tile {
     /// The instruction set.
     pub level: Level,
-    /// Which rows.
+    /// The rows.
     pub rows: Range<usize>,
-    /// Which units.
+    /// The units.
     pub units: Range<usize>,
     /// Where in a row the sums of a gate's units stand.
     pub at: [usize; 4],

@@ -30,7 +30,7 @@ pub struct RecordedDispatch {
 /// A range of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferRange {
-    /// Which of the recording's buffers.
+    /// The index among the recording's buffers.
     pub buffer: usize,
     /// Where it begins, in bytes.
     pub offset: u64,

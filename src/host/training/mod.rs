@@ -18,7 +18,7 @@ use crate::train::{Best, Curves, Defaults, Line, Options, Progress, Windows};
 pub use options::{TrainingOptions, Vocabulary, read_tokenizer};
 pub use session::Session;
 
-/// Who looks at a run while it is prepared and while it goes on; each method does nothing where it is not written.
+/// An observer of a run while it is prepared and while it goes on; each method does nothing where it is not written.
 pub trait Observer {
     /// Whether the run is to stop: it then writes a checkpoint, and can go on from there.
     fn interrupted(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Which modules of src may name which: a table, and all paths of the source against it.
+//! The modules of src that each may name: a table, and all paths of the source against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

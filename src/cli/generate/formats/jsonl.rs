@@ -13,7 +13,7 @@ use crate::generate::Sequence;
 struct Line<'a> {
     /// The prompt's id, else the sequence's number.
     id: &'a RawValue,
-    /// Which sample of a prompt that has a name.
+    /// The number of the sample, where the prompt has a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<u64>,
     prompt: &'a str,
