@@ -59,12 +59,8 @@ impl Encoder {
         Encoder::with_pieces(tokenizer, unknown, usize::MAX, usize::MAX)
     }
 
-    pub(super) fn with_pieces(
-        tokenizer: &Tokenizer,
-        unknown: OnUnknown,
-        piece: usize,
-        longest: usize,
-    ) -> Result<Encoder> {
+    /// One that takes pieces of `piece` bytes, and of `longest` at the most where no piece ends before.
+    pub fn with_pieces(tokenizer: &Tokenizer, unknown: OnUnknown, piece: usize, longest: usize) -> Result<Encoder> {
         if let OnUnknown::Unk(id) = unknown
             && tokenizer.entry(id).is_none()
         {

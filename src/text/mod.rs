@@ -21,8 +21,6 @@ mod special;
 mod steps;
 mod stop;
 mod tally;
-#[cfg(test)]
-mod tests;
 mod utf8;
 
 use std::fmt;

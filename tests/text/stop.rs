@@ -1,7 +1,7 @@
 //! Stop texts against a search that tries everything.
 
 use super::{Rng, random_cuts};
-use crate::text::StopTexts;
+use gatefold::unstable::text::StopTexts;
 
 /// The end, beginning and number of the first stop text to be complete, the longest of several.
 fn naive(text: &str, stops: &[String]) -> Option<(usize, usize)> {
