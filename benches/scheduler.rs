@@ -66,7 +66,15 @@ fn generator(rows: usize) -> Generator {
 fn request(i: u64, length: usize) -> Request {
     // Lengths differ, so that rows end one by one.
     let max_tokens = length / 2 + (i as usize * 7919) % length;
-    Request { prompt: [1].into(), sequence: i, seed: 0, options: Options::default(), max_tokens, stop: vec![61] }
+    Request {
+        prompt: [1].into(),
+        sequence: i,
+        seed: 0,
+        options: Options::default(),
+        max_tokens,
+        stop: vec![61],
+        source: [].into(),
+    }
 }
 
 fn main() -> gatefold::Result<()> {

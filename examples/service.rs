@@ -40,6 +40,7 @@ fn answer(
         options: Options { top_p: 0.95, ..Options::at(0.8) },
         max_tokens: 80,
         stop: model.eos_ids(),
+        source: [].into(),
     };
     let (mut decoder, mut text) = (Decoder::new(&model.tokenizer), String::new());
     for event in service.submit(request) {

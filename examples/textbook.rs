@@ -19,6 +19,7 @@ fn main() -> gatefold::Result<()> {
         seed: 1,
         optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false },
         clip: None,
+        pairs: None,
     };
     let device = Device::choose(&DeviceChoice::Auto, None)?;
     let mut engine = device.engine(&recipe)?;
@@ -26,7 +27,7 @@ fn main() -> gatefold::Result<()> {
     println!("{}", engine.device());
     for epoch in 0..10 {
         let (input, targets) = ((1..6).collect(), (2..7).collect());
-        engine.submit(&Window { time: 5, input, targets, starts: vec![epoch == 0] }, 1e-3)?;
+        engine.submit(&Window { time: 5, input, targets, starts: vec![epoch == 0], sources: None }, 1e-3)?;
     }
     for outcome in engine.take()? {
         println!("epoch {:2}: {:.6} nats, gradient norm {:.4}", outcome.step + 1, outcome.loss, outcome.gradient_norm);

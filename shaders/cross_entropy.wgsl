@@ -1,4 +1,4 @@
-// losses[loss_row + m] = lse[m] - logits[m, t], and in place the gradient (softmax - [n = t]) * token_weight. With the
+// losses[loss_row + m] = lse[m] - logits[m, t], and in place the gradient (softmax - target) * token_weight. With the
 // gradient an invocation takes four logits of a row, a workgroup 256; without it an invocation takes a row.
 
 struct Params {
@@ -8,6 +8,7 @@ struct Params {
     loss_row: u32,
     slot: u32,
     gradient: u32,
+    smoothing: f32,
     n_first: u32,
     n_len: u32,
     flags: u32,
@@ -58,7 +59,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // A driver's exp may be anything far out; NaN stays NaN.
     let probability = select(exp(log_probability), vec4(0.0), log_probability < vec4(-104.0));
     let place = vec4(i * 4u) + vec4(0u, 1u, 2u, 3u);
-    let result = (probability - select(vec4(0.0), vec4(1.0), place == vec4(n))) * schedule[params.slot].w;
+    let uniform = params.smoothing / f32(params.vocab);
+    let wanted_share = select(vec4(uniform), vec4(1.0 - params.smoothing + uniform), place == vec4(n));
+    let result = (probability - wanted_share) * schedule[params.slot].w;
     // The padding of a row stays zero.
     let live = place < vec4(select(params.n_len, 0u, wanted == IGNORED));
     logits[row * width + i] = select(vec4(0.0), result, live);

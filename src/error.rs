@@ -95,6 +95,15 @@ pub enum Error {
     /// or one that was mended, may do.
     #[error("{0}")]
     Model(Box<Fault>),
+    /// A model of another architecture than what is asked of it needs: an encoder-decoder makes a text from another one,
+    /// a language model goes on with one. Another model may do.
+    #[error("{model}: expected {expected}, found {}", if *.expected == "a language model" { "an encoder-decoder, which makes a text from another one" } else { "a language model" })]
+    Architecture {
+        /// The model.
+        model: String,
+        /// What was expected: `a language model` or `an encoder-decoder`.
+        expected: &'static str,
+    },
     /// A text that cannot be read, or is none to work on: which file and line.
     #[error("{0}")]
     Text(Box<Fault>),

@@ -32,7 +32,7 @@ impl<'a> Values<'a> {
 pub struct Run {
     /// The section.
     pub section: SectionId,
-    /// The sizes of this run: rows, and rows times time steps, are at most the capacity's. Rows of a tensor `[2, B, H]`
+    /// The sizes of this run: rows, and their products with steps of time and source, are at most the capacity's. Rows of a tensor `[2, B, H]`
     /// lie where B says: a section whose states outlive its runs keeps one B.
     pub sizes: Sizes,
     /// The step counter's values: several steps go into one submission.
@@ -136,12 +136,15 @@ pub(crate) fn check_reads(plan: &Plan, used: &[bool], read: &[TensorId]) -> Resu
 
 /// Checks a run against a capacity: a part of every `submit`.
 pub(crate) fn check_sizes(run: &Run, capacity: Sizes) -> Result<()> {
-    let fits = |sizes: Sizes| sizes.rows <= capacity.rows && sizes.rows * sizes.time <= capacity.rows * capacity.time;
-    if !fits(run.sizes) {
-        return Err(crate::Error::Limit(format!(
-            "a run of {} rows and {} time steps does not fit memory for {} rows and {} time steps",
-            run.sizes.rows, run.sizes.time, capacity.rows, capacity.time
-        )));
+    // All that a plan may have as a tensor's size.
+    let products = |Sizes { rows, time, source }: Sizes| [rows, rows * time, rows * source, rows * time * source];
+    if products(run.sizes).into_iter().zip(products(capacity)).any(|(wanted, there)| wanted > there) {
+        let words = |Sizes { rows, time, source }: Sizes| match source {
+            1 => format!("{rows} rows and {time} time steps"),
+            _ => format!("{rows} rows, {time} time steps and {source} of their sources"),
+        };
+        let (run, memory) = (words(run.sizes), words(capacity));
+        return Err(crate::Error::Limit(format!("a run of {run} does not fit memory for {memory}")));
     }
     Ok(())
 }

@@ -201,8 +201,9 @@ impl Device {
 /// A generator of `rows` sequences side by side with a model's weights; with `filters`, sequences may have all options.
 ///
 /// # Errors
-/// More than the device can hold; a model of two directions.
+/// More than the device can hold; a model of two directions; an encoder-decoder.
 pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> Result<Generator> {
+    model.expect_language_model()?;
     let planned = if filters { generate::plan_with_filters } else { generate::plan };
     let plan = planned(model.shape, rows);
     let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
@@ -230,6 +231,7 @@ pub fn line_scorer(model: &Model, device: &Device) -> Result<LineScorer> {
 
 /// The plan of scoring, and an executor of these sizes that has the model's weights.
 fn scoring(model: &Model, device: &Device, sizes: fn(Shape) -> Sizes) -> Result<(LanguageModel, Box<dyn Executor>)> {
+    model.expect_language_model()?;
     let plan = score::plan(model.shape);
     let mut executor = device.executor(&plan.plan, sizes(model.shape), &score::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;

@@ -30,7 +30,7 @@ struct Row {
     edits_first: u32,
     edits_end: u32,
     zero: u32,
-    reserved: u32,
+    source_len: u32,
 }
 
 const NO_TOKEN: u32 = 0xffffffffu;

@@ -193,7 +193,7 @@ impl Prepared {
         let count = sizes.rows * sizes.time;
         let ids = ids(count + sizes.rows, workload.shape.vocab);
         let (input, targets) = (ids[..count].to_vec(), ids[sizes.rows..].to_vec());
-        let window = Window { time: sizes.time, input, targets, starts: vec![true; sizes.rows] };
+        let window = Window { time: sizes.time, input, targets, starts: vec![true; sizes.rows], sources: None };
         let name = device.name();
         let run = move || {
             engine.submit(&window, LEARNING_RATE)?;
@@ -217,6 +217,7 @@ pub(super) fn recipe(workload: &Workload) -> Recipe {
         seed: SEED,
         optimizer,
         clip: Some(1.0),
+        pairs: None,
     }
 }
 
@@ -243,6 +244,7 @@ fn requests(workload: &Workload) -> Vec<Request> {
         options: Options { temperature: 1.0, ..Options::default() },
         max_tokens: workload.steps,
         stop: Vec::new(),
+        source: [].into(),
     };
     ids(workload.batch, workload.shape.vocab).into_iter().enumerate().map(request).collect()
 }

@@ -123,7 +123,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     host::replace_model(&args.folder, &model, precision)?;
     // The written folder must open, with the numbers that were converted.
     let written = host::open_model(&args.folder)?;
-    for (tensor, _) in crate::model::weight_shapes(&model.shape) {
+    for (tensor, _) in model.config.weight_shapes() {
         let same = precision == Precision::F16 || written.weights.get(&tensor) == model.weights.get(&tensor);
         assert!(same, "`{tensor}` is not what was written");
     }
@@ -245,7 +245,7 @@ fn model(args: &ConvertArgs, imported: Imported, vocabulary: Vocabulary) -> Resu
     let shape = config.shape();
     let name = args.folder.display().to_string();
     let (weights, tokenizer) = (imported.weights, vocabulary.tokenizer);
-    Ok(Model { name, config, shape, generation_config: None, weights, tokenizer })
+    Ok(Model { name, config, shape, generation_config: None, weights, tokenizer, source_tokenizer: None })
 }
 
 /// The table of old and new names, for people to check.

@@ -45,7 +45,7 @@ const fn step_backward_of<C: FastCell>() -> Fast {
 }
 
 /// The ops that have one.
-static TABLE: &[(&OpRow, Fast)] = &[
+static TABLE: [(&OpRow, Fast); 31] = [
     (&matmul::ROW, in_blocks(matmul, &[(1, Layout::Panel16)])),
     (&matmul_input_gradient::ROW, in_blocks(matmul_input_gradient, &[])),
     (&matmul_weight_gradient::ROW, in_blocks(matmul_weight_gradient, &[])),
@@ -64,6 +64,11 @@ static TABLE: &[(&OpRow, Fast)] = &[
     (&filter::ROW, fast(filter)),
     (&sample::ROW, in_lanes(sample)),
     (&cross_entropy::ROW, fast(cross_entropy)),
+    (&attend::ROW, in_lanes(attend)),
+    (&attend_scores_backward::ROW, in_lanes(attend_scores_backward)),
+    (&attend_query_backward::ROW, in_blocks(attend_query_backward, &[])),
+    (&attend_memory_backward::ROW, in_blocks(attend_memory_backward, &[])),
+    (&attend_keys_backward::ROW, in_blocks(attend_keys_backward, &[])),
     (&mean_loss::ROW, in_lanes(mean_loss)),
     (&dropout::ROW, fast(dropout)),
     (&square_sum::ROW, in_lanes(square_sum)),

@@ -123,7 +123,17 @@ mod tests {
             assert_eq!([lm.score, lm.logits, lm.admission.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
             assert_eq!(steps(&lm.plan, lm.step), 0);
             let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 };
-            let recipe = Recipe { shape, tied: false, rows: 30, time: 4, dropout: 0.0, seed: 1, optimizer, clip: None };
+            let recipe = Recipe {
+                shape,
+                tied: false,
+                rows: 30,
+                time: 4,
+                dropout: 0.0,
+                seed: 1,
+                optimizer,
+                clip: None,
+                pairs: None,
+            };
             let run = training(recipe);
             assert_eq!(steps(&run.plan, run.forward), 0, "its steps keep their gates");
         }

@@ -57,7 +57,7 @@ impl Resolved {
         // A row of the device's table has four stop ids; a sequence of more ends where its text is put together.
         let stop = self.eos.iter().copied().take(4).collect();
         let (options, max_tokens) = (self.sampling.clone(), self.max_tokens);
-        Request { prompt: prompt.into(), sequence, seed: self.seed, options, max_tokens, stop }
+        Request { prompt: prompt.into(), sequence, seed: self.seed, options, max_tokens, stop, source: [].into() }
     }
 
     /// The sequence that a request's tokens become.

@@ -51,6 +51,8 @@ pub struct Request {
     pub max_tokens: usize,
     /// Up to four ids that end the sequence.
     pub stop: Vec<u32>,
+    /// What an encoder reads first; none for a language model.
+    pub source: Arc<[u32]>,
 }
 
 /// A token of a sequence, after its prompt.

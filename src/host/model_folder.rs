@@ -19,12 +19,14 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 /// The tokenizer.
 pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// The tokenizer of an encoder-decoder's sources, where it is another one.
+pub(super) const SOURCE_TOKENIZER: &str = "source_tokenizer.json";
 /// Sampling, optional.
 pub(super) const GENERATION: &str = "generation_config.json";
 /// The list of files that a save has still to rename and to remove, while it does.
 const RECORD: &str = ".gatefold.save";
 /// The files of a model.
-pub(super) const FILES: [&str; 4] = [CONFIG, WEIGHTS, TOKENIZER, GENERATION];
+pub(super) const FILES: [&str; 5] = [CONFIG, WEIGHTS, TOKENIZER, SOURCE_TOKENIZER, GENERATION];
 /// Bytes of a JSON file at most.
 const MAX_JSON: u64 = 256 << 20;
 /// How often a folder is read again that was saved meanwhile.
@@ -153,6 +155,7 @@ fn files(folder: &Path, record: &Record, expected: &str) -> Result<Files> {
         config: read(&of(CONFIG))?,
         weights: map(&of(WEIGHTS))?,
         tokenizer: read(&of(TOKENIZER))?,
+        source_tokenizer: place(SOURCE_TOKENIZER).map(|path| read(&path)).transpose()?,
         generation_config: place(GENERATION).map(|path| read(&path)).transpose()?,
     })
 }
@@ -183,11 +186,14 @@ pub(super) fn save_model(folder: &Path, model: &Model, precision: Precision) -> 
     };
     let weights = Staged::write(&folder.join(WEIGHTS), |out| model.weights.write(out, &model.config, precision))?;
     let tokenizer = text(TOKENIZER, &model.tokenizer.to_json())?;
+    let source_tokenizer = model.source_tokenizer.as_ref();
+    let source_tokenizer = source_tokenizer.map(|t| text(SOURCE_TOKENIZER, &t.to_json())).transpose()?;
     let generation = generation.map(|json| text(GENERATION, json.as_bytes())).transpose()?;
     let config = text(CONFIG, config.as_bytes())?;
     // One that another model left would be taken for this one's.
-    let removes = if generation.is_none() { vec![GENERATION.to_string()] } else { Vec::new() };
-    let staged = [Some(weights), Some(tokenizer), generation, Some(config)].into_iter().flatten();
+    let absent = [(GENERATION, generation.is_none()), (SOURCE_TOKENIZER, source_tokenizer.is_none())];
+    let removes = absent.into_iter().filter(|(_, absent)| *absent).map(|(name, _)| name.to_string()).collect();
+    let staged = [Some(weights), Some(tokenizer), source_tokenizer, generation, Some(config)].into_iter().flatten();
     let renames = staged.map(Staged::leave).collect();
     let record = Record { renames, removes };
     let json = serde_json::to_vec(&record).expect("a record is JSON");

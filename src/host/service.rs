@@ -192,7 +192,15 @@ mod tests {
     }
 
     fn request(sequence: u64, max_tokens: usize) -> Request {
-        Request { prompt: [5].into(), sequence, seed: 1, options: Options::at(0.8), max_tokens, stop: Vec::new() }
+        Request {
+            prompt: [5].into(),
+            sequence,
+            seed: 1,
+            options: Options::at(0.8),
+            max_tokens,
+            stop: Vec::new(),
+            source: [].into(),
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cell::Recurrent;
 use super::sizes::equal_sizes;
 use crate::error::{Error, Result};
-use crate::model::{Config, Weights, weight_shapes};
+use crate::model::{Config, Weights};
 use crate::network::Shape;
 
 /// A matrix in PyTorch's layout: outputs (or tokens) are rows.
@@ -140,7 +140,7 @@ impl ImportedParts {
         let (bias, from) = self.head_bias.unwrap_or_else(|| (vec![0.0; vocab], "(none: zeros)".into()));
         put("output.bias".into(), bias, &from);
         let mut names = Vec::new();
-        for (name, shape) in weight_shapes(&config.shape()) {
+        for (name, shape) in config.weight_shapes() {
             let Some(values) = tensors.get(&name) else { continue };
             let from = origin[&name].clone();
             if values.len() != shape.iter().product::<usize>() {
@@ -154,10 +154,7 @@ impl ImportedParts {
             }
             names.push((from, name, shape));
         }
-        let weights = match config.tie_word_embeddings {
-            true => Weights::tied_from_tensors(tensors),
-            false => Weights::from_tensors(tensors),
-        };
+        let weights = Weights::of(tensors, &config);
         Ok(Imported { config, weights, names, notes: self.notes, vocabulary: None })
     }
 }

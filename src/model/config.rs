@@ -2,22 +2,25 @@
 
 use serde::{Serialize, Serializer};
 
+use super::coupling;
 use super::fields::{Fields, write_ids};
 use super::weight_shapes;
 use crate::error::{Error, Fault, Result};
-use crate::network::{Cell, GeneralCell, Kind, Shape};
+use crate::network::{Cell, Coupling, EncoderDecoder, GeneralCell, Kind, Shape};
 use crate::ops::activation::Activation;
 
-/// The format that this version reads and writes.
+/// The format of language models; [`coupling::PAIRS_FORMAT_VERSION`] is that of encoder-decoders.
 pub const FORMAT_VERSION: u64 = 1;
 /// Tokens of a vocabulary at most.
-const MAX_VOCAB: u64 = 1 << 24;
+pub(super) const MAX_VOCAB: u64 = 1 << 24;
 /// Length of an embedding or a hidden state at most.
-const MAX_WIDTH: u64 = 1 << 16;
+pub(super) const MAX_WIDTH: u64 = 1 << 16;
 /// Layers at most; a recurrent model has a handful.
-const MAX_LAYERS: u64 = 256;
+pub(super) const MAX_LAYERS: u64 = 256;
 
 /// config.json. Unknown fields are allowed in a file, as Hugging Face's tools allow them; they are not kept.
+///
+/// An encoder-decoder has a `coupling`; cell, sizes and special tokens are then its decoder's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// The cell of every layer; in the file its name, and a field for each thing that PyTorch's cell has otherwise.
@@ -53,6 +56,12 @@ pub struct Config {
     /// The model's name, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What an encoder-decoder has besides its decoder; the file is then another one.
+    #[serde(skip)]
+    pub coupling: Option<Coupling>,
+    /// The token that ends each source, an encoder-decoder's.
+    #[serde(skip)]
+    pub source_eos_token_id: Option<u32>,
 }
 
 impl Config {
@@ -72,7 +81,15 @@ impl Config {
             unk_token_id: None,
             start_text: None,
             name: None,
+            coupling: None,
+            source_eos_token_id: None,
         }
+    }
+
+    /// A config of an encoder-decoder without special tokens.
+    pub fn of_encoder_decoder(shape: EncoderDecoder) -> Config {
+        let (tie_word_embeddings, coupling) = (shape.tied, Some(shape.coupling));
+        Config { tie_word_embeddings, coupling, ..Config::new(shape.decoder) }
     }
 
     /// Reads a file; `file` is its name in messages.
@@ -82,16 +99,23 @@ impl Config {
     /// other: with the file, the field, what was found and what was expected.
     pub fn from_json(file: &str, json: &[u8]) -> Result<Config> {
         let fields = Fields::parse(file, json)?;
-        fields.size("format_version", FORMAT_VERSION..=FORMAT_VERSION).map_err(|_| {
-            fields.wrong("format_version", &format!("{FORMAT_VERSION}, the format that this version reads"))
+        let of_pairs = fields.choice("architecture", &[(coupling::ARCHITECTURE, ())])?.is_some();
+        let version = if of_pairs { coupling::PAIRS_FORMAT_VERSION } else { FORMAT_VERSION };
+        fields.size("format_version", version..=version).map_err(|_| {
+            let what = if of_pairs { " of encoder-decoders" } else { "" };
+            fields.wrong("format_version", &format!("{version}, the format{what} that this version reads"))
         })?;
-        let vocab_size = fields.size("vocab_size", 1..=MAX_VOCAB)?;
+        let (coupled, source_eos_token_id) = match of_pairs {
+            true => coupling::read(&fields, file).map(|(shape, eos)| (Some(shape), eos))?,
+            false => (None, None),
+        };
+        let sized = match coupled {
+            Some(shape) => Config::of_encoder_decoder(shape),
+            None => Config::new(coupling::read_shape(&fields)?),
+        };
+        let vocab_size = sized.vocab_size;
         let config = Config {
-            cell: read_cell(&fields)?,
-            vocab_size,
-            embedding_size: fields.size("embedding_size", 1..=MAX_WIDTH)?,
-            hidden_size: fields.size("hidden_size", 1..=MAX_WIDTH)?,
-            num_layers: fields.size("num_layers", 1..=MAX_LAYERS)?,
+            source_eos_token_id,
             tie_word_embeddings: fields.flag("tie_word_embeddings")?.unwrap_or(false),
             dropout: fields
                 .real("dropout", "a number from 0 to less than 1", |x| (0.0..1.0).contains(&x))?
@@ -102,6 +126,7 @@ impl Config {
             unk_token_id: fields.id("unk_token_id", vocab_size)?,
             start_text: fields.text("start_text")?,
             name: fields.text("name")?,
+            ..sized
         };
         config.check(file)?;
         Ok(config)
@@ -111,12 +136,14 @@ impl Config {
     fn check(&self, file: &str) -> Result<()> {
         let Config { embedding_size, hidden_size, .. } = *self;
         let outputs = self.cell.form().outputs(hidden_size);
-        if self.tie_word_embeddings && embedding_size != outputs {
+        if let Some(shape) = self.encoder_decoder() {
+            coupling::check(file, &shape)?;
+        } else if self.tie_word_embeddings && embedding_size != outputs {
             let what = if outputs == hidden_size { "hidden_size is" } else { "a layer's outputs are" };
             let found = format!("is true, but embedding_size is {embedding_size} and {what} {outputs}");
             return Err(Error::model(file, Fault::field("tie_word_embeddings", found).expected("equal sizes")));
         }
-        for (name, shape) in weight_shapes(&self.shape()) {
+        for (name, shape) in self.weight_shapes() {
             let elements: u128 = shape.iter().map(|n| *n as u128).product();
             if elements > u128::from(u32::MAX) {
                 let found = format!("of shape {shape:?} would have {elements} elements");
@@ -138,11 +165,31 @@ impl Config {
             #[serde(flatten)]
             config: &'a Config,
         }
-        let file = File { format_version: FORMAT_VERSION, config: self };
-        super::checked_json(&file, |json| Ok(Config::from_json("config.json", json)? == *self))
+        let reads_back = |json: &[u8]| Ok(Config::from_json("config.json", json)? == *self);
+        match &self.coupling {
+            Some(coupled) => super::checked_json(&coupling::File::of(self, coupled), reads_back),
+            None => super::checked_json(&File { format_version: FORMAT_VERSION, config: self }, reads_back),
+        }
     }
 
-    /// The sizes that a plan is written for.
+    /// The encoder-decoder that it describes, if it is one.
+    pub fn encoder_decoder(&self) -> Option<EncoderDecoder> {
+        let coupling = self.coupling?;
+        Some(EncoderDecoder { decoder: self.shape(), tied: self.tie_word_embeddings, coupling })
+    }
+
+    /// Names and shapes of the model's weights, as on disk.
+    pub fn weight_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.encoder_decoder().map_or_else(|| weight_shapes(&self.shape()), |shape| shape.weight_shapes())
+    }
+
+    /// Weights that are another one under a second name: `(name, the other)`.
+    pub fn aliases(&self) -> Vec<(&'static str, &'static str)> {
+        let tied = || self.tie_word_embeddings.then_some(("output.weight", "embedding.weight"));
+        self.encoder_decoder().map_or_else(|| tied().into_iter().collect(), |shape| shape.aliases())
+    }
+
+    /// The sizes that a plan is written for; an encoder-decoder's are its decoder's.
     pub fn shape(&self) -> Shape {
         Shape {
             cell: self.cell,
@@ -155,16 +202,12 @@ impl Config {
 }
 
 /// The cell from its name and the fields that say what it has otherwise than PyTorch's.
-fn read_cell(fields: &Fields) -> Result<Cell> {
+pub(super) fn read_cell(fields: &Fields) -> Result<Cell> {
     let name = fields.text("cell")?;
     let kind = Kind::ALL.into_iter().find(|kind| name.as_deref() == Some(kind.name()));
     let kind = kind.ok_or_else(|| fields.wrong("cell", "\"lstm\", \"gru\" or \"rnn\""))?;
     let plain = GeneralCell::plain(kind);
-    let activation = |field: &str, default: Activation| {
-        let Some(name) = fields.text(field)? else { return Ok(default) };
-        let names: Vec<&str> = Activation::ALL.iter().map(|f| f.name()).collect();
-        Activation::named(&name).ok_or_else(|| fields.wrong(field, &format!("one of {}", names.join(", "))))
-    };
+    let activation = |field: &str, default: Activation| read_activation(fields, field, default);
     let cell = activation("activation", plain.cell)?;
     let form = GeneralCell {
         kind,
@@ -190,8 +233,15 @@ fn read_cell(fields: &Fields) -> Result<Cell> {
     Ok(form.into_cell())
 }
 
+/// The function of a field.
+pub(super) fn read_activation(fields: &Fields, field: &str, default: Activation) -> Result<Activation> {
+    let Some(name) = fields.text(field)? else { return Ok(default) };
+    let names: Vec<&str> = Activation::ALL.iter().map(|f| f.name()).collect();
+    Activation::named(&name).ok_or_else(|| fields.wrong(field, &format!("one of {}", names.join(", "))))
+}
+
 /// The fields of [`read_cell`]; what PyTorch's cell has is left out.
-fn write_cell<S: Serializer>(cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(super) fn write_cell<S: Serializer>(cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Fields {
         cell: &'static str,

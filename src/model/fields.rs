@@ -83,6 +83,8 @@ pub(crate) fn short(text: &str) -> String {
 /// The fields of a JSON file that is one object. `null` is an absent field, as Hugging Face's tools write it.
 pub(super) struct Fields<'a> {
     file: &'a str,
+    /// The object's own name and a point, where it stands in another one.
+    prefix: String,
     values: BTreeMap<String, Value>,
 }
 
@@ -95,7 +97,21 @@ impl<'a> Fields<'a> {
         let json = crate::text::unmarked(json).map_err(|what| Error::model(file, what))?;
         let wrong = |e| Error::model(file, json_fault(&e));
         let Entries(values) = serde_json::from_slice(json).map_err(wrong)?;
-        Ok(Fields { file, values })
+        Ok(Fields { file, prefix: String::new(), values })
+    }
+
+    /// An object within the object.
+    pub fn object(&self, field: &str) -> Result<Option<Fields<'a>>> {
+        let values = self.optional(field, "an object", |value| value.as_object().cloned())?;
+        let prefix = format!("{}{field}.", self.prefix);
+        Ok(values.map(|values| Fields { file: self.file, prefix, values: values.into_iter().collect() }))
+    }
+
+    /// One of some names: what it stands for.
+    pub fn choice<T: Copy>(&self, field: &str, choices: &[(&str, T)]) -> Result<Option<T>> {
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let named = |value: &Value| choices.iter().find(|(name, _)| value.as_str() == Some(name)).map(|(_, of)| *of);
+        self.optional(field, &format!("one of {}", names.join(", ")), named)
     }
 
     /// The error for a field that is not as expected.
@@ -105,7 +121,7 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => format!("is \"{}\"", short(text)),
             Some(value) => format!("is {}", short(&value.to_string())),
         };
-        Error::model(self.file, Fault::field(field, found).expected(expected))
+        Error::model(self.file, Fault::field(format!("{}{field}", self.prefix), found).expected(expected))
     }
 
     fn get(&self, field: &str) -> Option<&Value> {

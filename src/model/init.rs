@@ -2,25 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use super::weight_shapes;
+use super::Config;
 use crate::network::Shape;
 use crate::plan::philox;
 
-/// Weights as PyTorch's modules begin with: the embedding standard normal, recurrent layers uniform within
-/// 1/sqrt(H), the output layer uniform within 1/sqrt(H). The numbers are Philox's, keyed by the seed and a tensor's
-/// place, not PyTorch's own.
+/// Weights as PyTorch's modules begin with: embeddings standard normal, recurrent layers uniform within 1/sqrt(H), other
+/// products uniform within 1/sqrt(inputs). The numbers are Philox's, keyed by the seed and a tensor's place, not PyTorch's
+/// own.
 pub fn initial_weights(shape: &Shape, seed: u64) -> BTreeMap<String, Vec<f32>> {
-    let bound = 1.0 / (shape.hidden as f32).sqrt();
-    let tensor = |(place, (name, dims)): (usize, (String, Vec<usize>))| {
+    initial_weights_of(&Config::new(*shape), seed)
+}
+
+/// The same for any model.
+pub fn initial_weights_of(config: &Config, seed: u64) -> BTreeMap<String, Vec<f32>> {
+    let shapes = config.weight_shapes();
+    let inputs = |name: &str| {
+        let weight = name.strip_suffix("bias").map(|prefix| format!("{prefix}weight"));
+        let of = shapes.iter().find(|(other, _)| other == weight.as_deref().unwrap_or(name));
+        *of.expect("a bias has its weight").1.last().expect("a weight has inputs")
+    };
+    let bound = |name: &str| {
+        let units = match &config.coupling {
+            _ if !name.contains("rnn.") => inputs(name),
+            Some(coupling) if name.starts_with("encoder.") => coupling.encoder.shape.hidden,
+            _ => config.hidden_size,
+        };
+        1.0 / (units as f32).sqrt()
+    };
+    let tensor = |(place, (name, dims)): (usize, &(String, Vec<usize>))| {
         let len = dims.iter().product();
         let words = words(seed, place as u32, len);
-        let values = match name.as_str() {
-            "embedding.weight" => words.chunks(2).flat_map(normal_pair).take(len).collect(),
-            _ => words.iter().take(len).map(|w| (unit(*w) * 2.0 - 1.0) as f32 * bound).collect(),
+        let values = if name.ends_with("embedding.weight") {
+            words.chunks(2).flat_map(normal_pair).take(len).collect()
+        } else {
+            let bound = bound(name);
+            words.iter().take(len).map(|w| (unit(*w) * 2.0 - 1.0) as f32 * bound).collect()
         };
-        (name, values)
+        (name.clone(), values)
     };
-    weight_shapes(shape).into_iter().enumerate().map(tensor).collect()
+    shapes.iter().enumerate().map(tensor).collect()
 }
 
 /// At least `len` random words, a multiple of four.

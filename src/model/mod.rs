@@ -4,6 +4,7 @@
 
 mod builtin;
 mod config;
+mod coupling;
 mod fields;
 mod generation_config;
 mod init;
@@ -17,14 +18,15 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::hash;
-use crate::network::Shape;
+use crate::network::{EncoderDecoder, Shape};
 use crate::text::{Lacking, OnUnknown, Tokenizer};
 
 pub use builtin::BUILTIN;
 pub use config::{Config, FORMAT_VERSION};
+pub use coupling::PAIRS_FORMAT_VERSION;
 pub(crate) use fields::short;
 pub use generation_config::GenerationConfig;
-pub use init::initial_weights;
+pub use init::{initial_weights, initial_weights_of};
 pub use numbers::Numbers;
 pub use safetensors::{Bytes, Dtype, Precision, Stored, metadata_entry, read_header};
 pub use weights::Weights;
@@ -41,25 +43,29 @@ pub struct Files {
     pub weights: Bytes,
     /// tokenizer.json.
     pub tokenizer: Bytes,
+    /// source_tokenizer.json, where an encoder-decoder's sources have another one.
+    pub source_tokenizer: Option<Bytes>,
     /// generation_config.json, where there is one.
     pub generation_config: Option<Bytes>,
 }
 
-/// A language model: sizes, weights and tokenizer.
+/// A model: sizes, weights and tokenizer.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Where it came from, for messages.
     pub name: String,
     /// config.json.
     pub config: Config,
-    /// The sizes, as the config has them.
+    /// The sizes, as the config has them; of an encoder-decoder those of its decoder.
     pub shape: Shape,
     /// generation_config.json, where there is one.
     pub generation_config: Option<GenerationConfig>,
     /// Weights by name.
     pub weights: Weights,
-    /// Text to ids and back.
+    /// Text to ids and back; an encoder-decoder's is its targets'.
     pub tokenizer: Tokenizer,
+    /// The tokenizer of an encoder-decoder's sources, where it is another one.
+    pub source_tokenizer: Option<Tokenizer>,
 }
 
 impl Model {
@@ -74,23 +80,42 @@ impl Model {
             GenerationConfig::from_json(&format!("{name}/generation_config.json"), json, config.vocab_size)
         };
         let generation_config = files.generation_config.as_ref().map(read_generation).transpose()?;
-        let tokenizer = Tokenizer::from_json(&files.tokenizer, &format!("{name}/tokenizer.json"))?;
-        if tokenizer.len() > config.vocab_size {
-            let (tokens, vocab) = (tokenizer.len(), config.vocab_size);
-            let what = format!("{tokens} tokens; config.json has vocab_size {vocab}, expected at least as many");
-            return Err(Error::model(&format!("{name}/tokenizer.json"), what));
-        }
+        let read_tokenizer = |json: &Bytes, file: &str, vocab: usize, field: &str| {
+            let file = format!("{name}/{file}");
+            let tokenizer = Tokenizer::from_json(json, &file)?;
+            match tokenizer.len() > vocab {
+                false => Ok(tokenizer),
+                true => {
+                    let tokens = tokenizer.len();
+                    let what = format!("{tokens} tokens; config.json has {field} {vocab}, expected at least as many");
+                    Err(Error::model(&file, what))
+                }
+            }
+        };
+        let tokenizer = read_tokenizer(&files.tokenizer, "tokenizer.json", config.vocab_size, "vocab_size")?;
+        let source_vocab = config.coupling.map(|coupling| coupling.encoder.shape.vocab);
+        let source_tokenizer = match (source_vocab, &files.source_tokenizer) {
+            (Some(vocab), Some(json)) => {
+                Some(read_tokenizer(json, "source_tokenizer.json", vocab, "encoder.vocab_size")?)
+            }
+            (Some(vocab), None) => {
+                read_tokenizer(&files.tokenizer, "tokenizer.json", vocab, "encoder.vocab_size")?;
+                None
+            }
+            (None, _) => None,
+        };
         let weights = Weights::read(&format!("{name}/model.safetensors"), &files.weights, &config)?;
         let shape = config.shape();
-        Ok(Model { name: name.into(), config, shape, generation_config, weights, tokenizer })
+        Ok(Model { name: name.into(), config, shape, generation_config, weights, tokenizer, source_tokenizer })
     }
 
     /// A hash of sizes, weights and tokenizer: models that differ in any of them differ in it.
     pub fn fingerprint(&self) -> u64 {
         let config = self.config.to_json().unwrap_or_default();
         let hash = hash::bytes(hash::START, config.as_bytes());
-        let hash = hash::bytes(hash, &self.tokenizer.to_json());
-        let names = weight_shapes(&self.shape).into_iter().map(|(name, _)| name);
+        let tokenizers = [Some(&self.tokenizer), self.source_tokenizer.as_ref()].into_iter().flatten();
+        let hash = tokenizers.fold(hash, |hash, tokenizer| hash::bytes(hash, &tokenizer.to_json()));
+        let names = self.config.weight_shapes().into_iter().map(|(name, _)| name);
         names.filter_map(|name| self.weights.get(&name)).fold(hash, |hash, values| {
             values.iter().fold(hash, |hash, value| hash::step(hash, u64::from(value.to_bits())))
         })
@@ -127,6 +152,41 @@ impl Model {
             return Err(Error::NoPrompt { model: self.name.clone() });
         }
         Ok(ids)
+    }
+
+    /// The tokenizer of what an encoder-decoder reads.
+    pub fn source_tokenizer(&self) -> &Tokenizer {
+        self.source_tokenizer.as_ref().unwrap_or(&self.tokenizer)
+    }
+
+    /// Ids of a source as the encoder reads them: the text's, then the token that ends sources, where there is one.
+    ///
+    /// # Errors
+    /// Text that the vocabulary lacks.
+    pub fn source_ids(&self, text: &str, unknown: OnUnknown, lacking: &mut Lacking) -> Result<Vec<u32>> {
+        let mut ids = self.source_tokenizer().encode_and_note(text, unknown, lacking)?;
+        ids.extend(self.config.source_eos_token_id);
+        Ok(ids)
+    }
+
+    /// Whether it is one that writes on from a prompt and can score a text.
+    ///
+    /// # Errors
+    /// An encoder-decoder.
+    pub fn expect_language_model(&self) -> Result<()> {
+        match self.config.coupling {
+            None => Ok(()),
+            Some(_) => Err(Error::Architecture { model: self.name.clone(), expected: "a language model" }),
+        }
+    }
+
+    /// The encoder-decoder that it is.
+    ///
+    /// # Errors
+    /// A language model.
+    pub fn encoder_decoder(&self) -> Result<EncoderDecoder> {
+        let wrong = || Error::Architecture { model: self.name.clone(), expected: "an encoder-decoder" };
+        self.config.encoder_decoder().ok_or_else(wrong)
     }
 
     /// Ids that end a sequence: those of generation_config.json where it names any, else config.json's.

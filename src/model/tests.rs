@@ -21,7 +21,7 @@ fn weights(config: &Config) -> Weights {
     };
     let tensors: BTreeMap<String, Vec<f32>> =
         weight_shapes(&config.shape()).into_iter().enumerate().map(tensor).collect();
-    if config.tie_word_embeddings { Weights::tied_from_tensors(tensors) } else { Weights::from_tensors(tensors) }
+    Weights::of(tensors, config)
 }
 
 fn files(config: &Config, weights: &Weights, precision: Precision) -> Files {
@@ -31,6 +31,7 @@ fn files(config: &Config, weights: &Weights, precision: Precision) -> Files {
         config: Bytes::new(config.to_json().unwrap()),
         weights: Bytes::new(bytes),
         tokenizer: Bytes::new(TOKENIZER),
+        source_tokenizer: None,
         generation_config: None,
     }
 }
@@ -188,7 +189,7 @@ fn weights_that_cannot_be_written_are_named() {
         for (name, shape) in weight_shapes(&config.shape()) {
             tensors.insert(name, vec![value; shape.iter().product()]);
         }
-        Weights::tied_from_tensors(tensors).write(&mut Vec::new(), &config, precision).map_err(|e| e.to_string())
+        Weights::of(tensors, &config).write(&mut Vec::new(), &config, precision).map_err(|e| e.to_string())
     };
     assert_eq!(write(65504.0, Precision::F16), Ok(()));
     let message = write(70000.0, Precision::F16).unwrap_err();

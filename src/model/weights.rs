@@ -7,22 +7,16 @@ use std::io::Write;
 use super::config::Config;
 use super::fields::short;
 use super::safetensors::{Bytes, Dtype, Precision, Stored, decode, encode, first_not_finite, header, read_header};
-use super::weight_shapes;
 use crate::error::{Error, Fault, Result};
 use crate::executor::{Executor, Values};
 use crate::plan::Role;
-
-/// The embedding: what a tied output layer uses as its weight.
-const EMBEDDING: &str = "embedding.weight";
-/// The output layer's weight.
-const OUTPUT: &str = "output.weight";
 
 /// Weights under PyTorch's names, row major.
 #[derive(Clone, Debug, Default)]
 pub struct Weights {
     tensors: BTreeMap<String, Source>,
-    /// Whether the embedding is the output layer's weight too; then it is here once.
-    tied: bool,
+    /// Names that stand for another tensor, as a tied output layer's does for the embedding; it is here once.
+    aliases: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,12 +59,12 @@ impl Weights {
         let wrong = |fault: Fault| Error::model(file, fault);
         let stored: BTreeMap<String, Stored> =
             read_header(file, bytes)?.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-        let expected = weight_shapes(&config.shape());
+        let expected = config.weight_shapes();
         check_extras(file, &stored, &expected, config).map_err(wrong)?;
-        let mut weights = Weights { tensors: BTreeMap::new(), tied: config.tie_word_embeddings };
+        let mut weights = Weights { tensors: BTreeMap::new(), aliases: config.aliases() };
         for (name, shape) in &expected {
             let Some(tensor) = stored.get(name) else {
-                if weights.tied && name == OUTPUT {
+                if weights.aliases.iter().any(|(alias, _)| alias == name) {
                     continue;
                 }
                 let found = format!("is missing; the file has {}", nearest(name, &stored));
@@ -80,37 +74,37 @@ impl Weights {
             let source = Source::Stored { bytes: bytes.clone(), tensor: tensor.clone() };
             weights.tensors.insert(name.clone(), source);
         }
-        weights.check_tie().map_err(wrong)?;
+        weights.check_aliases().map_err(wrong)?;
         Ok(weights)
     }
 
-    /// A tied model's file may hold the output weight too, if it is the embedding. One of them is kept.
-    fn check_tie(&mut self) -> std::result::Result<(), Fault> {
-        if !self.tied {
-            return Ok(());
-        }
-        let Some(output) = self.tensors.remove(OUTPUT) else { return Ok(()) };
-        let (output, embedding) = (output.values(), self.tensors[EMBEDDING].values());
-        match output.iter().zip(&*embedding).position(|(a, b)| a != b) {
-            None => Ok(()),
-            Some(at) => {
-                let found = format!("is {} at element {at}, where `{EMBEDDING}` is {}", output[at], embedding[at]);
-                let expected = "them to be one, as config.json says (tie_word_embeddings)";
-                Err(Fault::tensor(OUTPUT, found).expected(expected))
+    /// A file may hold a tensor under both its names, if they are one. One of them is kept.
+    fn check_aliases(&mut self) -> std::result::Result<(), Fault> {
+        for (alias, name) in self.aliases.clone() {
+            let Some(second) = self.tensors.remove(alias) else { continue };
+            let (second, first) = (second.values(), self.tensors[name].values());
+            if let Some(at) = second.iter().zip(&*first).position(|(a, b)| a != b) {
+                let found = format!("is {} at element {at}, where `{name}` is {}", second[at], first[at]);
+                let option = if alias == "output.weight" { "tie_word_embeddings" } else { "share_embeddings" };
+                return Err(
+                    Fault::tensor(alias, found).expected(format!("them to be one, as config.json says ({option})"))
+                );
             }
         }
+        Ok(())
     }
 
     /// Weights from memory.
     pub fn from_tensors(tensors: BTreeMap<String, Vec<f32>>) -> Weights {
         let tensors = tensors.into_iter().map(|(name, values)| (name, Source::Values(values))).collect();
-        Weights { tensors, tied: false }
+        Weights { tensors, aliases: Vec::new() }
     }
 
-    /// Weights from memory whose embedding is the output layer's weight; an `output.weight` is dropped.
-    pub fn tied_from_tensors(mut tensors: BTreeMap<String, Vec<f32>>) -> Weights {
-        tensors.remove(OUTPUT);
-        Weights { tied: true, ..Weights::from_tensors(tensors) }
+    /// Weights from memory for a config: of a tensor with two names the first is kept.
+    pub fn of(mut tensors: BTreeMap<String, Vec<f32>>, config: &Config) -> Weights {
+        let aliases = config.aliases();
+        aliases.iter().for_each(|(alias, _)| drop(tensors.remove(*alias)));
+        Weights { aliases, ..Weights::from_tensors(tensors) }
     }
 
     /// The same ones in memory, without the file that they were read from.
@@ -123,7 +117,7 @@ impl Weights {
 
     /// A weight, row major; converted each time it is asked for, unless the file holds it as f32.
     pub fn get(&self, name: &str) -> Option<Cow<'_, [f32]>> {
-        let name = if self.tied && name == OUTPUT { EMBEDDING } else { name };
+        let name = self.aliases.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
         self.tensors.get(name).map(Source::values)
     }
 
@@ -177,10 +171,8 @@ impl Weights {
     pub fn write(&self, out: &mut dyn Write, config: &Config, precision: Precision) -> Result<()> {
         let wrong = |name: &str, found: String| Error::model("model.safetensors", Fault::tensor(name, found));
         let io = |source| Error::Io { context: "model.safetensors".into(), source };
-        let mut shapes = weight_shapes(&config.shape());
-        if config.tie_word_embeddings {
-            shapes.retain(|(name, _)| name != OUTPUT);
-        }
+        let (mut shapes, aliases) = (config.weight_shapes(), config.aliases());
+        shapes.retain(|(name, _)| !aliases.iter().any(|(alias, _)| alias == name));
         out.write_all(&header(&shapes, precision, BTreeMap::new())).map_err(io)?;
         for (name, shape) in &shapes {
             let values = self.get(name).ok_or_else(|| wrong(name, "is not there to be written".into()))?;
@@ -228,7 +220,9 @@ fn check_extras(
     let expected: BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     let mut unused = Vec::new();
     for (name, tensor) in stored.iter().filter(|(name, _)| !expected.contains(name.as_str())) {
-        if name.starts_with("rnn.") {
+        if config.coupling.is_none() && name.starts_with("rnn.")
+            || name.contains("coder.rnn.") && config.coupling.is_some()
+        {
             let (shown, shape) = (short(name), short(&format!("{:?}", tensor.shape)));
             let (layers, cell) = (config.num_layers, config.cell.name());
             let found = format!(

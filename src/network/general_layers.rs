@@ -4,7 +4,7 @@
 use super::general_cell::{GeneralCell, Kind, weight_name};
 use super::stack::{OverTime, SLOTS, copy_rows, read_slot, write_slot};
 use super::{Cell, Layer, Rows, StackScratch, layer, stack_scratch};
-use crate::ops::select_rows::{self, PastEnd, SelectRows, SelectRowsOffsets};
+use crate::ops::select_rows::{self, RowOrder, SelectRows, SelectRowsOffsets};
 use crate::ops::{embed, gru_gates, gru_reset, lstm_gates, matmul, rnn_gates};
 use crate::plan::{Affine, Builder, Dim, Direction, Loop, Plan, Role, SectionId, TensorId};
 
@@ -167,11 +167,12 @@ pub(super) fn over_time(
                 }
             });
             copy_rows(b, scratch.order, states, layer.h, [end, write_slot()]);
-            let place = SelectRowsOffsets { from: first, to: 0.into(), column, time: 0.into() };
-            let behind = if ragged { PastEnd::Zeros } else { PastEnd::Nothing };
+            let order = if ragged { RowOrder::UpToEnd } else { RowOrder::Plain };
+            let plain = SelectRowsOffsets::plain(parts.form.state(layer.hidden));
             let op = SelectRows { from: states, lengths: joined.lengths, to: output };
-            select_rows::record(b, op, window, Dim::ROWS, place, behind);
-            column += parts.form.state(layer.hidden);
+            let at = SelectRowsOffsets { from: first, to_column: column, order, ..plain };
+            select_rows::record(b, op, [window, Dim::ROWS], at);
+            column += plain.width;
         }
         x = Rows { tensor: output, first: 0.into() };
     }
@@ -227,21 +228,23 @@ fn step(b: &mut Builder, layer: &Layer, parts: &GeneralLayer, at: Step, c: Optio
 
 /// Step t of the rows that have not ended; the states of the others stand still.
 fn step_of_some(b: &mut Builder, layer: &Layer, parts: &GeneralLayer, at: Step, (t, lengths): (Loop, TensorId)) {
-    let select = |b: &mut Builder, from, to, rows: [Affine; 2], behind| {
-        let place = SelectRowsOffsets { from: rows[0], to: rows[1], column: 0, time: t.into() };
-        select_rows::record(b, SelectRows { from, lengths, to }, Dim::ROWS, Dim::ROWS, place, behind);
+    let select = |b: &mut Builder, [from, to]: [TensorId; 2], width, rows: [Affine; 2], order| {
+        let plain = SelectRowsOffsets::plain(width);
+        let at = SelectRowsOffsets { from: rows[0], to: rows[1], time: t.into(), order, ..plain };
+        select_rows::record(b, SelectRows { from, lengths, to }, [Dim::ROWS; 2], at);
     };
     let zero = Affine::from(0);
     let c = layer.c.map(|c| {
-        select(b, c, parts.c, [zero; 2], PastEnd::Nothing);
+        select(b, [c, parts.c], layer.hidden, [zero; 2], RowOrder::Plain);
         parts.c
     });
     step(b, layer, parts, at, c);
     if let Some(c) = layer.c {
-        select(b, parts.c, c, [zero; 2], PastEnd::Keep(zero));
+        select(b, [parts.c, c], layer.hidden, [zero; 2], RowOrder::Keep(zero));
     }
-    select(b, at.h, parts.fresh, [at.next, zero], PastEnd::Nothing);
-    select(b, parts.fresh, at.h, [zero, at.next], PastEnd::Keep(at.now));
+    let state = parts.form.state(layer.hidden);
+    select(b, [at.h, parts.fresh], state, [at.next, zero], RowOrder::Plain);
+    select(b, [parts.fresh, at.h], state, [zero, at.next], RowOrder::Keep(at.now));
 }
 
 /// One token through a stack of general cells, as [`super::decode_stack`]. Not for two directions.

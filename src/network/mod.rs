@@ -1,12 +1,14 @@
 //! The networks, from free functions that each write a part: weights, a recurrent stack over time, a decode step,
-//! the head, the sampler. An encoder-decoder would be built from the same parts.
+//! the head, the sampler. An encoder-decoder is built from the same parts.
 
 mod admission;
 mod backward;
+mod encoder_decoder;
 mod general_cell;
 mod general_layers;
 mod head;
 mod language_model;
+mod level;
 mod optimiser;
 mod stack;
 mod trained_stack;
@@ -14,14 +16,18 @@ mod training;
 
 pub use admission::Admission;
 pub use backward::LayerGradients;
+pub use encoder_decoder::{
+    Attention, Bridge, CellState, Coupling, Encoder, EncoderDecoder, Feed, Misfit, Pool, Query, Readout, ReadoutInput,
+    Score,
+};
 pub use general_cell::{GeneralCell, Kind, weight_name};
 pub use general_layers::{GeneralLayer, GeneralStack, general_stack, layers};
 pub use head::{Head, head};
 pub use language_model::{Capacity, LanguageModel, Shape, language_model};
 pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
-pub use trained_stack::{TrainedStack, trained_stack};
-pub use training::{Io, RING, Recipe, Training, training};
+pub use trained_stack::{TrainedStack, TrainedWay, trained_stack};
+pub use training::{Io, Pairs, RING, Recipe, SourceIo, Training, training};
 
 use crate::ops::activation::Activation;
 use crate::ops::recurrent::Recurrent;

@@ -57,12 +57,27 @@ pub(super) fn write_slot() -> Affine {
     Affine::STEP.plus(1).modulo(SLOTS).times(Dim::ROWS)
 }
 
+/// What a layer's tensors are called: `{weights}weight_ih_{suffix}`, `{states}h_{suffix}` and so on.
+#[derive(Clone, Copy)]
+pub(super) struct LayerNames<'a> {
+    pub weights: &'a str,
+    pub states: &'a str,
+    pub suffix: &'a str,
+}
+
 /// Declares a plain layer under PyTorch's names `{prefix}weight_ih_l{index}` and so on, and its states.
 pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: usize, hidden: usize) -> Layer {
+    let suffix = &format!("l{index}");
+    layer_named(b, cell, LayerNames { weights: prefix, states: "", suffix }, inputs, hidden)
+}
+
+/// The same under any names.
+pub(super) fn layer_named(b: &mut Builder, cell: Cell, names: LayerNames, inputs: usize, hidden: usize) -> Layer {
+    let LayerNames { weights, states, suffix } = names;
     let gates = cell.gates();
     let weight = |b: &mut Builder, name: &str, shape: &[usize]| {
         let shape: Vec<Dim> = shape.iter().map(|&n| n.into()).collect();
-        b.f32(Role::Weight, format!("{prefix}{name}_l{index}"), &shape)
+        b.f32(Role::Weight, format!("{weights}{name}_{suffix}"), &shape)
     };
     let w_ih = weight(b, "weight_ih", &[gates, hidden, inputs]);
     let w_hh = weight(b, "weight_hh", &[gates, hidden, hidden]);
@@ -71,10 +86,10 @@ pub fn layer(b: &mut Builder, cell: Cell, prefix: &str, index: usize, inputs: us
     let units = b.shard_group();
     b.shard(w_ih, 1, units);
     b.shard(w_hh, 1, units);
-    let h = b.f32(Role::State, format!("h_l{index}"), &[SLOTS.into(), Dim::ROWS, hidden.into()]);
+    let h = b.f32(Role::State, format!("{states}h_{suffix}"), &[SLOTS.into(), Dim::ROWS, hidden.into()]);
     let has_c = cell.fused().is_some_and(|cell| cell.extra == Extra::State);
-    let c = has_c.then(|| b.f32(Role::State, format!("c_l{index}"), &[1.into(), Dim::ROWS, hidden.into()]));
-    let stand_in = (!has_c).then(|| b.f32(Role::Scratch, format!("no_c_l{index}"), &[Dim::fixed(1); 2]));
+    let c = has_c.then(|| b.f32(Role::State, format!("{states}c_{suffix}"), &[1.into(), Dim::ROWS, hidden.into()]));
+    let stand_in = (!has_c).then(|| b.f32(Role::Scratch, format!("{states}no_c_{suffix}"), &[Dim::fixed(1); 2]));
     Layer { cell, hidden, w_ih, w_hh, b_ih, b_hh, h, c, stand_in, parts: None }
 }
 
@@ -90,7 +105,9 @@ pub struct Rows {
 /// One layer over time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OverTime {
-    /// `[*, B, G, H]`: the input products, T at least; gates where they are saved.
+    /// T: time steps of a window.
+    pub time: Dim,
+    /// `[*, B, G, H]`: the input products, T at least; gates where they are kept.
     pub gates: TensorId,
     /// `[T + 1, B, H]`: the states, the initial one first.
     pub states: TensorId,
@@ -123,7 +140,7 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
         });
         products.push((key, gates));
         let states = general_layers::states_over_time(b, format!("states_l{i}"), layer.cell.form(), layer.hidden);
-        OverTime { gates, states, extra: None, keep_gates: false }
+        OverTime { time: Dim::TIME, gates, states, extra: None, keep_gates: false }
     });
     let over_time = over_time.collect();
     let joined = general_layers::joined(b, layers);
@@ -132,23 +149,33 @@ pub fn stack_scratch(b: &mut Builder, layers: &[Layer]) -> StackScratch {
 
 /// The same with all that backward sections need of each layer.
 pub(super) fn stack_scratch_kept(b: &mut Builder, layers: &[Layer]) -> StackScratch {
-    let over_time = layers.iter().enumerate().map(|(i, layer)| {
-        let (time, hidden) = (Dim::TIME.plus(1), Dim::fixed(layer.hidden));
+    let over_time = layers.iter().enumerate();
+    let layers = over_time.map(|(i, layer)| OverTime::kept(b, layer, &format!("l{i}"), Dim::TIME)).collect();
+    StackScratch { layers, joined: None, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
+}
+
+impl OverTime {
+    /// A layer over `steps` steps with all that its backward pass needs: `gates_{name}`, `states_{name}` and so on.
+    pub(super) fn kept(b: &mut Builder, layer: &Layer, name: &str, steps: Dim) -> OverTime {
+        let (time, hidden) = (steps.plus(1), Dim::fixed(layer.hidden));
         let gates = Dim::fixed(layer.cell.gates());
-        let gates = b.f32(Role::Saved, format!("gates_l{i}"), &[time, Dim::ROWS, gates, hidden]);
-        let states = b.f32(Role::Saved, format!("states_l{i}"), &[time, Dim::ROWS, hidden]);
+        let gates = b.f32(Role::Saved, format!("gates_{name}"), &[time, Dim::ROWS, gates, hidden]);
+        let states = b.f32(Role::Saved, format!("states_{name}"), &[time, Dim::ROWS, hidden]);
         let extra = match layer.fused().extra {
             Extra::Nothing => None,
-            Extra::State => Some(b.f32(Role::Saved, format!("cells_l{i}"), &[time, Dim::ROWS, hidden])),
+            Extra::State => Some(b.f32(Role::Saved, format!("cells_{name}"), &[time, Dim::ROWS, hidden])),
             Extra::Kept => {
                 let shape = [time, Dim::ROWS, 1.into(), hidden];
-                Some(b.f32(Role::Saved, format!("recurrent_sums_l{i}"), &shape))
+                Some(b.f32(Role::Saved, format!("recurrent_sums_{name}"), &shape))
             }
         };
-        OverTime { gates, states, extra, keep_gates: true }
-    });
-    let layers = over_time.collect();
-    StackScratch { layers, joined: None, order: b.u32(Role::Io, "row_order", &[Dim::ROWS]) }
+        OverTime { time: steps, gates, states, extra, keep_gates: true }
+    }
+
+    /// The cell states over time, an LSTM's, where they are kept.
+    pub(super) fn cells(&self, layer: &Layer) -> Option<TensorId> {
+        self.extra.filter(|_| layer.fused().extra == Extra::State)
+    }
 }
 
 /// A stack of layers over T steps: from x `[T, B, K]` and the layers' states to y `[T, B, H]` and the new states.
@@ -179,9 +206,7 @@ pub(super) fn layer_over_time(
     x: Rows,
     starts: Option<Starts>,
 ) -> Rows {
-    let OverTime { gates, states, extra, .. } = *over_time;
-    let product = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: gates };
-    matmul::record(b, product, Dim::TIME * Dim::ROWS, x.first, 0);
+    let OverTime { time, states, extra, .. } = *over_time;
     copy_rows(b, order, layer.h, states, [read_slot(), 0.into()]);
     let cells = layer.c.zip(extra);
     if let Some((c, cells)) = cells {
@@ -193,12 +218,25 @@ pub(super) fn layer_over_time(
             reset_rows::record(b, state, flags, Dim::ROWS, reset_rows::ResetRowsOffsets { x: 0.into(), flags: first });
         }
     }
-    b.repeat("t", Dim::TIME, Direction::Forward, |b, t| record_step(b, layer, over_time, t.into()));
-    copy_rows(b, order, states, layer.h, [(Dim::TIME * Dim::ROWS).into(), write_slot()]);
+    let y = steps_over_time(b, layer, over_time, x);
+    copy_rows(b, order, states, layer.h, [(time * Dim::ROWS).into(), write_slot()]);
     if let Some((c, cells)) = cells {
-        copy_rows(b, order, cells, c, [(Dim::TIME * Dim::ROWS).into(), 0.into()]);
+        copy_rows(b, order, cells, c, [(time * Dim::ROWS).into(), 0.into()]);
     }
-    Rows { tensor: states, first: Dim::ROWS.into() }
+    y
+}
+
+/// One layer over T steps, from the states that stand before the first.
+pub(super) fn steps_over_time(b: &mut Builder, layer: &Layer, over_time: &OverTime, x: Rows) -> Rows {
+    input_products(b, layer, over_time, x, over_time.time * Dim::ROWS, 0.into());
+    b.repeat("t", over_time.time, Direction::Forward, |b, t| record_step(b, layer, over_time, t.into()));
+    Rows { tensor: over_time.states, first: Dim::ROWS.into() }
+}
+
+/// The input products of some rows `x`, from row `to` of the products on.
+pub(super) fn input_products(b: &mut Builder, layer: &Layer, over_time: &OverTime, x: Rows, rows: Dim, to: Affine) {
+    let op = matmul::Matmul { x: x.tensor, w: layer.w_ih, bias: layer.b_ih, y: over_time.gates };
+    matmul::record(b, op, rows, x.first, to);
 }
 
 /// Copies B rows from one place to another.
@@ -209,10 +247,10 @@ pub(super) fn copy_rows(b: &mut Builder, order: TensorId, from: TensorId, to: Te
 
 /// Step t of a layer over time: from row block t of the input products and
 /// states to block t + 1 of the states.
-fn record_step(b: &mut Builder, layer: &Layer, over_time: &OverTime, t: Affine) {
+pub(super) fn record_step(b: &mut Builder, layer: &Layer, over_time: &OverTime, t: Affine) {
     let cell = layer.fused();
     let Layer { w_hh, b_hh, .. } = *layer;
-    let OverTime { gates, states: h, extra, keep_gates } = *over_time;
+    let OverTime { gates, states: h, extra, keep_gates, .. } = *over_time;
     let (now, next) = (t.times(Dim::ROWS), t.plus(1).times(Dim::ROWS));
     let [extra_read, extra_write] = match (cell.extra, extra) {
         (Extra::State, Some(_)) => [now, next],

@@ -15,10 +15,10 @@ use super::backward::{HeadBackward, LayerGradients, embedding_backward, head_bac
 use super::head::head_with;
 use super::optimiser::{Optimised, Optimizer, Parameter, like};
 use super::stack::{OverTime, Starts, layer_over_time, stack_scratch_kept};
-use super::{Head, Layer, Rows, Shape, layer};
+use super::{Coupling, Head, Layer, Rows, Shape, layer};
 use crate::ops::embed_gradient::EmbedGradient;
 use crate::ops::{cross_entropy, dropout, embed, logsumexp, mean_loss, schedule};
-use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, TensorId};
+use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, Sizes, TensorId};
 
 /// The sizes and options that a training plan is written for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +39,31 @@ pub struct Recipe {
     pub optimizer: Optimizer,
     /// Gradients whose norm is larger are scaled down to it.
     pub clip: Option<f32>,
+    /// What an encoder-decoder has besides: the model, its decoder's `shape` apart, and its sources.
+    pub pairs: Option<Pairs>,
+}
+
+/// What training an encoder-decoder takes beyond what a language model's does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pairs {
+    /// All of the model but its decoder.
+    pub coupling: Coupling,
+    /// S: tokens of a source at most. Rows and steps of a batch may be any: B is at most `rows`, T B at most `rows` times
+    /// `time`, S B at most `rows` times `source`, and T S B at most the product of all three.
+    pub source: usize,
+    /// The share of a target's probability that is given to all tokens alike.
+    pub label_smoothing: f32,
+}
+
+impl Pairs {
+    /// Rows, time and source of a recipe that batches `[B, T, S]` fit.
+    pub fn fit(batches: impl IntoIterator<Item = [usize; 3]>) -> Sizes {
+        let most =
+            |a: [usize; 4], [b, t, s]: [usize; 3]| [a[0].max(b), a[1].max(t * b), a[2].max(s * b), a[3].max(t * s * b)];
+        let [rows, targets, sources, weights] = batches.into_iter().fold([1; 4], most);
+        let (time, source) = (targets.div_ceil(rows), sources.div_ceil(rows));
+        Sizes { rows, time, source: source.max(weights.div_ceil(rows * time)) }
+    }
 }
 
 /// A training plan and the names of what the host touches. S is [`RING`], `[S, ...]` has a row for each step in flight.
@@ -87,6 +112,19 @@ pub struct Io {
     pub always: TensorId,
     /// `[B]` u32, for copies in order.
     pub row_order: TensorId,
+    /// What an encoder reads.
+    pub sources: Option<SourceIo>,
+}
+
+/// Sources of an encoder: what the host writes. `[S, ...]` as elsewhere in [`Io`]; S' are a source's steps.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceIo {
+    /// `[S, S', B]` u32: the tokens, padded at their ends.
+    pub ids: TensorId,
+    /// `[S, S', B]` u32: their positions by (token, position).
+    pub order: TensorId,
+    /// `[S, B]` u32: the tokens of each row.
+    pub lengths: TensorId,
 }
 
 /// Steps in flight: windows that are written ahead, losses that are read later.
@@ -114,8 +152,16 @@ struct Window {
     table: TensorId,
     /// `[T * B, E]`: the window's embeddings.
     x: TensorId,
+    losses: Losses,
+}
+
+/// The output layer over a window, and its losses.
+pub(super) struct Losses {
+    io: Io,
     head: Head,
     chunk: Chunk,
+    window_row: Affine,
+    smoothing: f32,
 }
 
 /// Logits of some time steps, and how many such chunks a window has.
@@ -137,13 +183,13 @@ fn window() -> Dim {
 }
 
 /// The slot of a step in flight.
-fn slot() -> Affine {
+pub(super) fn slot() -> Affine {
     Affine::STEP.modulo(RING)
 }
 
 impl Window {
     fn declare(b: &mut Builder, recipe: Recipe) -> Window {
-        let Recipe { shape, rows, time, .. } = recipe;
+        let Recipe { shape, .. } = recipe;
         let Shape { cell, vocab, embedding, hidden, layers } = shape;
         let table = b.f32(Role::Weight, "embedding.weight", &[1.into(), vocab.into(), embedding.into()]);
         let group = b.shard_group();
@@ -155,31 +201,10 @@ impl Window {
         let drops = if recipe.dropout > 0.0 { layers.len() - 1 } else { 0 };
         let dropped = (0..drops).map(|i| b.f32(Role::Saved, format!("dropped_l{i}"), &[window(), hidden.into()]));
         let dropped = dropped.collect();
-        let ring = Dim::fixed(RING);
-        let words = |b: &mut Builder, name: &str| b.u32(Role::Io, name, &[ring, time.into(), rows.into()]);
-        let io = Io {
-            input: words(b, "input"),
-            targets: words(b, "targets"),
-            order: words(b, "order"),
-            starts: b.u32(Role::Io, "starts", &[ring, rows.into()]),
-            schedule: b.f32(Role::Io, "schedule", &[ring, schedule::SCHEDULE_COLUMNS.into()]),
-            losses: b.f32(Role::Io, "losses", &[ring]),
-            clips: b.f32(Role::Io, "clips", &[ring, schedule::CLIP_COLUMNS.into()]),
-            always: b.u32(Role::Io, "always", &[Dim::ROWS * 4.into()]),
-            row_order: scratch.order,
-        };
+        let io = Io::declare(b, &recipe, scratch.order);
         let x = b.f32(Role::Saved, "x", &[window(), embedding.into()]);
-        let steps = chunk_steps(&recipe);
-        let (count, chunk_rows) =
-            if steps == time { (1.into(), window()) } else { ((time / steps).into(), Dim::ROWS * steps.into()) };
-        let chunk = Chunk {
-            count,
-            rows: chunk_rows,
-            logits: head.logits(b, Role::Scratch, "logits", chunk_rows),
-            lse: b.f32(Role::Scratch, "lse", &[chunk_rows]),
-            losses: b.f32(Role::Scratch, "row_losses", &[window()]),
-        };
-        Window { recipe, io, layers, over_time: scratch.layers, dropped, table, x, head, chunk }
+        let losses = Losses::declare(b, &recipe, head, io);
+        Window { recipe, io, layers, over_time: scratch.layers, dropped, table, x, losses }
     }
 
     /// First row of the slot's window in `input`, `targets` and `order`.
@@ -239,9 +264,54 @@ impl Window {
         let Recipe { dropout, seed, .. } = self.recipe;
         dropout::Settings { probability: dropout, seed, site: layer as u32, step: Affine::STEP }
     }
+}
+
+impl Io {
+    pub(super) fn declare(b: &mut Builder, recipe: &Recipe, row_order: TensorId) -> Io {
+        let (ring, rows, time) = (Dim::fixed(RING), recipe.rows, recipe.time);
+        let words = |b: &mut Builder, name: &str, time: usize| b.u32(Role::Io, name, &[ring, time.into(), rows.into()]);
+        let sources = recipe.pairs.map(|Pairs { source, .. }| SourceIo {
+            ids: words(b, "source", source),
+            order: words(b, "source_order", source),
+            lengths: b.u32(Role::Io, "lengths", &[ring, rows.into()]),
+        });
+        Io {
+            input: words(b, "input", time),
+            targets: words(b, "targets", time),
+            order: words(b, "order", time),
+            starts: b.u32(Role::Io, "starts", &[ring, rows.into()]),
+            schedule: b.f32(Role::Io, "schedule", &[ring, schedule::SCHEDULE_COLUMNS.into()]),
+            losses: b.f32(Role::Io, "losses", &[ring]),
+            clips: b.f32(Role::Io, "clips", &[ring, schedule::CLIP_COLUMNS.into()]),
+            always: b.u32(Role::Io, "always", &[Dim::ROWS * 4.into()]),
+            row_order,
+            sources,
+        }
+    }
+}
+
+impl Losses {
+    pub(super) fn declare(b: &mut Builder, recipe: &Recipe, head: Head, io: Io) -> Losses {
+        let steps = chunk_steps(recipe);
+        let (count, rows) = match recipe.pairs {
+            _ if steps == recipe.time => (1.into(), window()),
+            // Windows have any number of steps.
+            Some(_) => (Dim::TIME, Dim::ROWS),
+            None => ((recipe.time / steps).into(), Dim::ROWS * steps.into()),
+        };
+        let chunk = Chunk {
+            count,
+            rows,
+            logits: head.logits(b, Role::Scratch, "logits", rows),
+            lse: b.f32(Role::Scratch, "lse", &[rows]),
+            losses: b.f32(Role::Scratch, "row_losses", &[window()]),
+        };
+        let window_row = slot().times(recipe.rows * recipe.time);
+        Losses { io, head, chunk, window_row, smoothing: recipe.pairs.map_or(0.0, |pairs| pairs.label_smoothing) }
+    }
 
     /// Chunk after chunk: logits of the outputs `y`, then losses, and with `to` gradients of all that led there.
-    fn losses(&self, b: &mut Builder, y: Rows, to: Option<&HeadBackward>) {
+    pub(super) fn record(&self, b: &mut Builder, y: Rows, to: Option<&HeadBackward>) {
         let Chunk { count, rows, logits, lse, losses } = self.chunk;
         let io = self.io;
         b.repeat("chunk", count, Direction::Forward, |b, chunk| {
@@ -250,10 +320,11 @@ impl Window {
             logsumexp::record(b, logits, lse, rows);
             let op = cross_entropy::CrossEntropy { logits, lse, targets: io.targets, schedule: io.schedule, losses };
             let at = cross_entropy::CrossEntropyOffsets {
-                target_row: self.window_row().plus_each(chunk, rows),
+                target_row: self.window_row.plus_each(chunk, rows),
                 loss_row: Affine::constant(0).plus_each(chunk, rows),
                 slot: slot(),
                 gradient: to.is_some(),
+                smoothing: self.smoothing,
             };
             cross_entropy::record(b, op, rows, at);
             if let Some(to) = to {
@@ -267,18 +338,24 @@ impl Window {
 
 /// Writes the plan of a training run.
 pub fn training(recipe: Recipe) -> Training {
+    if let Some(pairs) = recipe.pairs {
+        return super::encoder_decoder::training(recipe, pairs);
+    }
     assert!(!recipe.tied || recipe.shape.embedding == recipe.shape.hidden, "tied weights have one width");
     let b = &mut Builder::new();
     let parts = Window::declare(b, recipe);
     let of_layer = |layer: &Layer| [layer.w_ih, layer.w_hh, layer.b_ih, layer.b_hh];
     let mut weights = vec![parts.table];
     weights.extend(parts.layers.iter().flat_map(of_layer));
-    weights.extend((!recipe.tied).then_some(parts.head.weight));
-    weights.push(parts.head.bias);
+    weights.extend((!recipe.tied).then_some(parts.losses.head.weight));
+    weights.push(parts.losses.head.bias);
     let optimised = Optimised::declare(b, recipe.optimizer, &weights);
 
     let gradients: Vec<LayerGradients> = (parts.layers.iter().enumerate())
-        .map(|(i, layer)| LayerGradients::flow(b, i, layer, of_layer(layer).map(|w| optimised.gradient(w))))
+        .map(|(i, layer)| {
+            let weights = of_layer(layer).map(|w| optimised.gradient(w));
+            LayerGradients::flow(b, &format!("l{i}"), layer, (Dim::TIME, 0), weights)
+        })
         .collect();
     let hidden = Dim::fixed(recipe.shape.hidden);
     let d_dropped = (!parts.dropped.is_empty()).then(|| b.f32(Role::Scratch, "d_dropped", &[window(), hidden]));
@@ -291,11 +368,11 @@ pub fn training(recipe: Recipe) -> Training {
     let backward = b.section("backward", |b| {
         let last = parts.layers.len() - 1;
         let to = HeadBackward {
-            weight: optimised.gradient(parts.head.weight),
-            bias: optimised.gradient(parts.head.bias),
-            dy: gradients[last].dy,
+            weight: optimised.gradient(parts.losses.head.weight),
+            bias: optimised.gradient(parts.losses.head.bias),
+            dy: Rows { tensor: gradients[last].dy, first: 0.into() },
         };
-        parts.losses(b, parts.outputs(last), Some(&to));
+        parts.losses.record(b, parts.outputs(last), Some(&to));
         for (i, layer) in parts.layers.iter().enumerate().rev() {
             gradients[i].begin_at_zero(b, parts.io.always);
             let to = match i.checked_sub(1) {
@@ -303,7 +380,7 @@ pub fn training(recipe: Recipe) -> Training {
                 Some(below) => d_dropped.unwrap_or(gradients[below].dy),
             };
             let flow = (&parts.over_time[i], &gradients[i]);
-            layer_backward(b, layer, flow, parts.io.always, parts.inputs(i), Some((to, false)));
+            layer_backward(b, layer, flow, parts.io.always, parts.inputs(i), Some((to, false)), None);
             if let (Some(below), Some(from)) = (i.checked_sub(1), d_dropped) {
                 let op = dropout::Dropout { x: from, y: gradients[below].dy };
                 dropout::record(b, op, window(), 0, 0, parts.mask(below));
@@ -311,12 +388,12 @@ pub fn training(recipe: Recipe) -> Training {
         }
         let Io { input: ids, order, .. } = parts.io;
         let op = EmbedGradient { ids, order, dx, dtable: optimised.gradient(parts.table) };
-        embedding_backward(b, op, parts.window_row(), recipe.tied);
+        embedding_backward(b, op, window(), parts.window_row(), recipe.tied);
     });
     let optimise = b.section("optimise", |b| optimised.optimise(b, recipe.clip, slot(), &parts.io));
     let evaluate = b.section("evaluate", |b| {
         let y = parts.forward_only(b, &evaluated);
-        parts.losses(b, y, None);
+        parts.losses.record(b, y, None);
     });
 
     Training {

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! losses[loss_row + m] = lse[m] - logits[m, t]         t = targets[target_row + m]; 0 where t is IGNORED
-//! logits[m, n] := (exp(logits[m, n] - lse[m]) - [n = t]) * token_weight    where gradient = 1; 0 where t is IGNORED
+//! logits[m, n] := (exp(logits[m, n] - lse[m]) - (1 - smoothing) [n = t] - smoothing / V) * token_weight
+//!                                                      where gradient = 1; 0 where t is IGNORED
 //! logits [*, 1, V], lse [*] (of logsumexp on the same rows), targets [*] u32, losses [*]; m < M = rows
 //! token_weight: schedule [S, 4], row `slot` (see schedule); losses in nats
 //! ```
 //! Flops: 4 M V with the gradient, M without. Bytes: 8 M V + 12 M, or 16 M. A target that is neither IGNORED nor below
-//! V must have been refused before.
+//! V must have been refused before. With `smoothing` the gradient is that of a target that gives all tokens this share alike;
+//! losses stay those of the targets, so that they can be compared.
 
 use super::logsumexp::of_row;
 use super::schedule::{self, SCHEDULE_COLUMNS, TOKEN_WEIGHT};
@@ -46,6 +48,8 @@ pub struct CrossEntropyOffsets {
     pub slot: Affine,
     /// Whether the gradient takes the logits' place; else they stay.
     pub gradient: bool,
+    /// The share of a target that all tokens have alike, in the gradient.
+    pub smoothing: f32,
 }
 
 /// Records the op on the first `rows` rows of logits.
@@ -53,7 +57,8 @@ pub fn record(b: &mut Builder, op: CrossEntropy, rows: Dim, at: CrossEntropyOffs
     let [_, one, vocab] = b.tensor(op.logits).shape[..] else { panic!("cross_entropy: logits is [*, 1, V]") };
     assert_eq!(one, Dim::fixed(1), "cross_entropy: logits is [*, 1, V]");
     assert_eq!(b.tensor(op.schedule).shape.last(), Some(&SCHEDULE_COLUMNS.into()), "cross_entropy: schedule is [S, 4]");
-    let params = [rows.into(), vocab.into(), at.target_row, at.loss_row, at.slot, usize::from(at.gradient).into()];
+    let flags = [usize::from(at.gradient).into(), Affine::float(at.smoothing)];
+    let params = [&[rows.into(), vocab.into(), at.target_row, at.loss_row, at.slot], &flags[..]].concat();
     b.push(&ROW, &[op.logits, op.lse, op.targets, op.schedule, op.losses], &params);
 }
 
@@ -74,6 +79,7 @@ pub static ROW: OpRow = OpRow {
         Param::offset("loss_row"),
         Param::offset("slot"),
         Param::flag("gradient"),
+        Param::float("smoothing"),
     ],
     shards: &[ShardedAxes { name: "n", axes: &[(0, 2)], multiple: 4 }],
     carry_words: 0,
@@ -95,6 +101,8 @@ pub static ROW: OpRow = OpRow {
 
 fn reference<F: Real>(args: &mut Args<F>) {
     let [rows, vocab, target_row, loss_row, slot, gradient] = args.sizes();
+    let smoothing: F = args.words.float("smoothing");
+    let uniform = smoothing / F::of(vocab as f32);
     let [logits, lse, targets, schedule, losses] = args.all();
     let token_weight = schedule::at(schedule.real(), slot)[TOKEN_WEIGHT];
     for m in 0..rows {
@@ -106,7 +114,7 @@ fn reference<F: Real>(args: &mut Args<F>) {
             continue;
         }
         for (x, n) in logits.iter_mut().zip(0..) {
-            let hot = if n == target { F::ONE } else { F::ZERO };
+            let hot = if n == target { F::ONE - smoothing + uniform } else { uniform };
             *x = if target == IGNORED { F::ZERO } else { ((*x - lse).exp() - hot) * token_weight };
         }
     }
@@ -128,6 +136,8 @@ fn cases() -> Vec<Case> {
         named("all equal", Problem::new(2, 513, Fill::Floats(vec![7.0; 2 * 513]))),
         named("every third ignored", Problem { ignored: 3, ..Problem::new(67, 130, Fill::Normal(3.0)) }),
         named("ignored, cut", Problem { ignored: 2, ..Problem::new(9, 50_257, Fill::Normal(3.0)) }),
+        named("smoothed", Problem { smoothing: 0.1, ..Problem::new(9, 1000, Fill::Normal(3.0)) }),
+        named("smoothed, cut", Problem { ignored: 2, smoothing: 0.3, ..Problem::new(3, 50_257, Fill::Normal(3.0)) }),
         named("all ignored", Problem { ignored: 1, ..Problem::new(5, 130, Fill::Normal(3.0)) }),
     ];
     // More workgroups than a dimension of a dispatch has.
@@ -144,15 +154,24 @@ struct Problem {
     /// Every how-manieth target is ignored; 0 is none.
     ignored: usize,
     gradient: bool,
+    smoothing: f32,
 }
 
 impl Problem {
     fn new(rows: usize, vocab: usize, logits: Fill) -> Problem {
-        Problem { name: format!("rows={rows} vocab={vocab}"), rows, vocab, logits, ignored: 0, gradient: true }
+        Problem {
+            name: format!("rows={rows} vocab={vocab}"),
+            rows,
+            vocab,
+            logits,
+            ignored: 0,
+            gradient: true,
+            smoothing: 0.0,
+        }
     }
 
     fn case(self) -> Case {
-        let Problem { name, rows, vocab, logits: fill, ignored, gradient } = self;
+        let Problem { name, rows, vocab, logits: fill, ignored, gradient, smoothing } = self;
         let name = if gradient { name } else { format!("{name} loss only") };
         let id = |i: usize| if ignored > 0 && i.is_multiple_of(ignored) { IGNORED } else { (i * 7919 % vocab) as u32 };
         let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
@@ -174,6 +193,7 @@ impl Problem {
                 loss_row: 2.into(),
                 slot: Affine::STEP.modulo(2),
                 gradient,
+                smoothing,
             };
             record(b, op, rows.into(), at);
         };

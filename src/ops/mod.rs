@@ -5,9 +5,16 @@
 //! units, bytes moved and flops; parameters; `record`; the table row; the reference; the cases.
 //! An op does no input or output and knows no device.
 
+pub mod activate;
 pub mod activation;
 pub mod adam;
 pub mod admit;
+pub mod attend;
+pub mod attend_keys_backward;
+pub mod attend_memory_backward;
+pub mod attend_query_backward;
+pub mod attend_scores_backward;
+pub mod attention;
 pub mod clip_scale;
 pub mod count_token;
 pub mod cross_entropy;
@@ -29,6 +36,7 @@ pub mod matmul;
 pub mod matmul_input_gradient;
 pub mod matmul_weight_gradient;
 pub mod mean_loss;
+pub mod mean_rows;
 pub mod noise;
 pub mod pack_weight;
 pub mod place_rows;
@@ -74,6 +82,13 @@ pub static TABLE: &[&OpRow] = &[
     &gru_reset::ROW,
     &gru_gates::ROW,
     &select_rows::ROW,
+    &mean_rows::ROW,
+    &activate::ROW,
+    &attend::ROW,
+    &attend_scores_backward::ROW,
+    &attend_query_backward::ROW,
+    &attend_memory_backward::ROW,
+    &attend_keys_backward::ROW,
     &logsumexp::ROW,
     &softmax::ROW,
     &target_log_prob::ROW,

@@ -72,8 +72,8 @@ pub struct Row {
     pub edits_end: u32,
     /// Zero, which no compiler knows: see `pinned` in `shaders/lib/filters.wgsl`.
     pub zero: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Tokens of the source that its decoder attends to, at `place` of the memory; 0 without one.
+    pub source_len: u32,
 }
 
 impl Row {
@@ -104,7 +104,7 @@ impl Row {
         edits_first: 0,
         edits_end: 0,
         zero: 0,
-        reserved: 0,
+        source_len: 0,
     };
 
     /// The record as it lies in the table.

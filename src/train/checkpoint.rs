@@ -9,7 +9,7 @@ use super::options::Options;
 use super::trainer::Progress;
 use super::{Engine, Snapshot};
 use crate::error::{Error, Result};
-use crate::model::{Bytes, Config, Numbers, weight_shapes};
+use crate::model::{Bytes, Config, Numbers};
 
 /// The checkpoints that this version reads and writes.
 const FORMAT_VERSION: u32 = 2;
@@ -101,7 +101,7 @@ impl Checkpoint {
     /// # Errors
     /// A number that is not finite, with its tensor; whatever `out` says.
     pub fn write(&self, config: &Config, out: &mut dyn Write) -> Result<()> {
-        let shapes: BTreeMap<String, Vec<usize>> = weight_shapes(&config.shape()).into_iter().collect();
+        let shapes: BTreeMap<String, Vec<usize>> = config.weight_shapes().into_iter().collect();
         let shape = |name: &str, len: usize| {
             let weight = ["first_moment.", "second_moment."].iter().find_map(|prefix| name.strip_prefix(prefix));
             let shape = shapes.get(weight.unwrap_or(name)).filter(|shape| shape.iter().product::<usize>() == len);

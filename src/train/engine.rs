@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use super::submissions::submissions;
 use crate::error::{Error, Fault, Result};
-use crate::executor::{Executor, Run, Ticket, Values};
-use crate::model::Weights;
+use crate::executor::{Executor, Run, Ticket, Values, check_sizes};
 use crate::network::{Layer, Optimizer, Parameter, RING, Recipe, Training, training};
 use crate::ops::cross_entropy::IGNORED;
 use crate::ops::{embed_gradient, schedule};
@@ -23,6 +22,73 @@ pub struct Window {
     pub targets: Vec<u32>,
     /// `[B]`: rows whose state starts from zero; the others go on where their last window ended.
     pub starts: Vec<bool>,
+    /// What an encoder reads: then no state is carried, and B and T may be others in each window.
+    pub sources: Option<Sources>,
+}
+
+/// The sources of a window's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// S: the tokens of the longest one.
+    pub time: usize,
+    /// `[S, B]`: their tokens, from the first row's on; behind its end a row may hold any token.
+    pub ids: Vec<u32>,
+    /// `[B]`: the tokens of each, at least one.
+    pub lengths: Vec<u32>,
+}
+
+impl Window {
+    /// B, T and S.
+    pub fn sizes(&self) -> Sizes {
+        let source = self.sources.as_ref().map_or(1, |sources| sources.time);
+        Sizes { source, ..Sizes::of(self.starts.len(), self.time) }
+    }
+
+    /// Whether it is one of `rows` rows of tokens.
+    fn check(&self, rows: usize, vocabulary: usize) -> Result<()> {
+        let len = self.time * rows;
+        if self.input.len() != len || self.targets.len() != len || self.starts.len() != rows {
+            return Err(Error::Limit(format!(
+                "a window of {} ids, {} targets and {} starts; expected {len}, {len} and {rows}",
+                self.input.len(),
+                self.targets.len(),
+                self.starts.len()
+            )));
+        }
+        let targets = self.targets.iter().filter(|target| **target != IGNORED);
+        match self.input.iter().chain(targets).find(|id| **id as usize >= vocabulary) {
+            Some(id) => Err(Error::TokenId { id: *id, vocabulary }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Sources {
+    /// The tokens, with those behind the ends all alike: nothing may depend on them.
+    fn padded(&self) -> Vec<u32> {
+        let rows = self.lengths.len();
+        let within = |i: usize| i / rows < self.lengths[i % rows] as usize;
+        self.ids.iter().enumerate().map(|(i, id)| if within(i) { *id } else { 0 }).collect()
+    }
+
+    /// Whether these are those of `rows` rows.
+    fn check(&self, rows: usize, vocabulary: usize) -> Result<()> {
+        if self.lengths.len() != rows || self.ids.len() != rows * self.time {
+            let (ids, lengths) = (self.ids.len(), self.lengths.len());
+            let expected = rows * self.time;
+            return Err(Error::Limit(format!(
+                "sources of {ids} ids and {lengths} lengths; expected {expected} and {rows}"
+            )));
+        }
+        if let Some(length) = self.lengths.iter().find(|len| !(1..=self.time).contains(&(**len as usize))) {
+            let steps = self.time;
+            return Err(Error::Limit(format!("a source of {length} tokens; expected 1 to {steps}")));
+        }
+        match self.padded().into_iter().find(|id| *id as usize >= vocabulary) {
+            Some(id) => Err(Error::TokenId { id, vocabulary }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The results of a step.
@@ -55,8 +121,8 @@ pub struct Engine {
     step: u32,
     queued: Vec<Queued>,
     outcomes: Vec<Outcome>,
-    /// How sections are cut into submissions, for the window lengths that occurred.
-    submissions: HashMap<(SectionId, usize), Vec<Range<usize>>>,
+    /// How sections are cut into submissions, for the windows' sizes that occurred.
+    submissions: HashMap<(SectionId, Sizes), Vec<Range<usize>>>,
 }
 
 impl Engine {
@@ -65,9 +131,10 @@ impl Engine {
         [training.forward, training.backward, training.optimise, training.evaluate]
     }
 
-    /// B and T of a recipe: the capacity that its executor must have been made for.
+    /// The sizes of a recipe: the capacity that its executor must have been made for.
     pub fn sizes(recipe: &Recipe) -> Sizes {
-        Sizes::of(recipe.rows, recipe.time)
+        let source = recipe.pairs.map_or(1, |pairs| pairs.source);
+        Sizes { source, ..Sizes::of(recipe.rows, recipe.time) }
     }
 
     /// The memory that a run needs.
@@ -205,16 +272,6 @@ impl Engine {
         wanted
     }
 
-    /// The parameters as a model's weights, once the queued steps have run.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn weights(&mut self) -> Result<Weights> {
-        let mut tensors = self.snapshot()?;
-        tensors.retain(|name, _| self.training.parameters.iter().any(|p| p.name == *name));
-        Ok(if self.training.recipe.tied { Weights::tied_from_tensors(tensors) } else { Weights::from_tensors(tensors) })
-    }
-
     /// Queues a step. Where all slots are in flight it waits for them.
     ///
     /// # Errors
@@ -230,7 +287,7 @@ impl Engine {
         let Training { forward, backward, optimise, .. } = self.training;
         let mut tickets = Vec::new();
         for section in [forward, backward, optimise] {
-            tickets.extend(self.run(section, window.time, step)?);
+            tickets.extend(self.run(section, window.sizes(), step)?);
         }
         self.queued.push(Queued { step, tokens, tickets });
         self.step += 1;
@@ -238,10 +295,9 @@ impl Engine {
     }
 
     /// Queues a section for one step, in as many submissions as its work asks for.
-    fn run(&mut self, section: SectionId, time: usize, step: u32) -> Result<Vec<Ticket>> {
-        let sizes = Sizes::of(self.training.recipe.rows, time);
+    fn run(&mut self, section: SectionId, sizes: Sizes, step: u32) -> Result<Vec<Ticket>> {
         let plan = &self.training.plan;
-        let ranges = self.submissions.entry((section, time)).or_insert_with(|| submissions(plan, section, sizes));
+        let ranges = self.submissions.entry((section, sizes)).or_insert_with(|| submissions(plan, section, sizes));
         let run = |ops: &Range<usize>| Run { ops: ops.clone(), ..Run::new(section, sizes, step..step + 1) };
         ranges.iter().map(|ops| self.executor.submit(&[run(ops)], &[])).collect()
     }
@@ -255,30 +311,36 @@ impl Engine {
         self.executor.write(io.input, row, Values::U32(&window.input))?;
         self.executor.write(io.targets, row, Values::U32(&window.targets))?;
         self.executor.write(io.order, row, Values::U32(&embed_gradient::order(&window.input)))?;
+        if let (Some(io), Some(sources), Some(pairs)) = (io.sources, &window.sources, recipe.pairs) {
+            let ids = sources.padded();
+            let row = slot * pairs.source;
+            self.executor.write(io.ids, row, Values::U32(&ids))?;
+            self.executor.write(io.order, row, Values::U32(&embed_gradient::order(&ids)))?;
+            self.executor.write(io.lengths, slot, Values::U32(&sources.lengths))?;
+        }
         let starts: Vec<u32> = window.starts.iter().map(|starts| u32::from(*starts)).collect();
         self.executor.write(io.starts, slot, Values::U32(&starts))?;
         self.executor.write(io.schedule, slot, Values::F32(&schedule))
     }
 
     fn check(&self, window: &Window) -> Result<()> {
-        let Recipe { rows, time, shape, .. } = self.training.recipe;
-        let len = window.time * rows;
-        if window.time == 0 || window.time > time {
-            return Err(Error::Limit(format!("a window of {} time steps; expected 1 to {time}", window.time)));
+        let Recipe { rows, time, shape, pairs, .. } = self.training.recipe;
+        let Some(pairs) = pairs else {
+            if window.time == 0 || window.time > time {
+                return Err(Error::Limit(format!("a window of {} time steps; expected 1 to {time}", window.time)));
+            }
+            return window.check(rows, shape.vocab);
+        };
+        let Some(sources) = window.sources.as_ref().filter(|_| window.time > 0) else {
+            return Err(Error::Limit("a window without sources or targets; an encoder-decoder takes both".into()));
+        };
+        let sizes = window.sizes();
+        check_sizes(&Run::new(self.training.forward, sizes, 0..1), Engine::sizes(&self.training.recipe))?;
+        if window.starts.contains(&false) {
+            return Err(Error::Limit("a row that goes on; an encoder-decoder's begin in each window".into()));
         }
-        if window.input.len() != len || window.targets.len() != len || window.starts.len() != rows {
-            return Err(Error::Limit(format!(
-                "a window of {} ids, {} targets and {} starts; expected {len}, {len} and {rows}",
-                window.input.len(),
-                window.targets.len(),
-                window.starts.len()
-            )));
-        }
-        let targets = window.targets.iter().filter(|target| **target != IGNORED);
-        match window.input.iter().chain(targets).find(|id| **id as usize >= shape.vocab) {
-            Some(id) => Err(Error::TokenId { id: *id, vocabulary: shape.vocab }),
-            None => Ok(()),
-        }
+        sources.check(sizes.rows, pairs.coupling.encoder.shape.vocab)?;
+        window.check(sizes.rows, shape.vocab)
     }
 
     /// The results of the steps since the last call, in order; waits for all that were queued.
@@ -330,7 +392,7 @@ impl Engine {
             let window = window?;
             // The loss of a slot is its sum where a target weighs 1.
             self.write_window(step, &window, [0.0, 0.0, 0.0, 1.0])?;
-            in_flight.push(self.run(self.training.evaluate, window.time, step)?);
+            in_flight.push(self.run(self.training.evaluate, window.sizes(), step)?);
             tokens += window.targets.iter().filter(|target| **target != IGNORED).count() as u64;
             step += 1;
             if in_flight.len() == RING {

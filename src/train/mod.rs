@@ -19,13 +19,13 @@ mod submissions;
 mod trainer;
 mod windows;
 
-pub use crate::network::{Optimizer, Recipe};
+pub use crate::network::{Optimizer, Pairs, Recipe};
 pub use crate::ops::cross_entropy::IGNORED;
 pub use checkpoint::{Checkpoint, Kernels, Manifest};
 pub use corpus::{Corpus, Ends, Ids, Width};
 pub use curves::Curves;
 pub use defaults::{Defaults, Extent};
-pub use engine::{Engine, Outcome, Snapshot, Window};
+pub use engine::{Engine, Outcome, Snapshot, Sources, Window};
 pub use log::Line;
 pub use options::{Cadence, CorpusOptions, End, Method, Options, Unknown};
 pub use schedule::{Rate, Schedule};

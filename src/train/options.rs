@@ -197,6 +197,7 @@ impl Options {
                 Method::Sgd => Optimizer::Sgd { momentum: self.momentum, weight_decay: self.weight_decay },
             },
             clip: self.clip,
+            pairs: None,
         }
     }
 }

@@ -1,29 +1,33 @@
 //! The beginning of a run.
 
 use super::Snapshot;
-use crate::model::{Config, GenerationConfig, initial_weights};
+use crate::model::{Config, GenerationConfig, initial_weights_of};
 use crate::network::Cell;
 
 /// Tokens that a model of continuous text writes where nobody says how many.
 const TEXT_TOKENS: u32 = 500;
 
-/// The weights before the first step: PyTorch's initialisation, [`initial_weights`]. A tied embedding is drawn as the
+/// The weights before the first step: PyTorch's initialisation, [`initial_weights_of`]. A tied embedding is drawn as the
 /// output layer's weight is, as logits of standard normal weights would be far too large. With `forget_bias` the two
 /// biases of an LSTM's forget gates are this number together.
 pub fn first_weights(config: &Config, seed: u64, forget_bias: Option<f32>) -> Snapshot {
-    let shape = config.shape();
-    let mut weights = initial_weights(&shape, seed);
-    if config.tie_word_embeddings {
-        let output = weights.remove("output.weight").expect("every model has one");
-        weights.insert("embedding.weight".into(), output);
+    let mut weights = initial_weights_of(config, seed);
+    for (alias, name) in config.aliases() {
+        let second = weights.remove(alias).expect("every weight has a shape");
+        if alias == "output.weight" {
+            weights.insert(name.into(), second);
+        }
     }
-    if let Some(bias) = forget_bias.filter(|_| shape.cell == Cell::Lstm) {
-        for layer in 0..shape.layers {
-            for (name, value) in [("bias_ih", bias), ("bias_hh", 0.0)] {
-                let values = weights.get_mut(&format!("rnn.{name}_l{layer}")).expect("every layer has one");
-                // Gates i f g o.
-                values[shape.hidden..2 * shape.hidden].fill(value);
-            }
+    let stacks = match config.encoder_decoder() {
+        None => vec![("rnn.", config.shape())],
+        Some(shape) => vec![("encoder.rnn.", shape.coupling.encoder.shape), ("decoder.rnn.", shape.decoder)],
+    };
+    let lstms = stacks.into_iter().filter(|(_, shape)| shape.cell == Cell::Lstm);
+    for ((prefix, shape), bias) in lstms.zip(forget_bias.into_iter().cycle()) {
+        for (name, values) in weights.iter_mut().filter(|(name, _)| name.starts_with(prefix) && name.contains(".bias_"))
+        {
+            // Gates i f g o.
+            values[shape.hidden..2 * shape.hidden].fill(if name.contains("bias_ih") { bias } else { 0.0 });
         }
     }
     weights

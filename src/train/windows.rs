@@ -252,7 +252,7 @@ impl Window {
     /// A window in which nothing counts.
     fn padding(time: usize, starts: Vec<bool>) -> Window {
         let cells = time * starts.len();
-        Window { time, input: vec![0; cells], targets: vec![IGNORED; cells], starts }
+        Window { time, input: vec![0; cells], targets: vec![IGNORED; cells], starts, sources: None }
     }
 
     /// Fills the first steps of a row: `id(i)` is read in step i, and the next one is its target.

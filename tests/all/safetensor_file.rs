@@ -116,14 +116,20 @@ fn read<C: DeserializeOwned>(records: &Path, tensors: &Path) -> Result<Vec<Recor
     Ok(cases.into_iter().map(|(name, case)| Recorded { name, case, tensors: tensors.clone() }).collect())
 }
 
-/// The f32 tensors of a safetensors file.
+/// The f32 and i32 tensors of a safetensors file.
 pub fn floats(file: &Path) -> Result<Tensors, String> {
     let bytes = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
     let stored = read_header(&file.display().to_string(), &bytes).map_err(|e| e.to_string())?;
-    let floats = stored.into_iter().filter(|tensor| tensor.dtype == Dtype::F32);
-    let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("chunks of four"));
-    let values = |tensor: &Stored| bytes[tensor.place()].chunks_exact(4).map(float).collect();
-    Ok(floats.map(|tensor| (tensor.name.clone(), values(&tensor))).collect())
+    let is_int = |tensor: &Stored| tensor.dtype == Dtype::Other("I32".into());
+    let numbers = stored.into_iter().filter(|tensor| tensor.dtype == Dtype::F32 || is_int(tensor));
+    let values = |tensor: &Stored| {
+        let words = bytes[tensor.place()].chunks_exact(4).map(|b| b.try_into().expect("chunks of four"));
+        match is_int(tensor) {
+            true => words.map(|word| i32::from_le_bytes(word) as f32).collect(),
+            false => words.map(f32::from_le_bytes).collect(),
+        }
+    };
+    Ok(numbers.map(|tensor| (tensor.name.clone(), values(&tensor))).collect())
 }
 
 /// The executor that runs a plan.

@@ -140,6 +140,7 @@ fn files() -> Files {
         config: Bytes::new(CONFIG),
         weights: Bytes::new(weights()),
         tokenizer: Bytes::new(TOKENIZER),
+        source_tokenizer: None,
         generation_config: None,
     }
 }

@@ -174,8 +174,15 @@ mod tests {
         let jobs = (progress.sequences..SEQUENCES).map(|index| {
             let options = Options::at(0.8);
             let max_tokens = 30 + index as usize;
-            let request =
-                Request { prompt: [5].into(), sequence: index, seed: 1, options, max_tokens, stop: Vec::new() };
+            let request = Request {
+                prompt: [5].into(),
+                sequence: index,
+                seed: 1,
+                options,
+                max_tokens,
+                stop: Vec::new(),
+                source: [].into(),
+            };
             let sequence = Sequence::new(&model.tokenizer, StopTexts::new::<&str>(&[]).unwrap(), Vec::new());
             (Tag { index, sample: 0, id: None, prompt: "".into(), seed: 1 }, Ok(Job { request, sequence }))
         });

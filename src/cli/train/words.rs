@@ -34,11 +34,9 @@ fn say_chosen(args: &TrainArgs, choice: &Defaults, tokens: usize) {
 /// Says what is trained, where, on what and for how long.
 fn announce(model: &Model, device: &Device, options: &Options, (learnt, held_out): (usize, usize), windows: &Windows) {
     let c = &model.config;
-    let parameters: usize = crate::model::weight_shapes(&c.shape())
-        .iter()
-        .filter(|(name, _)| !(c.tie_word_embeddings && name == "output.weight"))
-        .map(|(_, shape)| shape.iter().product::<usize>())
-        .sum();
+    let (shapes, aliases) = (c.weight_shapes(), c.aliases());
+    let own = shapes.iter().filter(|(name, _)| !aliases.iter().any(|(alias, _)| alias == name));
+    let parameters: usize = own.map(|(_, shape)| shape.iter().product::<usize>()).sum();
     let (name, cell, tokens) = (&model.name, c.cell.name(), grouped(c.vocab_size));
     let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters));
     say(&format!("{name}: {cell} {layers} x {hidden}, {tokens} tokens, {parameters} parameters"));

@@ -16,6 +16,7 @@ pub fn cross_entropy(args: &mut FastArgs<'_>) {
 
 pub(super) fn cross_entropy_at(level: Level, args: &mut FastArgs<'_>) {
     let [rows, vocab, target_row, loss_row, slot, gradient] = args.sizes();
+    let smoothing: f32 = args.words.float("smoothing");
     let [logits, lse, targets, schedule, losses] = &mut args.operands[..] else {
         unreachable!("cross_entropy has five operands")
     };
@@ -35,7 +36,7 @@ pub(super) fn cross_entropy_at(level: Level, args: &mut FastArgs<'_>) {
         let target = targets[m] as usize;
         *loss = lse[m] - logits[target];
         if gradient == 1 {
-            level.run(Gradient { logits, lse: lse[m], target, weight });
+            level.run(Gradient { logits, lse: lse[m], target, weight, smoothing });
         }
     });
 }
@@ -46,6 +47,7 @@ struct Gradient<'a> {
     lse: f32,
     target: usize,
     weight: f32,
+    smoothing: f32,
 }
 
 impl Kernel for Gradient<'_> {
@@ -54,9 +56,11 @@ impl Kernel for Gradient<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self) {
         let (lse, weight) = (V::splat(self.lse), V::splat(self.weight));
-        let at_target = exp(V::splat(self.logits[self.target]).sub(lse)).sub(V::splat(1.0)).mul(weight);
+        let uniform = self.smoothing / self.logits.len() as f32;
+        let wanted = 1.0 - self.smoothing + uniform;
+        let at_target = exp(V::splat(self.logits[self.target]).sub(lse)).sub(V::splat(wanted)).mul(weight);
         for x in self.logits.chunks_mut(LANES) {
-            exp(V::load_padded(x, 0.0).sub(lse)).mul(weight).store_cut(x);
+            exp(V::load_padded(x, 0.0).sub(lse)).sub(V::splat(uniform)).mul(weight).store_cut(x);
         }
         self.logits[self.target] = at_target.to_array()[0];
     }

@@ -11,6 +11,7 @@
 //! runs in the order of its [`crate::plan::OrderClass`], every multiply-add is fused, no estimate instruction is
 //! used, and the end of a row that does not fill a vector goes through the same vector code, padded.
 
+mod attend;
 mod backward;
 mod cross_entropy;
 mod dropout;
@@ -39,6 +40,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use attend::{attend, attend_keys_backward, attend_memory_backward, attend_query_backward, attend_scores_backward};
 pub use backward::step_backward;
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;

@@ -345,7 +345,7 @@ fn training_bits() {
             Problem::new(
                 &ops::cross_entropy::ROW,
                 cross_entropy::cross_entropy_at,
-                &[rows, vocab, 1, 2, 0, gradient],
+                &[rows, vocab, 1, 2, 0, gradient, float(0.1)],
                 &[],
             )
             .real(rows * vocab, 9.0)

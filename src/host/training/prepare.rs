@@ -65,6 +65,7 @@ impl Session {
             generation_config: Some(generation_config(texts.longest(), choice.temperature)),
             weights: Weights::default(),
             tokenizer,
+            source_tokenizer: None,
         };
         tell(observer, &model, &device, &texts, &options, &windows.0);
         observer.note(&Note::Chosen(&choice, extent.tokens));

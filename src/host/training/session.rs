@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Observer;
 use crate::error::Result;
 use crate::host::RunFolder;
-use crate::model::{Model, Precision, Weights, weight_shapes};
+use crate::model::{Model, Precision, Weights};
 use crate::train::{Cadence, Checkpoint, Kernels, Manifest, Snapshot, Trainer};
 
 /// How long steps are queued before the host waits for them: often enough to show that they go on.
@@ -164,10 +164,9 @@ impl Session {
 
     /// Writes the model with the weights of a snapshot.
     fn save_best(&mut self, mut snapshot: Snapshot) -> Result<()> {
-        let names = weight_shapes(&self.model.shape).into_iter().map(|(name, _)| name);
+        let names = self.model.config.weight_shapes().into_iter().map(|(name, _)| name);
         let weights = names.filter_map(|name| snapshot.remove_entry(&name)).collect();
-        let tied = self.model.config.tie_word_embeddings;
-        self.model.weights = if tied { Weights::tied_from_tensors(weights) } else { Weights::from_tensors(weights) };
+        self.model.weights = Weights::of(weights, &self.model.config);
         let precision = if self.trainer.options().f16 { Precision::F16 } else { Precision::F32 };
         let saved = self.folder.save_model(&self.model, precision);
         self.model.weights = Weights::default();

@@ -72,6 +72,7 @@ fn request(model: &Model, sequence: usize, options: Options) -> Request {
         options,
         max_tokens: 40,
         stop: Vec::new(),
+        source: [].into(),
     }
 }
 

@@ -86,6 +86,7 @@ fn request(i: usize, read: usize, vocab: usize) -> Request {
         options: options(i, vocab),
         max_tokens: 1 + i * 13 % 40,
         stop: if i.is_multiple_of(3) { vec![2, 3] } else { Vec::new() },
+        source: [].into(),
     }
 }
 
@@ -127,6 +128,7 @@ fn rings(make: Make<'_>, count: usize) -> Outcome {
         options: Options { repetition_penalty: 1.1, banned: (0..BANNED).collect(), ..Options::default() },
         max_tokens: 1 + i % 3,
         stop: Vec::new(),
+        source: [].into(),
     };
     // Eighteen sequences fill the ring of edits once.
     let requests: Vec<Request> = (0..count).map(request).collect();

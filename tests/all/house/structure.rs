@@ -128,6 +128,7 @@ fn shaders_and_rows() -> Outcome {
 fn ops_and_files() -> Outcome {
     let shared = [
         "activation",
+        "attention",
         "decode",
         "filters",
         "limits",

@@ -138,6 +138,7 @@ fn prompts_of_different_lengths(make: Make<'_>) -> Outcome {
             options: Options::at(if i == 1 { 0.0 } else { 0.9 }),
             max_tokens: 12 + i,
             stop: Vec::new(),
+            source: [].into(),
         })
         .collect();
     let run = |requests: &[Request], rows: usize| -> Result<Vec<Vec<(u32, u32)>>, String> {
@@ -178,7 +179,15 @@ fn bad_requests() -> Outcome {
     let executor = cpu_executor(&lm.plan, sizes, &gatefold::unstable::generate::sections(&lm), Functions::Fast, 1);
     let mut generator = Generator::new(lm, executor)?;
     let options = Options::default();
-    let good = Request { prompt: [1].into(), sequence: 0, seed: 0, options, max_tokens: 1, stop: Vec::new() };
+    let good = Request {
+        prompt: [1].into(),
+        sequence: 0,
+        seed: 0,
+        options,
+        max_tokens: 1,
+        stop: Vec::new(),
+        source: [].into(),
+    };
     let mut refused = |request: Request, what: &str| -> Result<(), String> {
         match generator.submit(request) {
             Ok(_) => Err(format!("accepted: {what}")),

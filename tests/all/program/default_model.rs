@@ -73,6 +73,7 @@ fn five_hundred_tokens(adapter: usize) -> Outcome {
             options,
             max_tokens: 500,
             stop: Vec::new(),
+            source: [].into(),
         };
         let lm = gatefold::unstable::generate::plan(model.shape, 0);
         let sizes = Sizes::of(1, WINDOW);

@@ -72,7 +72,7 @@ pub fn model(cell: Cell, tokenizer: Tokenizer, change: impl FnOnce(&mut Config))
     let mut config = Config::new(shape);
     change(&mut config);
     let weights = Weights::from_tensors(initial_weights(&shape, 5));
-    Model { name: "test".into(), config, shape, generation_config: None, weights, tokenizer }
+    Model { name: "test".into(), config, shape, generation_config: None, weights, tokenizer, source_tokenizer: None }
 }
 
 /// Runs the program on a model and gives the JSON that it prints.

@@ -87,6 +87,7 @@ fn check_greedy(recorded: &Recorded<Case>, on: On) -> Outcome {
         options: Options::at(0.0),
         max_tokens: tokens.len(),
         stop: Vec::new(),
+        source: [].into(),
     });
     for request in requests {
         generator.submit(request)?;

@@ -37,7 +37,7 @@ pub struct Case {
     proj_size: usize,
     /// Whether the initial states are given; else they are zero.
     pub state: bool,
-    lengths: Option<Vec<usize>>,
+    pub lengths: Option<Vec<usize>>,
 }
 
 impl Case {
@@ -58,9 +58,15 @@ impl Case {
         (!matches!(cell, Cell::General(_)) && self.lengths.is_none()).then_some(cell)
     }
 
-    /// Whether a stack that can be trained has such layers: they have biases.
-    pub fn is_plain(&self) -> bool {
-        self.bias && self.cell().is_some()
+    /// The cell of a stack that can be trained, where there is one: its layers have biases, in one direction or two, and
+    /// rows of any length.
+    pub fn trained_cell(&self) -> Option<Cell> {
+        let one_way = GeneralCell { bidirectional: false, ..self.form().ok()? };
+        Some(one_way.into_cell()).filter(|cell| self.bias && cell.fused().is_some())
+    }
+
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
     }
 }
 

@@ -48,11 +48,12 @@ fn textbook(on: On) -> Outcome {
     let expected: Textbook = serde_json::from_slice(&std::fs::read(project("assets/reference/textbook.json"))?)?;
     let shape = Shape { cell: Cell::Lstm, vocab: 10_000, embedding: 128, hidden: 256, layers: 1 };
     let seed = expected.seed;
-    let recipe = Recipe { shape, tied: false, rows: 1, time: 5, dropout: 0.0, seed, optimizer: ADAM, clip: None };
+    let recipe =
+        Recipe { shape, tied: false, rows: 1, time: 5, dropout: 0.0, seed, optimizer: ADAM, clip: None, pairs: None };
     let mut engine = engine(recipe, on)?;
     for epoch in 0..expected.losses.len() {
         let (input, targets) = ((1..6).collect(), (2..7).collect());
-        engine.submit(&Window { time: 5, input, targets, starts: vec![epoch == 0] }, 1e-3)?;
+        engine.submit(&Window { time: 5, input, targets, starts: vec![epoch == 0], sources: None }, 1e-3)?;
     }
     for (outcome, expected) in engine.take()?.iter().zip(&expected.losses) {
         let apart = (f64::from(outcome.loss) / expected - 1.0).abs();
@@ -70,8 +71,17 @@ const ROWS: usize = 16;
 fn remembers(cell: Cell, on: On) -> Outcome {
     let shape = Shape { cell, vocab: 6, embedding: 8, hidden: 32, layers: 1 };
     let time = DELAY + 1;
-    let recipe =
-        Recipe { shape, tied: false, rows: ROWS, time, dropout: 0.0, seed: 1, optimizer: ADAM, clip: Some(1.0) };
+    let recipe = Recipe {
+        shape,
+        tied: false,
+        rows: ROWS,
+        time,
+        dropout: 0.0,
+        seed: 1,
+        optimizer: ADAM,
+        clip: Some(1.0),
+        pairs: None,
+    };
     let mut engine = engine(recipe, on)?;
     let mut weights = initial_weights(&shape, recipe.seed);
     if cell == Cell::Lstm {
@@ -100,8 +110,13 @@ fn remembers(cell: Cell, on: On) -> Outcome {
 /// Rows of a symbol, blanks, and a question whose answer is the symbol.
 fn to_remember(number: u32, stream: u32) -> Window {
     let time = DELAY + 1;
-    let mut window =
-        Window { time, input: vec![BLANK; time * ROWS], targets: vec![IGNORED; time * ROWS], starts: vec![true; ROWS] };
+    let mut window = Window {
+        time,
+        input: vec![BLANK; time * ROWS],
+        targets: vec![IGNORED; time * ROWS],
+        starts: vec![true; ROWS],
+        sources: None,
+    };
     for m in 0..ROWS {
         let symbol = philox([number, m as u32, 0, 0], [stream, 17])[0] % SYMBOLS;
         window.input[m] = symbol;

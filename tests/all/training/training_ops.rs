@@ -53,6 +53,7 @@ fn cross_entropy() -> Outcome {
                 loss_row: 0.into(),
                 slot: 0.into(),
                 gradient,
+                smoothing: 0.0,
             };
             cross_entropy::record(b, op, rows.into(), at);
             mean_loss::record(b, MeanLoss { row_losses: losses, schedule, means }, rows.into(), 0);

@@ -49,8 +49,17 @@ fn check(folder: &Path, cell: Cell, optimiser: &str, on: On) -> Outcome {
     let run: Run = serde_json::from_value(runs.remove(&key).ok_or_else(|| format!("no run {key}"))?)?;
     let shape = Shape { cell, vocab: 65, embedding: 24, hidden: 48, layers: 2 };
     let (optimizer, learning_rate) = settings(optimiser);
-    let recipe =
-        Recipe { shape, tied: false, rows: ROWS, time: TIME, dropout: 0.0, seed: 0, optimizer, clip: Some(0.5) };
+    let recipe = Recipe {
+        shape,
+        tied: false,
+        rows: ROWS,
+        time: TIME,
+        dropout: 0.0,
+        seed: 0,
+        optimizer,
+        clip: Some(0.5),
+        pairs: None,
+    };
     let plan = training(recipe);
     let executor = on.executor(&plan.plan, Engine::sizes(&recipe), &Engine::sections(&plan));
     let mut engine = Engine::new(plan, executor)?;
@@ -102,7 +111,7 @@ fn window(ids: &[u32], step: usize) -> Window {
     let stretch = (ids.len() - 1) / ROWS;
     let at = |t: usize, m: usize| m * stretch + step * TIME + t;
     let of = |shift: usize| (0..TIME * ROWS).map(|i| ids[at(i / ROWS, i % ROWS) + shift]).collect();
-    Window { time: TIME, input: of(0), targets: of(1), starts: vec![step == 0; ROWS] }
+    Window { time: TIME, input: of(0), targets: of(1), starts: vec![step == 0; ROWS], sources: None }
 }
 
 /// Weights under this project's names.
