@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if m >= params.rows || table[m].running == 0u {
         return;
     }
-    // Behind the part's end also where the token stands before its first one: the difference wraps.
+    // After the shard's end also where the token stands before its first one: the difference wraps.
     let n = tokens[m] - params.n_first;
     if n < params.n_len {
         token_flags[m * params.n_len + n] += 1u;

@@ -11,7 +11,7 @@ struct Params {
     flags: u32,
 }
 
-/// What a row takes from part to part and from round to round.
+/// The state that a row carries from shard to shard and from round to round.
 struct Carried {
     low: array<u32, 256>,
     high: array<u32, 256>,

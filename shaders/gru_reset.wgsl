@@ -1,4 +1,4 @@
-// The reset gate on the state, for the product that comes behind it; an invocation computes one unit of one row.
+// The reset gate on the state, for the product that comes after it; an invocation computes one unit of one row.
 
 struct Params {
     rows: u32,

@@ -1,5 +1,5 @@
 // lse[m] = logsumexp of row m. A workgroup reads a row; lane i takes the vec4s i, i + 256, ... of the whole row, also
-// where this part begins elsewhere, and carries its sum from part to part. At the end the lanes meet in a tree.
+// where this shard begins elsewhere, and carries its sum from shard to shard. At the end the lanes meet in a tree.
 
 struct Params {
     rows: u32,

@@ -8,7 +8,7 @@ fn gradients(at: Places, n4: u32) -> Tile {
     );
 }
 
-/// What the sums of eight rows start from.
+/// The start values of the sums of eight rows.
 fn starts(row: u32, k: u32) -> Tile {
     return Tile(
         mat4x4<f32>(start(row, k), start(row + 1u, k), start(row + 2u, k), start(row + 3u, k)),

@@ -1,4 +1,4 @@
-// What came of the parameters, of fma, and of the shared tanh and sigmoid at arguments that drivers get wrong.
+// The parameters as they arrived, fma, and the shared tanh and sigmoid at arguments that drivers get wrong.
 
 struct Params {
     w0: u32,

@@ -1,5 +1,5 @@
 // The next token of every row; src/ops/sample.rs has the equations, src/ops/rows.rs the row table. A workgroup takes a
-// row; lane i looks at the vec4s of logits i, i + 256, ... of the whole row and carries what it found from part to part.
+// row; lane i looks at the vec4s of logits i, i + 256, ... of the whole row and carries what it found from shard to shard.
 
 struct Params {
     rows: u32,
@@ -11,7 +11,7 @@ struct Params {
     flags: u32,
 }
 
-/// What a lane has found in its logits.
+/// The best that an invocation has found in its logits.
 struct Found {
     lse: Sum,
     score: f32,
@@ -33,7 +33,7 @@ struct Found {
 
 var<workgroup> found: array<Found, 256>;
 
-/// What a row is looking for.
+/// The state of a row's search.
 struct Search {
     row: Row,
     /// The row's filters, or 0 where this run has none.
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let row = table[m];
-    // Rows that draw nothing look at nothing, but all lanes come to the barriers.
+    // Idle rows look at nothing, but all invocations come to the barriers.
     let running = row.running != 0u;
     let is_forced = row_is_forced(row);
     var search = Search(row, select(0u, row.filters, params.filtered == 1u), NO_TOKEN);
@@ -122,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     found[lane] = f;
     workgroupBarrier();
-    // Lanes behind the last vec4 of the row have found nothing.
+    // Invocations past the last vec4 of the row have found nothing.
     let lanes = min(quads(params.vocab), 256u);
     for (var half = (1u << (32u - countLeadingZeros(lanes - 1u))) / 2u; half > 0u; half /= 2u) {
         if lane < half {

@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     storageBarrier();
     let end = select(0u, table[m].edits_end, starts);
     for (var i = table[m].edits_first + lane; i < end; i += 256u) {
-        // Tokens in front of this part also lie behind its end: the difference wraps.
+        // Tokens in front of this part also lie past its end: the difference wraps.
         let n = edits[i].x - params.n_first;
         if n < params.n_len {
             token_flags[m * params.n_len + n] = edits[i].y;

@@ -11,7 +11,7 @@ use crate::plan::{
     Access, Buffer, Case, Difference, Element, Interpreter, OpRow, Plan, Role, SectionId, TensorId, Variant,
 };
 
-/// What runs a case.
+/// The implementation that runs a case.
 #[derive(Clone, Copy, Debug)]
 pub enum Implementation {
     /// The op's fast CPU function.
@@ -37,7 +37,7 @@ pub struct Outcome {
     pub difference: Difference,
     /// An integer output, or a tensor that should have stayed as it was, is not equal.
     pub mismatch: Option<String>,
-    /// Guard words behind a buffer were written.
+    /// Guard words after a buffer were written.
     pub guard_hit: bool,
 }
 

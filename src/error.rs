@@ -8,7 +8,8 @@ use crate::plan::{MemoryNeed, bytes_in_words};
 
 pub use fault::{DeviceFault, Fault, OutputFault};
 
-/// What went wrong, where, and what to do. The text is for people; programs match the variant and read its fields.
+/// The error of this crate: what went wrong, where, and what to do. The text is for people; programs match the variant
+/// and read its fields.
 ///
 /// ```
 /// use gatefold::Error;
@@ -32,9 +33,9 @@ pub enum Error {
     Option {
         /// Its name in the library: the field's.
         name: String,
-        /// What was asked for.
+        /// The value that was given.
         value: String,
-        /// What may be asked for.
+        /// The values that are possible.
         expected: String,
     },
     /// No device is what was asked for. Ask for one of these, or for the CPU.
@@ -50,7 +51,7 @@ pub enum Error {
     Device {
         /// Its name.
         device: String,
-        /// What went wrong with it.
+        /// The trouble with it.
         fault: DeviceFault,
     },
     /// A service or generator that has ended, with the reason. Requests go to another one.
@@ -69,7 +70,7 @@ pub enum Error {
     Memory {
         /// The rows that need it; `None` is a training.
         rows: Option<usize>,
-        /// What is needed, by what it is for.
+        /// The memory needed, by purpose.
         need: MemoryNeed,
         /// Bytes.
         available: u64,
@@ -82,9 +83,9 @@ pub enum Error {
     Binding {
         /// The tensor, or the op whose rows are carried from part to part.
         tensor: String,
-        /// What it needs.
+        /// The size of the tensor.
         bytes: u64,
-        /// What the device has.
+        /// The device's limit.
         limit: u64,
     },
     /// Sizes that do not fit each other, or what something was made for: a mistake of the calling code.
@@ -184,7 +185,7 @@ pub enum Error {
         "the {what} is {value:e} at step {step}: training has diverged. A smaller learning rate, a longer warmup or a lower bound of the gradient may help"
     )]
     Diverged {
-        /// What left its bounds: `loss`, `gradient`.
+        /// The quantity that left its bounds: `loss`, `gradient`.
         what: String,
         /// Its value.
         value: f64,
@@ -196,7 +197,7 @@ pub enum Error {
     Exists {
         /// The folder that was named.
         path: PathBuf,
-        /// What is in it.
+        /// A file that is there.
         there: PathBuf,
         /// Whether it is a run, which could go on.
         is_run: bool,
@@ -206,7 +207,7 @@ pub enum Error {
     InTheWay {
         /// The file.
         path: PathBuf,
-        /// What may be there.
+        /// The kind of file or folder expected there.
         expected: &'static str,
     },
     /// No run to go on with. Begin one, or name its folder.
@@ -229,7 +230,7 @@ pub enum Error {
     /// An output or folder that another process writes to.
     #[error("{}: {} writes to it; wait until it has ended, or name another place", .path.display(), .owner.as_deref().unwrap_or("another process"))]
     Busy {
-        /// What is written.
+        /// The output.
         path: PathBuf,
         /// The other process, where it is known.
         owner: Option<String>,
@@ -239,7 +240,7 @@ pub enum Error {
     Output {
         /// The file.
         path: PathBuf,
-        /// What became of it.
+        /// The fault.
         fault: OutputFault,
     },
     /// An output that was begun by a run with something else.
@@ -247,7 +248,7 @@ pub enum Error {
     OtherRun {
         /// The output.
         path: PathBuf,
-        /// What differs.
+        /// The name of the setting that differs.
         name: String,
         /// As it was begun.
         before: String,
@@ -263,9 +264,9 @@ pub enum Error {
         file: String,
         /// Its entry.
         field: String,
-        /// What it says.
+        /// The value in the file.
         found: String,
-        /// What it may say.
+        /// The values that are possible.
         expected: String,
     },
     /// Threads that the system refused.
@@ -279,7 +280,7 @@ pub enum Error {
     /// A file or stream.
     #[error("{context}: {source}")]
     Io {
-        /// What was being read or written.
+        /// The file or action that failed.
         context: String,
         /// The system's reason.
         source: std::io::Error,
@@ -289,7 +290,7 @@ pub enum Error {
 /// A result with the library's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What is wrong with a JSON file: that it is none, or where it says something else than it should.
+/// The fault in a JSON file: that it is none, or where it says something else than it should.
 pub(crate) fn json_fault(error: &serde_json::Error) -> String {
     if error.is_data() { error.to_string() } else { format!("not JSON: {error}") }
 }

@@ -1,4 +1,4 @@
-//! What the two executors have in common: memory for a plan's tensors, and runs of its sections.
+//! The interface that the two executors share: memory for a plan's tensors, and runs of its sections.
 
 #[cfg(test)]
 pub(crate) mod failing;
@@ -30,14 +30,14 @@ impl<'a> Values<'a> {
 /// Steps of a section to be run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Which section.
+    /// The section.
     pub section: SectionId,
     /// The sizes of this run: rows, and their products with steps of time and source, are at most the capacity's. Rows of a tensor `[2, B, H]`
     /// lie where B says: a section whose states outlive its runs keeps one B.
     pub sizes: Sizes,
     /// The step counter's values: several steps go into one submission.
     pub steps: Range<u32>,
-    /// Which of the op runs of each step, loops unrolled: all of them, or some when searching for a wrong kernel.
+    /// The op runs of each step, loops unrolled: all of them, or some when searching for a wrong kernel.
     pub ops: Range<usize>,
 }
 
@@ -48,7 +48,7 @@ impl Run {
     }
 }
 
-/// What runs an op.
+/// The kernel that runs an op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// The op's name.
@@ -119,7 +119,7 @@ pub trait Executor {
     /// Dependent dispatches or calls that one step of a section takes, the splits of this device included.
     fn dispatches(&self, section: SectionId, sizes: Sizes) -> usize;
 
-    /// What runs the ops of a section that it was made for, in their order.
+    /// The kernels that run the ops of a section that it was made for, in their order.
     fn kernels(&self, section: SectionId) -> Vec<Kernel>;
 }
 

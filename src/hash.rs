@@ -1,6 +1,6 @@
 //! FNV-1a: tells data apart that differ by chance, not by malice.
 
-/// What hashes begin with.
+/// The start value of hashes.
 pub(crate) const START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// Goes on with a hash by a word.

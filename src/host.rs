@@ -1,4 +1,4 @@
-//! What the core does not use by itself: threads, files, and the one place that blocks on futures.
+//! Everything that the core does not use by itself: threads, files, and the one place that blocks on futures.
 
 mod cache;
 mod corpus;
@@ -120,7 +120,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// What a `--device` means here.
+    /// The device that a choice means on this machine.
     ///
     /// # Errors
     /// Nothing that was asked for is there, or it cannot be opened.
@@ -128,8 +128,8 @@ impl Device {
         Device::open(choice, threads, |adapter| DeviceOptions { choices: choices(adapter), ..Default::default() })
     }
 
-    /// What a `--device` means here, opened with options for the adapter that it is. A self-test that it passed is
-    /// kept in [`cache_folder`], and does not run again until driver or program are others.
+    /// The device that a choice means on this machine, opened with options for that adapter. A self-test that it passed
+    /// is remembered in [`cache_folder`], and does not run again until driver or program are others.
     ///
     /// # Errors
     /// As [`Device::choose`].

@@ -107,7 +107,7 @@ pub use error::{DeviceFault, Error, Fault, OutputFault, Result};
 pub use front::{Completion, Completions, Device, Model, Options, Score, Server, Stream, Training};
 pub use generate::FinishReason;
 
-/// What is chosen for a [`Training`], and what its log says.
+/// The options of a [`Training`], and the lines of its log.
 #[cfg(not(target_arch = "wasm32"))]
 pub mod training {
     pub use crate::host::{TrainingOptions, Vocabulary, read_tokenizer};

@@ -1,7 +1,7 @@
 // A recurrent step backward: what its kernels bind, read and write; src/ops/step_backward.rs has the parameters. A sum goes
 // over gates g and units n of the later step's gradients times w_hh[g, n, j], row major, four j a vec4. In the order class
 // `blocks64`: items of 64 n of one gate, each summed from zero with n ascending, are added block after block, within a
-// block gate after gate: so parts of w_hh that are cut between blocks keep the order.
+// block gate after gate: so shards of w_hh that end between blocks keep the order.
 
 struct Params {
     rows: u32,
@@ -25,7 +25,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> extra: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dh: array<vec4<f32>>;
 
-/// What a cell gives of four units: the gradients of the gates, of h on its way past them, and of `extra`.
+/// A cell's results for four units: the gradients of the gates, of h on its way past them, and of `extra`.
 struct CellStep {
     gates: mat4x4<f32>,
     h: vec4<f32>,
@@ -63,7 +63,7 @@ fn later(g: u32, at: u32) -> vec4<f32> {
     return gates[at];
 }
 
-/// What the sum of this part starts from.
+/// The start value of this shard's sum.
 fn start_of(row: u32, quad: u32) -> vec4<f32> {
     let at = row * quads(params.hidden) + quad;
     if (params.flags & FIRST_PART) == 0u {

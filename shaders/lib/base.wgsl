@@ -1,4 +1,4 @@
-// What many kernels share: rows in memory, the safe functions, sums of products, quads and tiles.
+// The functions that many kernels share: rows in memory, the safe functions, sums of products, quads and tiles.
 // Rows of a float tensor start at multiples of four elements; what lies between is zero.
 
 /// vec4s that hold n elements.
@@ -71,7 +71,7 @@ fn by_k(row0: vec4<f32>, row1: vec4<f32>, row2: vec4<f32>, row3: vec4<f32>) -> m
 
 // A quad: four neighbouring units or columns of one row, in a vec4.
 
-/// Where a quad's weights lie: units behind the last of n repeat it, and are not `live`.
+/// Where a quad's weights lie: units past the last of n repeat it, and are not `live`.
 fn quad_units(first: u32, n: u32) -> vec4<u32> {
     return min(first + vec4(0u, 1u, 2u, 3u), vec4(n - 1u));
 }

@@ -11,7 +11,7 @@ var<workgroup> blocks: array<vec2<u32>, 16>;
 const BLOCKS: u32 = 16u;
 const BLOCK_BINS: u32 = 16u;
 
-/// What a lane has for one bin and has not given up yet: neighbours often fall into one, and atomics take turns.
+/// The invocation's pending sum for one bin: neighbours often fall into one, and atomics take turns.
 var<private> pending_bin: u32;
 var<private> pending: vec2<u32>;
 
@@ -51,7 +51,7 @@ fn sum_up_bins(works: bool, lane: u32) {
     workgroupBarrier();
 }
 
-/// What lies in all bins above one.
+/// The sum over all bins above one.
 fn sum_above(own: u32) -> vec2<u32> {
     let block = own / BLOCK_BINS;
     var higher = sum_of_blocks(block + 1u);
@@ -62,7 +62,7 @@ fn sum_above(own: u32) -> vec2<u32> {
     return higher;
 }
 
-/// What lies in a block and all above it.
+/// The sum over a block and all above it.
 fn sum_of_blocks(first: u32) -> vec2<u32> {
     var sum = vec2(0u);
     for (var block = 0u; block < BLOCKS; block++) {

@@ -28,7 +28,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> extra: array<Units>;
 
-/// What a cell gives of four units or rows: the activated gates, h and `extra`.
+/// A cell's results for four units or rows: the activated gates, h and `extra`.
 struct CellStep {
     gates: mat4x4<f32>,
     h: vec4<f32>,
@@ -41,7 +41,7 @@ const STATE: u32 = 1u;
 /// Whether the kernel sums the input products itself.
 const SUMS_INPUT: bool = true;
 
-/// What the input sum of a gate starts from.
+/// The start value of a gate's input sum.
 fn input_start(row: u32, g: u32, at: u32) -> Units {
     return b_ih[g * stride() + at];
 }
@@ -51,7 +51,7 @@ fn terms(side: u32) -> u32 {
     return select(params.hidden, params.inputs, side == INPUT);
 }
 
-/// Where a row of a product begins, in vec4s. Input rows of other parts read the part's first row instead.
+/// Where a row of a product begins, in vec4s. Input rows of other shards read the shard's first row instead.
 fn values_at(side: u32, row: u32) -> u32 {
     if side == INPUT {
         return select(source_row(row) - params.source_first, 0u, !writes(row)) * quads(params.inputs);
@@ -90,7 +90,7 @@ fn extra_before(row: u32, at: u32) -> Units {
     return extra[(params.extra_row + row) * stride() + at];
 }
 
-/// Writes a row's `extra`; gates are not kept.
+/// Writes a row's `extra`; gates are not saved.
 fn store_step(row: u32, at: u32, own: Gates, extra_new: Units) {
     if EXTRA_IS_STATE {
         extra[(params.extra_row + row) * stride() + at] = extra_new;

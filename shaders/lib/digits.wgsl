@@ -1,13 +1,13 @@
 // The search for a key digit by digit: in each round the tokens that agree with the digits found so far go into 256
 // bins, by their next digit, and the bin in which the wanted count or mass is reached is the digit.
 
-/// What is known of a row between rounds.
+/// The state of a row's search between rounds.
 struct Search {
     /// The digits of this search, low word first.
     found: vec2<u32>,
     /// Count or mass that is still to be reached, below the tokens that lie above the digits found.
     rest: vec2<u32>,
-    /// What the search by counts found: the search by masses is among the tokens from there up.
+    /// The result of the search by counts: the search by masses is among the tokens from there up.
     kept: vec2<u32>,
     /// The largest high word of a key.
     most: u32,

@@ -1,5 +1,5 @@
-// What filters do to a logit, and the order in which they keep tokens: the counterpart of src/ops/filters.rs. Kernels bind
-// `token_flags`.
+// The filters' arithmetic on a logit, and the order in which they keep tokens: the counterpart of src/ops/filters.rs.
+// Kernels bind `token_flags`.
 
 const TOP_K: u32 = 1u;
 const TOP_P: u32 = 2u;
@@ -10,7 +10,7 @@ const BANNED: u32 = 0x80000000u;
 /// The ordered word of minus infinity.
 const NOTHING: u32 = 0x007fffffu;
 
-/// The token flags of four tokens, from index `at` on; 0 for those behind the end of a row, and where no filter needs them.
+/// The token flags of four tokens, from index `at` on; 0 for those past the end of a row, and where no filter needs them.
 fn four_marks(filters: u32, at: u32, left: u32) -> vec4<u32> {
     if (filters & TOKEN_FLAGS) == 0u {
         return vec4(0u);
@@ -32,7 +32,7 @@ fn adjusted(row: Row, logit: f32, mark: u32) -> f32 {
     return pinned(row, present - pinned(row, row.frequency * f32(mark & ~BANNED)));
 }
 
-/// The same float, behind bits that no compiler can foresee: it may not take this step of arithmetic together with the
+/// The same float, through bits that no compiler can foresee: it may not take this step of arithmetic together with the
 /// next, in one kernel thus and in another not. `filter` and `sample` must find the same logits.
 fn pinned(row: Row, x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ row.zero);

@@ -1,4 +1,4 @@
-// What the kernels of matmul_input_gradient bind and share; the op's file has the equation.
+// The bindings and functions that the kernels of matmul_input_gradient share; the op's file has the equation.
 
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> d_x: array<vec4<f32>>;
@@ -14,7 +14,7 @@ fn w_rows(w_at: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(w[w_at.x + k], w[w_at.y + k], w[w_at.z + k], w[w_at.w + k]);
 }
 
-/// What the sums of a vec4 of k start from.
+/// The start value of the sums of a vec4 of k.
 fn start(row: u32, k: u32) -> vec4<f32> {
     let adds = params.accumulate != 0u || (params.flags & FIRST_PART) == 0u;
     if adds && row < params.rows && k < quads(params.inputs) {

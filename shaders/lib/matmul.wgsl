@@ -1,5 +1,5 @@
-// What a matrix product binds, where its sums start and where they go; src/ops/matmul.rs has the equation. Columns q
-// count through all gates of the part: q = g n_len + n.
+// The bindings of a matrix product, where its sums start and where they go; src/ops/matmul.rs has the equation. Columns
+// q count through all gates of the shard: q = g n_len + n.
 
 struct Params {
     rows: u32,
@@ -26,7 +26,7 @@ fn bias_of(q: u32) -> f32 {
 
 /// Where column q of row 0 of this op lies in y, and the step from row to row.
 fn y_at(q: u32) -> vec2<u32> {
-    // Where y is cut, the part's columns are the buffer's.
+    // Where y is sharded, the shard's columns are the buffer's.
     let is_cut = (params.flags & OUTPUT_CUT) != 0u;
     let stride = quads(select(params.outputs, params.n_len, is_cut)) * 4u;
     let step = params.groups * stride;

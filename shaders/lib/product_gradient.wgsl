@@ -1,4 +1,4 @@
-// What both gradients of a matrix product bind; src/ops/matmul_input_gradient.rs has the parameters.
+// The bindings that both gradients of a matrix product share; src/ops/matmul_input_gradient.rs has the parameters.
 
 struct Params {
     rows: u32,

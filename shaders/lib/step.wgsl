@@ -23,7 +23,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> extra: array<Units>;
 
-/// What a cell gives of four units or rows: the activated gates, h and `extra`.
+/// A cell's results for four units or rows: the activated gates, h and `extra`.
 struct CellStep {
     gates: mat4x4<f32>,
     h: vec4<f32>,
@@ -36,7 +36,7 @@ const STATE: u32 = 1u;
 /// Whether the kernel sums the input products itself.
 const SUMS_INPUT: bool = false;
 
-/// What the input sum of a gate starts from: here all of it.
+/// The start value of a gate's input sum: here all of it.
 fn input_start(row: u32, g: u32, at: u32) -> Units {
     return gates[((params.gx_row + row) * GATES + g) * stride() + at];
 }
@@ -68,7 +68,7 @@ fn extra_before(row: u32, at: u32) -> Units {
     return extra[(params.extra_read_row + row) * stride() + at];
 }
 
-/// Writes a row's `extra`, and the activated gates over the input products, where they are kept.
+/// Writes a row's `extra`, and the activated gates over the input products, where they are saved.
 fn store_step(row: u32, at: u32, own: Gates, extra_new: Units) {
     if params.keep_gates == 1u {
         let to = (params.gx_row + row) * GATES * stride() + at;

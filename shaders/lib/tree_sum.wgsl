@@ -15,7 +15,7 @@ fn tree_sum(lane: u32, x: f32) -> f32 {
     return sums[0];
 }
 
-/// The vec4 i of a row of n numbers, with zeros behind its end.
+/// The vec4 i of a row of n numbers, with zeros after its end.
 fn live_part(four: vec4<f32>, i: u32, n: u32) -> vec4<f32> {
     return select(vec4(0.0), four, vec4(i * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(n));
 }

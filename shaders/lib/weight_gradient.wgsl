@@ -1,5 +1,5 @@
-// What the kernels of matmul_weight_gradient bind and share; the op's file has the equation. Sums of four outputs n of
-// one vec4 of k are a matrix: a column for each n.
+// The bindings and functions that the kernels of matmul_weight_gradient share; the op's file has the equation. Sums of
+// four outputs n of one vec4 of k are a matrix: a column for each n.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
@@ -21,7 +21,7 @@ fn dw_at(g: u32, n: u32, k: u32) -> u32 {
     return ((params.w_group + g) * outputs + first + n) * quads(params.inputs) + k;
 }
 
-/// What the sums of outputs n .. n + 3 start from.
+/// The start values of the sums of outputs n .. n + 3.
 fn start(g: u32, n: u32, k: u32) -> mat4x4<f32> {
     if params.accumulate == 0u || n >= params.n_len || k >= quads(params.inputs) {
         return mat4x4<f32>();

@@ -176,7 +176,7 @@ struct Declared<'a> {
 }
 
 impl Declared<'_> {
-    /// A tensor of the same shape in numbers. An arena is one flat tensor, which may be cut as it may be.
+    /// A tensor of the same shape in numbers. An arena is one flat tensor, which may be sharded as it may be.
     fn like(&mut self, tensor: &Tensor, sizes: Sizes, copy: usize) -> TensorId {
         let b = &mut *self.b;
         let shape: Vec<Dim> = tensor.shape(sizes).into_iter().map(Dim::fixed).collect();

@@ -3,7 +3,7 @@
 use super::report::{Figure, Report};
 use super::text::time;
 
-/// What became of a figure.
+/// The fate of a figure from one report to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// Less time, by more than chance and the threshold explain.
@@ -28,24 +28,24 @@ impl Judgement {
 /// A figure that both reports have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// What was measured.
+    /// The job or kernel measured.
     pub what: String,
     /// Its figure in the older report.
     pub before: Figure,
     /// Its figure in the newer one.
     pub after: Figure,
-    /// What became of it.
+    /// The judgement of the difference.
     pub judgement: Judgement,
 }
 
-/// What two reports say together.
+/// The comparison of two reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
     /// Figures that both have.
     pub lines: Vec<Line>,
-    /// What only one of them has.
+    /// Figures that only one of them has.
     pub unmatched: Vec<String>,
-    /// What makes the comparison doubtful.
+    /// Reasons to doubt the comparison.
     pub warnings: Vec<String>,
 }
 

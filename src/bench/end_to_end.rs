@@ -17,7 +17,7 @@ use crate::plan::{Plan, SectionId, Sizes, TensorId};
 use crate::score;
 use crate::train::{Engine, Window};
 
-/// What is done with a workload.
+/// The jobs that a workload is measured by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Job {
     /// `steps` tokens drawn and fed back for each of `batch` sequences, from one token each.
@@ -117,7 +117,7 @@ pub fn measure(device: &Device, job: Job, workload: &Workload, settings: &Settin
 /// A job that can be run again and again, and what it is made of.
 struct Prepared {
     run: Box<dyn FnMut() -> Result<()>>,
-    /// What it runs on.
+    /// The executor that it runs on.
     executor: Metered,
     memory_bytes: u64,
     /// The sections that take the time, and how often they run in a run of the job.

@@ -11,7 +11,7 @@ use crate::executor::{Executor, Run, Values};
 use crate::host::Device;
 use crate::plan::{Buffer, Case, Element, Interpreter, OpRow, Role, SectionId, TensorId};
 
-/// What a submission should take: long enough for a clock, and for a device to leave its sleep.
+/// The time that a submission should take: long enough for a clock, and for a device to leave its sleep.
 const SUBMISSION_US: f64 = 20_000.0;
 /// Dispatches in a submission at most.
 const MOST_DISPATCHES: u32 = 2_000;
@@ -84,7 +84,7 @@ pub fn compare_with(limits: &Limits, line: &mut KernelLine) {
     line.roof = Some(limits.roof(line.flops, line.bytes, line.figure().median_us));
 }
 
-/// What the device takes for this op at these sizes when nothing is forced.
+/// The variant that the device takes for this op at these sizes when nothing is forced.
 ///
 /// # Errors
 /// A device that cannot hold the case.
@@ -197,7 +197,7 @@ fn spoil(oracle: &mut Interpreter<f64>, case: &Case) {
     }
 }
 
-/// What the CPU's fast function makes of a case.
+/// The result of the CPU's fast function on a case.
 fn fast_result(case: &Case) -> Result<Interpreter<f64>> {
     let plan = &case.plan;
     let mut executor =

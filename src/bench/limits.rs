@@ -1,4 +1,4 @@
-//! What a device can do at most, measured: shares of these are what a kernel's figure means.
+//! A device's limits, measured: shares of these are what a kernel's figure means.
 
 use std::time::Instant;
 
@@ -193,7 +193,7 @@ fn check(device: &Device, case: &Case) -> Result<()> {
 }
 
 impl Limits {
-    /// Which limit is the nearest to a kernel of so much work, and which share of it the kernel reaches.
+    /// The limit nearest to a kernel of so much work, and the share of it that the kernel reaches.
     pub fn roof(&self, flops: f64, bytes: f64, time_us: f64) -> (Roof, f64) {
         let least = [
             (Roof::Arithmetic, flops / self.multiply_add_gflops.max(1e-9) / 1e3),

@@ -29,7 +29,7 @@ impl HostClock {
     }
 }
 
-/// What went through an executor.
+/// Counts of what went through an executor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
     /// Host time inside `submit` and `write`: encoding, and on the CPU the work itself.
@@ -56,7 +56,7 @@ impl Metered {
         Metered { plan, shared: Rc::new(RefCell::new((executor, Count::default()))) }
     }
 
-    /// What was counted since the last call.
+    /// Takes the counts since the last call.
     pub fn take_count(&self) -> Count {
         std::mem::take(&mut self.shared.borrow_mut().1)
     }
@@ -119,7 +119,7 @@ impl Executor for Metered {
     }
 
     fn device_time_us(&mut self) -> Option<f64> {
-        // What `taking` counted meanwhile belongs to the caller, too.
+        // Counts that `taking` made meanwhile belong to the caller, too.
         let (executor, count) = &mut *self.shared.borrow_mut();
         let rest = executor.device_time_us();
         let counted = count.device_us.take();

@@ -50,7 +50,7 @@ pub fn implementations(device: &Device, op: &'static OpRow) -> Vec<&'static str>
     }
 }
 
-/// What the CPU's function of an op is called in reports.
+/// The name of the CPU's function of an op in reports.
 pub const FAST: &str = "fast";
 
 /// An executor with some ops' variants forced, by (op, variant); the CPU has nothing to choose from.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::executor::{Executor, Run};
 use crate::plan::{Index, Plan, SectionId, Sizes};
 
-/// What a submission of one op should take.
+/// The time that a submission of one op should take.
 const SUBMISSION_US: f64 = 10_000.0;
 /// Seconds for each op at most.
 const SECONDS: f64 = 0.3;

@@ -109,7 +109,7 @@ fn of_kind(all: &[&str]) -> String {
     }
 }
 
-/// A text in lines of 80 columns, broken between words; those behind the first are indented.
+/// A text in lines of 80 columns, broken between words; those after the first are indented.
 fn wrapped(text: &str) -> String {
     let mut lines = String::new();
     let mut width = 0;

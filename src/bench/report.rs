@@ -1,4 +1,4 @@
-//! What was measured, as it is kept: the JSON of a report is these types.
+//! The measurements, as they are saved: the JSON of a report is these types.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +17,13 @@ pub struct Report {
     pub date: String,
     /// Where it ran.
     pub machine: Machine,
-    /// What the device can do at most.
+    /// The limits of the device.
     pub limits: Option<Limits>,
     /// Kernels, each on its own.
     pub kernels: Vec<KernelLine>,
     /// Whole jobs.
     pub runs: Vec<RunLine>,
-    /// What makes one doubt the figures.
+    /// Reasons to doubt the figures.
     pub warnings: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct Machine {
     pub system: String,
 }
 
-/// What a device can do at most.
+/// The most that a device can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// 10^9 bytes a second, read and written ones together, of a copy that no cache holds.
@@ -67,7 +67,7 @@ pub struct Limits {
     pub readback_us: f64,
 }
 
-/// What keeps a kernel from being faster.
+/// The limit that keeps a kernel from being faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Roof {
@@ -79,7 +79,7 @@ pub enum Roof {
     Dispatch,
 }
 
-/// What a timed result was compared with.
+/// The result that a timed one was compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
@@ -104,7 +104,7 @@ pub struct KernelLine {
     pub order: String,
     /// The device takes it by itself.
     pub chosen: bool,
-    /// What its result was compared with.
+    /// The comparison of its result.
     pub check: Check,
     /// Whether it agreed.
     pub correct: bool,
@@ -124,7 +124,7 @@ pub struct KernelLine {
     pub gigabytes: f64,
     /// The nearest limit, and which share of it was reached.
     pub roof: Option<(Roof, f64)>,
-    /// What makes one doubt the figures.
+    /// Reasons to doubt the figures.
     pub doubt: Option<String>,
 }
 
@@ -168,7 +168,7 @@ pub struct RunLine {
     pub device_us_per_step: Option<f64>,
     /// Bytes of weights, states and everything between.
     pub memory_bytes: u64,
-    /// What ran the ops, each as `op=kernel`.
+    /// The kernels that ran the ops, each as `op=kernel`.
     #[serde(default)]
     pub kernels: Vec<String>,
     /// Flops of a run.
@@ -179,11 +179,11 @@ pub struct RunLine {
     pub share_of_matrix_rate: Option<f64>,
     /// Where the time goes, if that was asked for.
     pub profile: Vec<ProfileLine>,
-    /// What the lines of the profile add up to, over the wall time: well below 1 where the host or its waiting takes
+    /// The sum of the profile's lines over the wall time: well below 1 where the host or its waiting takes
     /// time, above it where ops are faster together than alone (on the CPU, steps that take their input products along).
     #[serde(default)]
     pub profile_of_wall: Option<f64>,
-    /// What makes one doubt the figure.
+    /// Reasons to doubt the figure.
     pub doubt: Option<String>,
 }
 

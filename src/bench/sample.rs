@@ -11,7 +11,7 @@ pub struct Budget {
     pub time: Duration,
 }
 
-/// What one repetition measured.
+/// The measurement of one repetition.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// From the call to the results, in microseconds.
@@ -113,7 +113,7 @@ pub struct Sample {
     sorted_us: Vec<f64>,
 }
 
-/// What is reported of a sample.
+/// The reported figures of a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// The median, in microseconds.
@@ -187,13 +187,13 @@ impl Sample {
         self.figure().uncertainty()
     }
 
-    /// What is reported.
+    /// The figures to report.
     pub fn figure(&self) -> Figure {
         let (low_us, high_us) = self.interval_us();
         Figure { median_us: self.median_us(), low_us, high_us, spread: self.spread(), runs: self.runs() }
     }
 
-    /// What makes one doubt the figure, if anything does.
+    /// Reasons to doubt the figure, if there are any.
     pub fn doubt(&self) -> Option<String> {
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
         let (head, tail) = self.times_us.split_at(self.times_us.len() / 2);

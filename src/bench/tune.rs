@@ -1,4 +1,4 @@
-//! Which variant is the fastest on this device at the sizes of a workload.
+//! The search for the fastest variant on this device at the sizes of a workload.
 //!
 //! A variant may stand in for another only where results stay the same: it has the order class of the one that is
 //! preferred, and on every case of the op its results are equal bit by bit.
@@ -19,15 +19,15 @@ use crate::plan::{Buffer, Case, OpRow, SectionId, Variant};
 /// A variant must be faster by this share to be taken instead of the preferred one.
 const WORTH: f64 = 0.02;
 
-/// What was found for one op at one set of sizes.
+/// The result for one op at one set of sizes.
 pub struct Finding {
     /// The op.
     pub op: &'static OpRow,
     /// Its sizes.
     pub shape: String,
-    /// What the device takes without a measurement.
+    /// The variant that the device takes without a measurement.
     pub preferred: &'static str,
-    /// What it will take.
+    /// The variant that it will take.
     pub chosen: &'static str,
     /// All variants that were timed.
     pub times: Vec<(&'static str, Figure)>,
@@ -125,7 +125,7 @@ fn equal_bits(gpu: &Arc<Gpu>, op: &OpRow, a: &Variant, b: &Variant) -> Result<bo
     Ok(true)
 }
 
-/// What a variant writes on a case, as bits.
+/// The bits that a variant writes on a case.
 fn bits(gpu: &Arc<Gpu>, op: &OpRow, variant: &Variant, case: &Case) -> Result<Vec<Vec<u32>>> {
     let forced = [(op.name.to_string(), variant.name.to_string())].into();
     let options = GpuOptions { forced, ..Default::default() };

@@ -43,7 +43,7 @@ pub(super) struct CheckArgs {
     device: DeviceArgs,
 }
 
-/// What a kernel or function made of all cases of its op.
+/// The results of a kernel or function on all cases of its op.
 #[derive(Serialize)]
 struct Line {
     op: &'static str,
@@ -56,7 +56,7 @@ struct Line {
     nmse: f64,
     /// Worst largest difference over root mean square.
     max_over_rms: f64,
-    /// What was wrong, by case.
+    /// The misses, by case.
     misses: Vec<String>,
 }
 
@@ -183,7 +183,7 @@ fn reason(outcome: &Outcome) -> String {
     if let Some(mismatch) = &outcome.mismatch {
         mismatch.clone()
     } else if outcome.guard_hit {
-        "memory behind a buffer was written".into()
+        "memory after a buffer was written".into()
     } else if not_finite {
         "a result is NaN or infinite".into()
     } else {

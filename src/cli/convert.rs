@@ -42,7 +42,7 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 1e-4)]
     tolerance: f64,
 
-    /// What TensorFlow adds to its forget gates' bias when it runs
+    /// Number that TensorFlow adds to its forget gates' bias when it runs
     #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 1.0)]
     forget_bias: f32,
 
@@ -62,11 +62,11 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "TOKEN")]
     eos: Vec<String>,
 
-    /// What a text without a prompt begins with
+    /// Beginning of a text that is given no prompt
     #[arg(long, value_name = "TEXT")]
     start_text: Option<String>,
 
-    /// What the model is called in its config.json
+    /// Name of the model in its config.json
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
@@ -121,7 +121,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     }
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
     host::replace_model(&args.folder, &model, precision)?;
-    // What was written must open, with the numbers that were converted.
+    // The written folder must open, with the numbers that were converted.
     let written = host::open_model(&args.folder)?;
     for (tensor, _) in model.config.weight_shapes() {
         let same = precision == Precision::F16 || written.weights.get(&tensor) == model.weights.get(&tensor);
@@ -213,7 +213,7 @@ impl ConvertArgs {
     }
 }
 
-/// What to say where nobody gave a recording: that nothing was compared, and how to make one.
+/// The message where no recording was given: that nothing was compared, and how to make one.
 fn unverified(file: &Source) -> String {
     let safetensors = file.bytes.len() > 9 && file.bytes[8] == b'{';
     let keras = file.bytes[..file.bytes.len().min(1 << 16)].windows(7).any(|w| w == b"\"keras\"")
@@ -248,7 +248,7 @@ fn model(args: &ConvertArgs, imported: Imported, vocabulary: Vocabulary) -> Resu
     Ok(Model { name, config, shape, generation_config: None, weights, tokenizer, source_tokenizer: None })
 }
 
-/// What became what, for people to check.
+/// The table of old and new names, for people to check.
 fn table(imported: &Imported, vocabulary: &Vocabulary, from: &str) -> String {
     let rows: Vec<[String; 3]> =
         imported.names.iter().map(|(from, to, shape)| [to.clone(), format!("{shape:?}"), short(from)]).collect();

@@ -1,4 +1,4 @@
-//! What the command line adds to an error of the library: the options that help, which the library does not know.
+//! The command line's addition to an error of the library: the options that help, which the library does not know.
 
 use crate::error::{DeviceFault, Error};
 use crate::model::short;
@@ -18,7 +18,7 @@ pub fn explain(error: &Error) -> String {
     }
 }
 
-/// What to type instead.
+/// The options to type instead.
 fn hint(error: &Error) -> Option<String> {
     Some(match error {
         Error::Lacking { unknown_token: Some(token), .. } => {

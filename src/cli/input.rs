@@ -61,7 +61,7 @@ impl Input {
     /// The next line; `None` at the end.
     ///
     /// # Errors
-    /// What reading says; a line that is too long, which is then passed over.
+    /// An error of reading; a line that is too long, which is then passed over.
     pub fn next_line(&mut self) -> Result<Option<Line>> {
         let mut bytes = Vec::new();
         let read = self.text.by_ref().take(LONGEST_LINE as u64).read_until(b'\n', &mut bytes);
@@ -92,7 +92,7 @@ impl Input {
     /// Passes over a line; `false` at the end.
     ///
     /// # Errors
-    /// What reading says.
+    /// An error of reading.
     pub fn skip_line(&mut self) -> Result<bool> {
         let skipped = self.text.skip_until(b'\n').map_err(|source| self.failed(source))?;
         self.line += u64::from(skipped > 0);
@@ -104,12 +104,12 @@ impl Input {
         format!("{}, line {}", self.name, self.line)
     }
 
-    /// What is wrong with the line that was read last.
+    /// An error about the line that was read last.
     pub fn wrong(&self, what: &str) -> Error {
         Error::text(&self.name, Fault::from(what).on_line(self.line))
     }
 
-    /// What the system said.
+    /// An error of the system, for this input.
     pub fn failed(&self, source: std::io::Error) -> Error {
         Error::Io { context: self.name.clone(), source }
     }

@@ -35,7 +35,7 @@ const MOST_TOKENS: usize = 256;
 /// Tokens of the score window whose memory is shown.
 const SCORE_WINDOW: usize = 256;
 
-/// What is known of a model.
+/// The facts about a model.
 #[derive(Serialize)]
 struct ModelReport {
     name: String,
@@ -62,7 +62,7 @@ struct RunMemory {
     total: u64,
 }
 
-/// What is known of a safetensors file.
+/// The facts about a safetensors file.
 #[derive(Serialize)]
 struct FileReport {
     name: String,
@@ -171,7 +171,7 @@ fn cell(config: &Config) -> String {
     text
 }
 
-/// What generating and scoring need.
+/// The memory that generating and scoring need.
 fn memory(model: &Model) -> Vec<RunMemory> {
     let run = |run: String, need: MemoryNeed| RunMemory { run, need, total: need.total() };
     let generating = |rows: usize| {

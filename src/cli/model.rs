@@ -1,4 +1,4 @@
-//! Which model, and how it reads text, as it is typed.
+//! The model, and how it reads text, as typed.
 
 use clap::{Args, ValueEnum};
 
@@ -7,14 +7,14 @@ use crate::host::open_model;
 use crate::model::Model;
 use crate::text::OnUnknown;
 
-/// Which model.
+/// The model.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ModelArgs {
     /// A model's folder, or `builtin:molecules`
     #[arg(long, short, value_name = "DIR", default_value = "builtin:shakespeare")]
     model: String,
 
-    /// What to do with text that the vocabulary lacks
+    /// Treatment of text that the vocabulary lacks
     ///
     /// An error that says where it is, leave it out, or put the model's unknown token there. How much was left out is
     /// said at the end.
@@ -22,7 +22,7 @@ pub(super) struct ModelArgs {
     on_unknown: Unknown,
 }
 
-/// What to do with text that the vocabulary lacks, as it is typed.
+/// The treatment of text that the vocabulary lacks, as it is typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Unknown {
     Error,
@@ -36,7 +36,7 @@ impl ModelArgs {
         open_model(&self.model)
     }
 
-    /// What to do with unknown text.
+    /// The treatment of unknown text for this model.
     pub fn on_unknown(&self, model: &Model) -> Result<OnUnknown> {
         match self.on_unknown {
             Unknown::Error => Ok(OnUnknown::Error),

@@ -54,7 +54,7 @@ impl Bar {
 }
 
 impl Drop for Bar {
-    /// An error on the way must not be written behind it.
+    /// An error on the way must not be written after it.
     fn drop(&mut self) {
         self.clear();
     }

@@ -103,7 +103,7 @@ fn id_of(tokenizer: &Tokenizer, text: &str) -> Result<u32> {
 }
 
 impl SamplingArgs {
-    /// What was typed, for a model.
+    /// The typed options, resolved for a model.
     ///
     /// # Errors
     /// A banned token that the model has not.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values, check_reads, check_sizes};
 use crate::plan::{Buffer, Interpreter, Layout, OpNode, OpRow, OrderClass, Plan, Role, SectionId, Sizes, TensorId};
 
-/// Which of an op's functions run.
+/// The functions of an op that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Functions {
     /// Fast ones where there are any.
@@ -34,10 +34,10 @@ pub struct CpuExecutor {
     /// Weights in the layouts that fast functions want. Their row-major form is dropped when no op reads it.
     packed: HashMap<(TensorId, Layout), Lines>,
     row_major: Vec<bool>,
-    /// Which tensors its sections use.
+    /// The tensors that its sections use.
     used: Vec<bool>,
     sections: Vec<Vec<OpNode>>,
-    /// What becomes of each section's nodes where steps take their input products along.
+    /// The role of each section's nodes where steps compute their own input products.
     fused: Vec<Vec<Option<Fused>>>,
     scratch: Lines,
     results: HashMap<Ticket, Vec<Buffer<f32>>>,

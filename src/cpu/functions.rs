@@ -1,4 +1,4 @@
-//! Which ops have a fast function, and in which layouts it wants their weights.
+//! The ops that have a fast function, and the layouts in which it wants their weights.
 
 use super::FastArgs;
 use super::fast::*;
@@ -45,7 +45,7 @@ const fn step_backward_of<C: FastCell>() -> Fast {
 }
 
 /// The ops that have one.
-static TABLE: [(&OpRow, Fast); 31] = [
+static TABLE: &[(&OpRow, Fast)] = &[
     (&matmul::ROW, in_blocks(matmul, &[(1, Layout::Panel16)])),
     (&matmul_input_gradient::ROW, in_blocks(matmul_input_gradient, &[])),
     (&matmul_weight_gradient::ROW, in_blocks(matmul_weight_gradient, &[])),

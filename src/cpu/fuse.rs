@@ -8,7 +8,7 @@ use crate::ops::recurrent::Extra;
 use crate::ops::{CELLS, matmul};
 use crate::plan::{Affine, Dim, Element, Loop, Node, OpNode, OpRow, Plan, Role, SectionId, TensorId};
 
-/// What becomes of a node where steps take their products along.
+/// The role of a node where steps compute their own input products.
 #[derive(Clone, Debug)]
 pub enum Fused {
     /// The product of a window: its steps compute it.
@@ -71,7 +71,7 @@ fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, t: Loop, ids: Tens
     let op = cell.decode;
     let [x, w_ih, b_ih, y] = product.operands[..].try_into().ok()?;
     let (x_row, zero) = (product.param("x_row")?, Affine::constant(0));
-    // What the product has, else what the step calls so.
+    // An operand of the product, else the step's of that name.
     let operand = |name| match name {
         "source" => Some(x),
         "ids" => Some(ids),
@@ -90,7 +90,7 @@ fn with_product(plan: &Plan, product: &OpNode, step: &OpNode, t: Loop, ids: Tens
     let params: Vec<Affine> = op.params.iter().map(|p| param(p.name)).collect::<Option<_>>()?;
     let one_place = cell.extra != Extra::State || step.param("extra_read_row") == step.param("extra_write_row");
     let in_place = one_place && step.param("keep_gates") == Some(zero);
-    // What the rows of x are must not depend on a loop, and those of the products must follow it.
+    // The rows of x must not depend on a loop, and those of the products must follow it.
     let follows = step.param("gx_row") == Some(Affine::from(t).times(Dim::ROWS));
     let same_rows = product.param("y_row") == Some(zero) && follows && x_row.loops().next().is_none();
     let own_window = Some(y) == step.operand("gates") && plan.tensor(y).role == Role::Scratch;
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// All bits that a stack leaves behind after two windows; in pieces its nodes run as the plan has them.
+    /// All bits that a stack leaves after two windows; without fusing, its nodes run as the plan has them.
     fn bits(cell: Cell, in_pieces: bool) -> Vec<u32> {
         let Stack { plan, forward, x, y, layers } = stack(cell, 5, 17, 2);
         let sizes = Sizes::of(ROWS, 3);

@@ -12,7 +12,7 @@ struct Line([f32; FLOATS]);
 const FLOATS: usize = 16;
 
 /// Floats that begin where a cache line does. A vector at a multiple of 16 then lies in one line; a `Vec<f32>` begins
-/// 16 bytes behind a line, so that each of its vectors is two accesses.
+/// 16 bytes after a line, so that each of its vectors is two accesses.
 #[derive(Default)]
 pub struct Lines {
     lines: Vec<Line>,

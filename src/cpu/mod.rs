@@ -20,7 +20,7 @@ pub fn name(threads: usize) -> String {
     format!("CPU ({threads} thread{s})")
 }
 
-/// What a fast function sees.
+/// A fast function's view of a run.
 pub struct FastArgs<'a> {
     /// Operands in the row's order, row major, without padding. A packed weight's buffer here is empty.
     pub operands: &'a mut [Buffer<f32>],

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// What is wrong with a file, and where in it. It reads as `FILE, line 3: tensor `NAME` FOUND; expected EXPECTED`, with
-/// what is known of it.
+/// A fault in a file, and where it is. It reads as `FILE, line 3: tensor `NAME` FOUND; expected EXPECTED`, as far
+/// as the parts are known.
 ///
 /// A text alone makes one: `Fault::from("not a zip archive")`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub struct Fault {
     pub tensor: Option<Box<str>>,
     /// The field or entry.
     pub field: Option<Box<str>>,
-    /// What is wrong. Of a tensor or field it is the end of a sentence: `is missing`, `has shape [2, 3]`.
+    /// The fault itself. For a tensor or field it is the end of a sentence: `is missing`, `has shape [2, 3]`.
     pub found: Box<str>,
-    /// What would be right, where it can be said in short.
+    /// The right value, where it can be said in short.
     pub expected: Option<Box<str>>,
     /// The option that may help, by its name in the library: `map`, `layers`, `tokenizer`.
     pub option: Option<&'static str>,
@@ -82,7 +82,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What became of an output that its run does not find as it wrote it.
+/// The ways in which an output is not as its run left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutputFault {
     /// It is not there.
@@ -118,7 +118,7 @@ pub enum OutputFault {
     Replaced,
 }
 
-/// What went wrong with a device.
+/// The kinds of trouble with a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceFault {
     /// The driver does not open it. Another device may do.
@@ -130,7 +130,7 @@ pub enum DeviceFault {
     /// It failed its self-test. A newer driver may pass it, another device may do.
     #[error("it cannot be used: {reason}; try a newer driver, or another device")]
     Untrusted {
-        /// What it got wrong.
+        /// The result that was wrong.
         reason: String,
     },
     /// Its driver took it away. What was computed is gone; it can be opened anew.
@@ -147,7 +147,7 @@ pub enum DeviceFault {
     /// It computed something that cannot be right: nothing that it says is to be trusted.
     #[error("{what}")]
     Wrong {
-        /// What it computed, and why that is wrong.
+        /// The value computed, and why it is wrong.
         what: String,
     },
     /// A kernel or a call that its driver refuses.

@@ -25,8 +25,8 @@ impl Device {
         host::Device::choose(&DeviceChoice::Cpu, threads).map(Device)
     }
 
-    /// What `name` means, as on the command line: `auto`, `cpu`, `gpu`, an index of [`Device::names`], or part of an
-    /// adapter's name.
+    /// The device that `name` means, as on the command line: `auto`, `cpu`, `gpu`, an index of [`Device::names`], or
+    /// part of an adapter's name.
     ///
     /// # Errors
     /// No such device, or one that cannot be opened.

@@ -57,7 +57,7 @@ impl Stream {
         Ok(Completion { text, tokens, log_probs, finish: finish.unwrap_or(FinishReason::Length) })
     }
 
-    /// Takes one token in; `false` behind the last.
+    /// Takes one token in; `false` after the last.
     fn take(&mut self) -> Result<bool> {
         let Some(event) = self.tokens.next() else {
             return Err(Error::Ended { reason: "the generator has ended before the text".into() });

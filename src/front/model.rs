@@ -13,7 +13,7 @@ use crate::text::OnUnknown;
 
 /// A language model on a device. Clones share weights and device, and it may be used from several threads.
 ///
-/// What it needs on the device is made with the first call that needs it and kept for the next.
+/// Memory and kernels on the device are made by the first call that needs them and stay for the next.
 #[derive(Clone)]
 pub struct Model {
     pub(super) model: Arc<model::Model>,
@@ -113,7 +113,7 @@ impl Model {
     /// Writes the model's folder: config.json, model.safetensors in f32, tokenizer.json.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
         host::replace_model(folder.as_ref(), &self.model, Precision::F32)
     }
@@ -159,7 +159,7 @@ impl Model {
 /// Rows of a batch at most: the number from which weights, and no longer dispatches, take the time on most devices.
 const ROWS: usize = 256;
 
-/// What is behind a lock; a thread that panicked there left it whole.
+/// The value in a lock; a thread that panicked while it held the lock left it whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

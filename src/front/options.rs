@@ -67,7 +67,7 @@ impl Resolved {
 }
 
 impl Options {
-    /// What they mean for a model.
+    /// The options, resolved for a model.
     ///
     /// # Errors
     /// A number out of its range; a stop text that is empty or too long.

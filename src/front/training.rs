@@ -21,7 +21,7 @@ pub struct Training<'a> {
 enum Text<'a> {
     Own(&'a str),
     File(PathBuf),
-    /// That of a run which is in the folder.
+    /// The text of a run that is in the folder.
     Run,
 }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 /// A sequence to be generated, and what its tokens are added to.
 #[derive(Debug)]
 pub struct Job {
-    /// What to generate; a request for no token is answered at once.
+    /// The request; one for no token is answered at once.
     pub request: Request,
     /// Without tokens.
     pub sequence: Sequence,
@@ -29,7 +29,7 @@ pub struct Completions<T, J> {
     window: VecDeque<Entry<T>>,
     /// How many were given out.
     given: u64,
-    /// The place among all jobs of each request that was submitted and not given out.
+    /// The index among all jobs of each request that was submitted and not given out.
     places: VecDeque<u64>,
     first_id: u64,
     events: Vec<Event>,

@@ -55,10 +55,10 @@ pub struct Request {
     pub source: Arc<[u32]>,
 }
 
-/// A token of a sequence, behind its prompt.
+/// A token of a sequence, after its prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// What [`Generator::submit`] called the request: 0, 1, ... in the order of the calls.
+    /// The number that [`Generator::submit`] gave the request: 0, 1, ... in the order of the calls.
     pub id: u64,
     /// The token.
     pub token: u32,

@@ -120,7 +120,7 @@ impl Options {
             | if self.min_p > 0.0 { MIN_P } else { 0 }
     }
 
-    /// What the record of a row says of them.
+    /// The row's record of these options.
     pub fn row(&self, vocab: usize) -> Row {
         Row {
             inverse_temperature: if self.temperature == 0.0 { 0.0 } else { 1.0 / self.temperature },

@@ -1,6 +1,6 @@
 //! How many steps a submission takes: drivers kill long ones, people wait for first ones.
 
-/// What a submission should take.
+/// The time that a submission should take.
 const BUDGET_US: u64 = 50_000;
 
 /// Learns from measured submissions how many steps fit the budget.

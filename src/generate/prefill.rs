@@ -8,13 +8,13 @@ use crate::network::LanguageModel;
 use crate::ops::place_rows::ZERO_ROW;
 use crate::plan::Sizes;
 
-/// Long prompts, and the places where their states are saved.
+/// Long prompts, and the indices at which their states are saved.
 pub(super) struct Prefill {
     reading: Vec<Reading>,
     free: Vec<u32>,
-    /// Tokens of a lane that are read at once.
+    /// Tokens of a slot that are read at once.
     window: usize,
-    /// Prefill at most.
+    /// The most slots.
     most: usize,
 }
 
@@ -34,12 +34,12 @@ impl Prefill {
         Prefill { reading: Vec::new(), free: (0..capacity.rows as u32).rev().collect(), window, most }
     }
 
-    /// Tokens of a lane that are read at once.
+    /// Tokens of a slot that are read at once.
     pub fn window(&self) -> usize {
         self.window
     }
 
-    /// Whether there is a place for one more prompt.
+    /// Whether there is a saved state for one more prompt.
     pub fn has_room(&self) -> bool {
         !self.free.is_empty()
     }
@@ -74,7 +74,7 @@ impl Prefill {
         self.free.extend(place);
     }
 
-    /// Drops a prompt. What still runs for it on the device is done before its place is used again.
+    /// Drops a prompt. What still runs for it on the device is done before its index is used again.
     pub fn cancel(&mut self, id: u64) -> bool {
         let found = self.reading.iter().position(|r| r.id == id);
         found.map(|i| self.reading.swap_remove(i)).map(|r| self.free.push(r.place)).is_some()

@@ -57,12 +57,12 @@ impl Queue {
         self.end.wrapping_sub(self.waiting.len() as u32)
     }
 
-    /// Capacity for a sequence.
+    /// Whether there is room for a sequence.
     pub fn has_room(&self) -> bool {
         self.waiting.len() < self.capacity as usize
     }
 
-    /// Puts a sequence behind the others; gives it back where its token flags have no room yet.
+    /// Puts a sequence after the others; gives it back where its token flags have no room yet.
     pub fn push(&mut self, model: &LanguageModel, executor: &mut dyn Executor, ready: Ready) -> Result<Option<Ready>> {
         let Ready { request, read, .. } = &ready;
         let vocab = model.shape.vocab;
@@ -142,7 +142,7 @@ impl Queue {
     }
 }
 
-/// Capacity for entries in a ring; each sequence has its own in one piece, and they are given back in order.
+/// Room for entries in a ring; each sequence has its own in one piece, and they are given back in order.
 #[derive(Default)]
 struct Edits {
     capacity: u32,
@@ -160,7 +160,7 @@ impl Edits {
         if self.used == 0 {
             self.next = 0;
         }
-        // What is left at the end, even where that is nothing, when the entries have to stand at the beginning.
+        // The rest at the end is skipped, even if it is empty, when the entries have to stand at the beginning.
         let wraps = self.next + count > self.capacity;
         let gap = if wraps { self.capacity - self.next } else { 0 };
         if self.used + gap + count > self.capacity {

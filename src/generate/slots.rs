@@ -3,7 +3,7 @@
 use super::Event;
 use crate::ops::rows::{Finish, NO_TOKEN};
 
-/// What the host knows of a sequence that waits in the device's queue or runs in a row.
+/// The host's record of a sequence that waits in the device's queue or runs in a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     /// The caller's name for it.
@@ -22,7 +22,7 @@ pub(super) struct Slot {
     pub stop: [u32; 4],
     /// Its row of forced tokens.
     pub block: Option<u32>,
-    /// Its place among the saved states.
+    /// Its index among the saved states.
     pub place: Option<u32>,
     /// Entries of `edits`.
     pub edits: u32,

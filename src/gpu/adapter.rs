@@ -12,7 +12,7 @@ use crate::error::{DeviceFault, Error, Result};
 #[derive(Clone, Debug)]
 pub struct Adapter {
     raw: wgpu::Adapter,
-    /// What is listed.
+    /// Its entry in a list of devices.
     pub info: AdapterInfo,
     /// How its self-test went, with parameters by immediates and by uniform.
     tested: Arc<[OnceLock<Findings>; 2]>,
@@ -75,7 +75,7 @@ impl Gpu {
     }
 }
 
-/// What the user asked for.
+/// The user's choice of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The best GPU, else the CPU.
@@ -84,9 +84,9 @@ pub enum DeviceChoice {
     Cpu,
     /// The best GPU.
     Gpu,
-    /// A place in the list.
+    /// An index of the list.
     Index(usize),
-    /// Shard of an adapter's or driver's name, in any case.
+    /// Part of an adapter's or driver's name, in any case.
     Name(String),
 }
 

@@ -20,7 +20,7 @@ pub struct DeviceOptions {
     pub uniform_params: bool,
     /// Submissions are timed by timestamp queries, where the adapter has them.
     pub timestamps: bool,
-    /// Which variants to take at which sizes, where that was measured on this device.
+    /// The variants to take at given sizes, where that was measured on this device.
     pub choices: TunedVariants,
     /// The self-tests that this adapter passed before with this driver: they do not run.
     pub passed: PassedTests,
@@ -42,7 +42,7 @@ type PipelineKey = (&'static str, ParamsBy, bool);
 
 /// An opened device. Executors share it.
 pub struct Gpu {
-    /// What the adapter says of itself.
+    /// The adapter's description of itself.
     pub info: AdapterInfo,
     /// How step parameters reach kernels.
     pub params_by: ParamsBy,
@@ -62,7 +62,7 @@ pub struct Gpu {
     failure: Arc<Mutex<Failure>>,
 }
 
-/// What went wrong on a device.
+/// A failure of a device.
 #[derive(Default)]
 struct Failure {
     /// The first error that no call has returned yet.
@@ -90,7 +90,7 @@ impl Gpu {
             max_buffer_size: most(floor.max_buffer_size, available.max_buffer_size),
             ..floor
         };
-        // What kernels rely on; rendering limits may be lower than the defaults.
+        // Kernels rely on the default limits; rendering limits may be lower than those.
         limits = limits.or_worse_values_from(&available);
         let mut features = wgpu::Features::empty();
         if immediates {
@@ -203,7 +203,7 @@ impl Gpu {
         } else {
             // SAFETY: the shader is ours. Its indices are bounded by the parameter words that `record` and the
             // lowering derive from the bound tensors' shapes, token ids are refused on the host when they are out
-            // of range, every loop ends, and every case runs checked and with guard words behind each buffer in
+            // of range, every loop ends, and every case runs checked and with guard words after each buffer in
             // the tests. The checks would cost up to 100x.
             unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
@@ -244,7 +244,7 @@ impl Gpu {
     }
 }
 
-/// What an error of wgpu means for the device.
+/// The fault of the device that an error of wgpu means.
 fn fault(error: &wgpu::Error) -> DeviceFault {
     match error {
         wgpu::Error::OutOfMemory { .. } => DeviceFault::OutOfMemory,
@@ -256,7 +256,7 @@ fn failed(device: &str, fault: DeviceFault) -> Error {
     Error::Device { device: device.into(), fault }
 }
 
-/// What wgpu panics with where a device is lost while it is polled; it has no other way to say so.
+/// The text of wgpu's panic when a device is lost while it is polled; it has no other way to say so.
 pub const POLL_PANIC: &str = "Error in Device::poll";
 
 /// Polls; a panic becomes its text.

@@ -1,4 +1,4 @@
-//! What is kept of a device from one process to the next: the text of a file, and what it is good for.
+//! The cache of facts about a device, from one process to the next: the text of a file, and whether it still applies.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,12 @@ struct File<T> {
     found: T,
 }
 
-/// What was found as a file holds it: JSON, with the device and the kernels that it was found with.
+/// The text of a file with what was found: JSON, with the device and the kernels that it was found with.
 pub(super) fn to_json(found: &impl Serialize, device: &AdapterInfo) -> String {
     serde_json::to_string_pretty(&File { key: Key::of(device), found }).expect("strings are JSON") + "\n"
 }
 
-/// What a file holds, if it is for this device and these kernels.
+/// The contents of a file, if it is for this device and these kernels.
 ///
 /// # Errors
 /// Why it is of no use: no such JSON, another device, driver or version.

@@ -25,7 +25,7 @@ pub struct GpuOptions {
     pub forced: HashMap<String, String>,
     /// Bounds checks in kernels.
     pub checked: bool,
-    /// Guard words behind every buffer; see [`GpuExecutor::guards_intact`].
+    /// Guard words after every buffer; see [`GpuExecutor::guards_intact`].
     pub guards: bool,
 }
 
@@ -35,7 +35,7 @@ pub struct GpuExecutor {
     plan: Plan,
     capacity: Sizes,
     checked: bool,
-    /// Which tensors its sections use.
+    /// The tensors that its sections use.
     used: Vec<bool>,
     memory: Memory,
     sections: HashMap<SectionId, Vec<Lowered>>,
@@ -94,7 +94,7 @@ impl GpuExecutor {
         self.memory.buffers().map(|part| part.bytes).sum()
     }
 
-    /// Writes a weight into one of the packed layouts: each part row major first, then through the packing kernel.
+    /// Writes a weight into one of the packed layouts: each shard row major first, then through the packing kernel.
     fn write_packed(&mut self, stored: Stored, words: &[u32]) -> Result<()> {
         let raw = self.memory.to_parts(stored.tensor, words);
         let staged: Vec<Shard> = raw
@@ -195,7 +195,7 @@ impl GpuExecutor {
         Stored { tensor: id, layout: self.plan.tensor(id).layout }
     }
 
-    /// Whether the guard words behind every buffer are as they were written; blocks.
+    /// Whether the guard words after every buffer are as they were written; blocks.
     ///
     /// # Errors
     /// A lost device.
@@ -236,7 +236,7 @@ impl GpuExecutor {
         parts.iter().zip(words).map(|(part, words)| (recording.place(part), words)).collect()
     }
 
-    /// The words of some ranges of bytes, one behind the other; blocks.
+    /// The words of some ranges of bytes, one after another; blocks.
     fn fetch(&mut self, ranges: &[(wgpu::Buffer, std::ops::Range<u64>)]) -> Result<Vec<u32>> {
         let bytes: u64 = ranges.iter().map(|(_, range)| range.end - range.start).sum();
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
@@ -327,7 +327,7 @@ impl Executor for GpuExecutor {
                 }
                 continue;
             }
-            assert_eq!(parts.len(), 1, "`{name}` is cut and is written whole");
+            assert_eq!(parts.len(), 1, "`{name}` is sharded and is written whole");
             let stride = if layout == Layout::RowMajor { self.memory.row_stride(id) } else { width };
             let offset = parts[0].offset + 4 * (first_row * stride) as u64;
             let padded = pad_rows(words, width, stride);

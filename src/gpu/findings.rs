@@ -1,4 +1,4 @@
-//! What the self-test found on a device, what follows from it, and what of it is kept.
+//! The findings of the self-test on a device, what follows from them, and which of them are cached.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,14 @@ use super::info::{AdapterInfo, ParamsBy};
 use crate::ops::probe;
 use crate::plan::{Caps, Difference};
 
-/// What a device made of the op `probe`.
+/// A device's results of the op `probe`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Findings {
     /// The parameters as they were sent.
     params_arrive: bool,
     /// How `fma` rounds.
     pub fma: Fma,
-    /// What is wrong with the shared functions: name, worst difference.
+    /// The fault in the shared functions: name, worst difference.
     wrong: Option<String>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Findings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Fma {
-    /// Once, behind the sum.
+    /// Once, after the sum.
     Once,
     /// The product, then the sum.
     Twice,
@@ -45,7 +45,7 @@ impl Fma {
     }
 }
 
-/// What follows from the findings.
+/// The conclusion from the findings.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
     /// The device may be used.
@@ -82,7 +82,7 @@ impl Findings {
     }
 }
 
-/// What a device need not be asked again: how `fma` rounds, for each way of parameters with which it proved right.
+/// Answers that a device need not give again: how `fma` rounds, for each way of parameters with which it proved right.
 ///
 /// It is data that is handed in with [`super::DeviceOptions`] and given back by [`super::Adapter::passed`]. A device that
 /// failed is asked every time: that may have been the driver's bad day, and a process starts 10 ms later for it.
@@ -94,13 +94,13 @@ pub struct PassedTests {
 }
 
 impl PassedTests {
-    /// What findings are worth keeping of.
+    /// The findings worth caching.
     pub(super) fn of(by: impl Fn(ParamsBy) -> Option<Findings>) -> PassedTests {
         let of = |params_by| by(params_by).filter(|f| f.verdict(params_by) == Verdict::Trusted).map(|f| f.fma);
         PassedTests { immediates: of(ParamsBy::Immediates), uniform: of(ParamsBy::Uniform) }
     }
 
-    /// What the self-test found then.
+    /// The findings of that self-test.
     pub(super) fn findings(&self, params_by: ParamsBy) -> Option<Findings> {
         let fma = match params_by {
             ParamsBy::Immediates => self.immediates,
@@ -114,13 +114,13 @@ impl PassedTests {
         PassedTests { immediates: self.immediates.or(other.immediates), uniform: self.uniform.or(other.uniform) }
     }
 
-    /// What may be kept as a file holds it: JSON, with the device that passed. Nothing of a driver that does not say
+    /// The text of a file with these findings: JSON, with the device that passed. `None` for a driver that does not say
     /// its version (Metal's), since nobody would see that it is another one.
     pub fn to_json(&self, device: &AdapterInfo) -> Option<String> {
         (!device.driver.is_empty()).then(|| device_cache::to_json(self, device))
     }
 
-    /// What a file holds, if it is for this device and these kernels.
+    /// The findings in a file, if it is for this device and these kernels.
     ///
     /// # Errors
     /// Why it is of no use: no such JSON, another device, driver or version.
@@ -136,7 +136,7 @@ mod tests {
 
     const EXPECTED: [f64; 16] = [0.5; 16];
 
-    /// What a right device gives.
+    /// The results of a right device.
     fn once() -> Vec<f32> {
         let [a, b] = probe::squares();
         a.iter().zip(b).map(|(a, b)| a.mul_add(*a, b)).collect()

@@ -1,6 +1,6 @@
 //! Adapters as they are listed, and how parameters reach kernels on them.
 
-/// What kind of device an adapter is.
+/// The kind of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A GPU with memory of its own.
@@ -22,7 +22,7 @@ pub struct AdapterInfo {
     pub driver: String,
     /// `vulkan`, `metal` or `dx12`.
     pub backend: String,
-    /// What kind of device it is.
+    /// Its kind.
     pub kind: Kind,
     /// Largest storage binding in bytes.
     pub max_binding_bytes: u64,

@@ -22,12 +22,12 @@ pub(super) struct Lowered {
     packs: Vec<Pack>,
 }
 
-/// One dispatch of an op: the whole of it, or one combination of the parts of its cut operands.
+/// One dispatch of an op: the whole of it, or one combination of the shards of its operands.
 struct LoweredPart {
     bind_group: wgpu::BindGroup,
-    /// What the group binds, in order.
+    /// The group's bindings, in order.
     bound: Vec<Shard>,
-    /// `first` and `len` of each cut.
+    /// `first` and `len` of each sharded axis.
     shards: Vec<[u32; 2]>,
     flags: u32,
 }
@@ -49,7 +49,7 @@ impl Pack {
     }
 }
 
-/// What a dispatch needs from the encoder.
+/// A dispatch, as the encoder needs it.
 pub(super) struct Dispatch<'a> {
     pub pipeline: &'a Arc<Pipeline>,
     pub bind_group: &'a wgpu::BindGroup,
@@ -102,7 +102,7 @@ pub(super) fn choose(
     let fits = |v: &&Variant| gpu.supports(v) && (v.suits)(&words) && v.adapters.include(gpu.is_software());
     let first = if gpu.default_kernels { op.variants.len() - 1 } else { 0 };
     let preferred = op.variants[first..].iter().find(fits).ok_or_else(|| unsupported(op.name))?;
-    // What was measured here may be another kernel, but never another order of sums.
+    // A measurement may choose another kernel, but never another order of sums.
     let measured = gpu.choices.variant(op, &words).filter(|v| gpu.supports(v) && v.class == preferred.class);
     Ok(measured.filter(|_| !gpu.default_kernels).unwrap_or(preferred))
 }
@@ -159,7 +159,7 @@ pub(super) fn select(
     Ok(Selection { nodes, wanted: wanted.into_iter().collect(), multiples })
 }
 
-/// Which stored form of a tensor an operand is: the layout that the kernel wants, or the plan's own.
+/// The stored form of a tensor that an operand takes: the layout that the kernel wants, or the plan's own.
 fn stored(plan: &Plan, node: &OpNode, variant: &Variant, operand: usize) -> Stored {
     let tensor = node.operands[operand];
     let wish = variant.layout(operand);
@@ -179,7 +179,7 @@ pub(super) fn lower(
 ) -> Result<Lowered> {
     let op = node.op;
     let pipeline = gpu.pipeline(op, variant, checked);
-    // The ranges of each cut: those of the first of its operands that is sharded.
+    // The ranges of each axis: those of the first of its operands that is sharded.
     let ranges: Vec<Vec<std::ops::Range<usize>>> = (op.shards.iter())
         .map(|cut| {
             let in_parts = |id: TensorId| plan.tensor(id).shard.is_some() || plan.tensor(id).is_arena();
@@ -197,7 +197,7 @@ pub(super) fn lower(
     let carry = carry_buffer(gpu, node, capacity, count)?;
     let parts = (0..count)
         .map(|i| {
-            // The first cut's parts run fastest.
+            // The shards of the first axis run fastest.
             let mut rest = i;
             let at: Vec<usize> = ranges
                 .iter()
@@ -294,7 +294,7 @@ fn is_cut(memory: &Memory, id: TensorId) -> bool {
     memory.ranges(id).len() > 1
 }
 
-/// What a kernel carries from part to part; one row as a stand-in where there is one part only.
+/// The buffer that a kernel carries from shard to shard; a stand-in of one row where there is one shard only.
 fn carry_buffer(gpu: &Gpu, node: &OpNode, capacity: Sizes, parts: usize) -> Result<Option<Shard>> {
     if node.op.carry_words == 0 {
         return Ok(None);

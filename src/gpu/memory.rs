@@ -1,4 +1,4 @@
-//! Buffers of a plan's tensors: cut into parts where a binding would be too large, rows padded to vec4.
+//! Buffers of a plan's tensors: sharded where a binding would be too large, rows padded to vec4.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -7,7 +7,7 @@ use super::device::Gpu;
 use crate::error::{Error, Result};
 use crate::plan::{ARENA_BLOCK, Buffer, Element, Layout, Plan, ShardGroup, Sizes, Tensor, TensorId};
 
-/// ParamWords behind each buffer that no kernel may touch, written where a test asks for guards.
+/// Guard words after each buffer that no kernel may touch, written where a test asks for guards.
 pub(super) const GUARD: [u32; 16] = [0xdead_beef; 16];
 
 /// A tensor in one layout.
@@ -120,10 +120,10 @@ pub(super) struct Memory {
     plan: Plan,
     capacity: Sizes,
     guards: bool,
-    /// Ranges along the shard axis, for groups that are cut.
+    /// Ranges along the shard axis, for groups that are sharded.
     shards: BTreeMap<ShardGroup, Vec<Range<usize>>>,
     stored: HashMap<Stored, Vec<Shard>>,
-    /// Elements of each part of an arena, padding included, one part behind the other.
+    /// Elements of each shard of an arena, padding included, one shard after another.
     arenas: HashMap<TensorId, Vec<Range<usize>>>,
 }
 
@@ -204,7 +204,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Decides where each shard group is cut: all its members at the same places.
+    /// Decides where each group is sharded: all its members at the same indices.
     fn cut(&mut self, limit: u64, wanted: &[Stored], multiples: &BTreeMap<ShardGroup, usize>) -> Result<()> {
         let mut longest: BTreeMap<ShardGroup, (usize, usize)> = BTreeMap::new();
         for stored in wanted {
@@ -246,7 +246,7 @@ impl Memory {
         let axis = tensor.shard.expect("only sharded tensors are asked").axis;
         if layout == Layout::RowMajor {
             let one = PartRows::new(&shape, tensor.element, Some((axis, &(0..1))));
-            // A row that is cut through is padded once a part, not once a unit.
+            // A row that is sharded is padded once a shard, not once a unit.
             if axis + 1 == shape.len() { one.blocks } else { one.len() }
         } else {
             layout.len([shape[0], 1, shape[2]])
@@ -267,7 +267,7 @@ impl Memory {
 
     fn part_rows(&self, id: TensorId, range: Option<&Range<usize>>) -> PartRows {
         let tensor = self.plan.tensor(id);
-        let cut = range.map(|r| (tensor.shard.expect("only sharded tensors are cut").axis, r));
+        let cut = range.map(|r| (tensor.shard.expect("only sharded tensors have ranges").axis, r));
         PartRows::new(&tensor.shape(self.capacity), tensor.element, cut)
     }
 
@@ -296,7 +296,7 @@ impl Memory {
         self.stored.values().flatten().filter(|part| !part.in_arena)
     }
 
-    /// Layouts in which a tensor is kept.
+    /// Layouts that a tensor has in memory.
     pub fn layouts(&self, id: TensorId) -> Vec<Layout> {
         self.stored.keys().filter(|s| s.tensor == id).map(|s| s.layout).collect()
     }
@@ -353,7 +353,7 @@ fn too_large(name: &str, bytes: u64, limit: u64) -> Error {
     Error::Binding { tensor: name.into(), bytes, limit }
 }
 
-/// A zeroed storage buffer, with guard words behind it if asked for.
+/// A zeroed storage buffer, with guard words after it if asked for.
 pub(super) fn new_buffer(gpu: &Gpu, label: &str, bytes: u64, guards: bool) -> Shard {
     let guard_bytes = if guards { 4 * GUARD.len() as u64 } else { 0 };
     let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {

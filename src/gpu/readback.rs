@@ -1,4 +1,4 @@
-//! What a submission sends back: a staging buffer on its way to the host.
+//! The results of a submission: a staging buffer on its way to the host.
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
@@ -28,7 +28,7 @@ pub(super) struct Readback {
     arrival: Arc<Arrival>,
 }
 
-/// What the mapping callback shares with the executor.
+/// State that the mapping callback shares with the executor.
 #[derive(Default)]
 struct Arrival {
     news: Mutex<News>,

@@ -1,5 +1,5 @@
-//! What a device is asked when it is opened: whether parameters arrive, and whether its arithmetic is what kernels
-//! rely on. No kernel uses f16 or subgroups, so neither is asked for.
+//! The self-test of a device when it is opened: whether parameters arrive, and whether its arithmetic is what kernels
+//! rely on. No kernel uses f16 or subgroups, so neither is tested.
 
 use std::sync::Arc;
 

@@ -10,12 +10,12 @@ pub(super) enum Timestamps {
 }
 
 impl Timestamps {
-    /// What an adapter with these features can do.
+    /// The timestamps of an adapter with these features.
     pub fn of(features: wgpu::Features) -> Option<Timestamps> {
         [Timestamps::InsidePasses, Timestamps::AroundPasses].into_iter().find(|t| features.contains(t.features()))
     }
 
-    /// What a device must be opened with.
+    /// The features that a device must be opened with.
     pub fn features(self) -> wgpu::Features {
         match self {
             Timestamps::InsidePasses => wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES,
@@ -24,7 +24,7 @@ impl Timestamps {
     }
 }
 
-/// Two timestamps, before the first and behind the last dispatch of a pass.
+/// Two timestamps, before the first and after the last dispatch of a pass.
 ///
 /// Submissions run in order and each resolves its own before it ends, so one pair serves all of them.
 pub(super) struct Timer {
@@ -70,7 +70,7 @@ impl Timer {
         }
     }
 
-    /// Behind the last dispatch.
+    /// After the last dispatch.
     pub fn end(&self, pass: &mut wgpu::ComputePass<'_>) {
         if self.place == Timestamps::InsidePasses {
             pass.write_timestamp(&self.set, 1);

@@ -1,4 +1,4 @@
-//! Which kernel runs an op at which sizes: a table that measurements fill, and the text it is kept as.
+//! Tuned variants, by op and sizes: a table that measurements fill, and the text it is saved as.
 //!
 //! The table is data that is handed in with [`super::DeviceOptions`]. A choice never changes a result: lowering takes
 //! it only where the kernel has the order of sums that the op has without the table.

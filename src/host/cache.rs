@@ -1,8 +1,8 @@
-//! What was found out on this machine and is kept for the next time: which kernel is the fastest at which sizes, and
-//! that a device passed its self-test.
+//! The cache of what was found out on this machine: which kernel is the fastest at which sizes, and that a device
+//! passed its self-test.
 //!
 //! Two files for each device, in the user's cache folder or where `GATEFOLD_CACHE` says. They may be deleted at any time;
-//! what is damaged, or belongs to another driver or version, is ignored. TunedVariants took someone minutes, so nothing but
+//! what is damaged, or belongs to another driver or version, is ignored. Tuning took someone minutes, so nothing but
 //! `gatefold bench tune` overwrites them, and a warning says that they are not used.
 
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn file(kind: &str, device: &AdapterInfo) -> Option<PathBuf> {
     Some(cache_folder()?.join(format!("{kind}-{name}.json")))
 }
 
-/// What a file holds; `None` where there is none.
+/// The contents of a file; `None` where there is none.
 fn read<T>(
     path: &Path,
     parse: impl FnOnce(&[u8]) -> std::result::Result<T, String>,
@@ -108,7 +108,7 @@ pub(super) fn passed(device: &AdapterInfo) -> PassedTests {
     found.unwrap_or_default()
 }
 
-/// Keeps what a device passed, if it can be kept: without a folder to write to, the next process asks again.
+/// Saves the tests that a device passed, if it can: without a folder to write to, the next process asks again.
 pub(super) fn save_passed(device: &AdapterInfo, passed: &PassedTests) {
     let Some((path, json)) = file(PASSED, device).zip(passed.to_json(device)) else { return };
     if let Err(e) = write(&path, &json) {

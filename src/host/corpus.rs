@@ -60,7 +60,7 @@ pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
 pub struct Reading {
     /// The vocabulary.
     pub tokenizer: Tokenizer,
-    /// What to do with text that it lacks.
+    /// The treatment of text that it lacks.
     pub unknown: OnUnknown,
     /// Where each line is a sequence: what begins and ends it.
     pub special: Option<SpecialTokens>,
@@ -73,7 +73,7 @@ pub struct Tokenised {
     pub corpus: Corpus,
     /// CRC-32 of the files.
     pub checksum: u32,
-    /// What the vocabulary lacked, where the ids were made now and that was no error.
+    /// Text that the vocabulary lacked, where the ids were made now and that was no error.
     pub lacking: Lacking,
     /// Its files, where they have not got their names yet.
     staged: Vec<Staged>,
@@ -83,7 +83,7 @@ impl Tokenised {
     /// Gives new files their names, in the place of older ones; without this they go.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn keep(&mut self) -> Result<()> {
         std::mem::take(&mut self.staged).into_iter().try_for_each(Staged::keep)
     }

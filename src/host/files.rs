@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::model::Bytes;
 
-/// What stands for standard input where a file is read.
+/// The name that stands for standard input where a file is read.
 pub const STANDARD_INPUT: &str = "-";
 
 /// The bytes of a file, mapped: they are read from the disk when they are looked at.
@@ -53,7 +53,7 @@ pub(super) fn remove(file: &Path) -> Result<()> {
 /// Writes a file beside the one that it replaces, and renames it once it is on the disk.
 ///
 /// # Errors
-/// What `write` says, or the file system; then the old file is as it was.
+/// An error of `write`, or of the file system; then the old file is as it was.
 pub fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     Staged::write(path, write)?.keep()
 }
@@ -70,7 +70,7 @@ impl Staged {
     /// Writes a file for `path`, which is as it was until the file is kept.
     ///
     /// # Errors
-    /// What `write` says, or the file system.
+    /// An error of `write`, or of the file system.
     pub fn write(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Staged> {
         let (staged, file) = Staged::create(path)?;
         let mut out = BufWriter::new(file);
@@ -102,7 +102,7 @@ impl Staged {
     /// Gives it its name, in the place of an older file.
     ///
     /// # Errors
-    /// What the file system says; then the old file is as it was.
+    /// An error of the file system; then the old file is as it was.
     pub fn keep(self) -> Result<()> {
         let folder = self.path.parent().map(Path::to_path_buf);
         self.rename()?;

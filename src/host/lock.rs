@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::files::context;
 use crate::error::{Error, Result};
 
-/// What a lock's file begins with.
+/// The first bytes of a lock's file.
 const MARK: &str = "gatefold: process ";
 /// Bytes of it that are looked at.
 const MOST: u64 = 400;

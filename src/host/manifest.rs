@@ -1,4 +1,4 @@
-//! What stands beside an output: which run it is of, and how far it has come.
+//! The record beside an output: which run it is of, and how far it has come.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const MOST_BYTES: u64 = 256 << 20;
 pub struct Progress {
     /// Sequences of the run that are dealt with: written, dropped or skipped.
     pub sequences: u64,
-    /// Bytes of the output that hold them; what lies behind was cut off.
+    /// Bytes of the output that hold them; the rest was cut off.
     pub bytes: u64,
     /// CRC-32 of these bytes.
     pub crc32: u32,
@@ -66,13 +66,13 @@ pub struct Manifest {
     pub program: String,
     /// All that sequences and their lines depend on, by name.
     pub run: Map<String, Value>,
-    /// What they do not depend on: the batch, the kernels.
+    /// Settings that the texts do not depend on: the batch, the kernels.
     pub with: Map<String, Value>,
     /// How far the output has come.
     pub progress: Progress,
 }
 
-/// The entry behind those of [`Manifest`] in its file: CRC-32 of them in JSON without blanks. What was changed by hand
+/// The entry after those of [`Manifest`] in its file: CRC-32 of them in JSON without blanks. What was changed by hand
 /// or damaged has another one.
 const SUM: &str = "sum";
 
@@ -116,7 +116,7 @@ impl Manifest {
     /// Writes it in the place of an older one.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn write(&self, output: &Path) -> Result<()> {
         let path = Manifest::path(output);
         let mut value = serde_json::to_value(self).expect("a manifest is JSON");

@@ -9,7 +9,7 @@ const LINE: usize = 2000;
 /// Lines of a message at most.
 const LINES: usize = 400;
 
-/// Writes a message, with a line end behind it.
+/// Writes a message, followed by a line end.
 pub fn message(text: &str) {
     write(&(readable(text) + "\n"));
 }

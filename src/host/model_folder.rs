@@ -23,7 +23,7 @@ pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const SOURCE_TOKENIZER: &str = "source_tokenizer.json";
 /// Sampling, optional.
 pub(super) const GENERATION: &str = "generation_config.json";
-/// What a save has still to rename and to remove, while it does.
+/// The list of files that a save has still to rename and to remove, while it does.
 const RECORD: &str = ".gatefold.save";
 /// The files of a model.
 pub(super) const FILES: [&str; 5] = [CONFIG, WEIGHTS, TOKENIZER, SOURCE_TOKENIZER, GENERATION];
@@ -32,7 +32,7 @@ const MAX_JSON: u64 = 256 << 20;
 /// How often a folder is read again that was saved meanwhile.
 const TRIES: usize = 20;
 
-/// What a save does once all its files are on the disk.
+/// The last actions of a save, once all its files are on the disk.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Record {
     /// Random names and the names that they are for.
@@ -137,7 +137,7 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Model> {
     Err(Error::Busy { path: path.into(), owner: None })
 }
 
-/// What changes with a save.
+/// The state of a folder that changes with a save.
 fn state(folder: &Path) -> Result<(Record, Option<SystemTime>)> {
     let saved = fs::metadata(folder.join(CONFIG)).and_then(|found| found.modified()).ok();
     Ok((Record::read(folder)?.unwrap_or_default(), saved))
@@ -172,7 +172,7 @@ fn read(path: &Path) -> Result<Bytes> {
 }
 
 /// Writes a model's folder, which is made if it is not there. All files are on the disk before a record says that they are
-/// the model's: what fails before leaves the old model whole, what fails behind it the new one, and a program that has the
+/// the model's: what fails before leaves the old model whole, what fails after it the new one, and a program that has the
 /// old files open keeps them. Only the folder's owner may call it; others call [`replace_model`].
 ///
 /// # Errors

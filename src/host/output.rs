@@ -52,7 +52,7 @@ impl Output {
     /// A device or pipe.
     ///
     /// # Errors
-    /// What the system says.
+    /// An error of the system.
     pub fn device(path: &Path) -> Result<Output> {
         let file = OpenOptions::new().write(true).open(path).map_err(context(path))?;
         Ok(Output::stream(path.display().to_string(), file))
@@ -65,7 +65,7 @@ impl Output {
     }
 
     /// The file of a run, which goes on where its manifest says: what was written until then is compared with its
-    /// checksum, and what stands behind it is cut off.
+    /// checksum, and what stands after it is cut off.
     ///
     /// # Errors
     /// A file that is not what the run wrote; what the file system says.
@@ -119,7 +119,7 @@ impl Output {
     /// Adds lines. `false` when nobody reads them any more.
     ///
     /// # Errors
-    /// What the system says.
+    /// An error of the system.
     pub fn write(&mut self, text: &str) -> Result<bool> {
         let written = match &mut self.sink {
             Sink::Stream(stream, terminal) => stream.write_all(shown(text, *terminal).as_bytes()),

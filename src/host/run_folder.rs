@@ -64,7 +64,7 @@ impl RunFolder {
     /// The new run begins: removes what another one left, now that this one has all that it needs.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn begin(&mut self) -> Result<()> {
         let checkpoints = self.path.join("checkpoint");
         fs::create_dir_all(&checkpoints).map_err(context(&checkpoints))?;
@@ -97,7 +97,7 @@ impl RunFolder {
     /// The run goes on: what the log says beyond its checkpoint is dropped.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn go_on(&mut self, checkpoint_bytes: u64) -> Result<()> {
         let path = self.path.join(LOG);
         let io = context(&path);
@@ -139,7 +139,7 @@ impl RunFolder {
     /// in `data/`, the texts of whoever calls the folder so, stays.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn remove_data(&self) -> Result<()> {
         self.remove_ids()?;
         self.remove_partial();
@@ -168,7 +168,7 @@ impl RunFolder {
     /// Adds a line to the log of a run that has begun.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn log(&mut self, line: &Line) -> Result<()> {
         let json = line.to_json();
         let mut log = self.log.as_ref().expect("the run has begun");
@@ -199,7 +199,7 @@ impl RunFolder {
     /// Writes a picture of the log.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn save_chart(&self, svg: &str) -> Result<()> {
         let path = self.path.join(CHART);
         replace_file(&path, |out| out.write_all(svg.as_bytes()).map_err(context(&path)))

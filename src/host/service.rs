@@ -56,7 +56,7 @@ impl Service {
     /// Starts the thread; `make` makes the generator there.
     ///
     /// # Errors
-    /// What `make` says.
+    /// An error of `make`.
     pub fn start(make: impl FnOnce() -> Result<Generator> + Send + 'static) -> Result<Service> {
         let (commands, inbox) = channel();
         let (made, outcome) = channel();
@@ -93,7 +93,7 @@ impl Drop for Service {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Worker {
     generator: Generator,
     inbox: Receiver<Command>,

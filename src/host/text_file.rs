@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 pub(super) const PIECE: usize = 256 << 10;
 /// Bytes by which a file's format and encoding are known.
 const LOOKED_AT: usize = 64;
-/// What a file in gzip's format begins with.
+/// The first bytes of a file in gzip's format.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A text file, unpacked where it is gzip's.

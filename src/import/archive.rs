@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use crate::model::{Bytes, short};
 
-/// What entries may unpack to in all, besides twice the archive's size.
+/// The most bytes that entries may unpack to in all, besides twice the archive's size.
 const ROOM: usize = 16 << 20;
 
 /// An entry: its name, and its bytes where they lie or unpacked.
 pub struct Entry {
     /// The name.
     pub name: String,
-    /// What holds its bytes.
+    /// The storage that holds its bytes.
     pub bytes: Bytes,
     /// Where they are.
     pub range: Range<usize>,
@@ -71,7 +71,7 @@ pub fn entries(bytes: &Bytes) -> Result<Vec<Entry>, String> {
         if record.name.ends_with('/') {
             continue;
         }
-        let data = data(&at, &record).ok_or_else(|| within("cut off: it ends behind the archive".into()))?;
+        let data = data(&at, &record).ok_or_else(|| within("cut off: it ends past the archive's end".into()))?;
         packed = packed.checked_sub(record.packed).ok_or_else(|| within("it lies over other entries".into()))?;
         let entry = match record.method {
             0 if record.packed == record.size => Entry { name: record.name.clone(), bytes: bytes.clone(), range: data },
@@ -144,7 +144,7 @@ fn record(at: &At, place: usize) -> Option<(Record, usize)> {
     Some((record, extra.end + at.size(place + 32, 2)?))
 }
 
-/// Where an entry's bytes lie: behind its own header, whose name and extra field may differ from the directory's.
+/// Where an entry's bytes lie: after its own header, whose name and extra field may differ from the directory's.
 fn data(at: &At, record: &Record) -> Option<Range<usize>> {
     at.has(record.header, b"PK\x03\x04").then_some(())?;
     let (name, extra) = (at.size(record.header + 26, 2)?, at.size(record.header + 28, 2)?);

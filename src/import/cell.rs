@@ -22,7 +22,7 @@ pub struct CellWeights {
 /// A layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recurrent {
-    /// What its cell is.
+    /// Its cell.
     pub form: GeneralCell,
     /// K.
     pub inputs: usize,

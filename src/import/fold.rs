@@ -9,7 +9,7 @@ use crate::model::short;
 /// Folds all that it knows; what it does not know stays in the file.
 ///
 /// # Errors
-/// ImportedParts whose shapes do not fit, and a parametrisation of another kind.
+/// Parts whose shapes do not fit, and a parametrisation of another kind.
 pub fn fold(file: &mut Tensors, notes: &mut Vec<String>) -> Result<(), String> {
     let names: Vec<String> = file.tensors.keys().cloned().collect();
     for name in &names {
@@ -55,7 +55,7 @@ pub fn fold(file: &mut Tensors, notes: &mut Vec<String>) -> Result<(), String> {
     Ok(())
 }
 
-/// Which part of a weight a name is, and the weight's own name.
+/// The part of a weight that a name stands for, and the weight's own name.
 fn part_of(name: &str) -> Option<(&'static str, String)> {
     for part in [".original0", ".original"] {
         if let Some(stem) = name.strip_suffix(part)

@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
             return Err(within("its cell state is used, not its outputs".into()));
         }
         if self.head.is_some() && !matches!(class, "Activation" | "Softmax" | "Dropout") {
-            return Err(within("it stands behind the output layer".into()));
+            return Err(within("it stands after the output layer".into()));
         }
         let shape = [&config["batch_shape"], &config["batch_input_shape"]].into_iter().find(|shape| shape.is_array());
         if let Some(shape) = shape {
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A softmax behind the output layer, over the tokens and once.
+    /// A softmax after the output layer, over the tokens and once.
     fn softmax(&mut self, class: &str, config: &Value) -> Result<(), String> {
         let axis = config["axis"].as_i64().unwrap_or(-1);
         let is_softmax = class == "Softmax" || matches!(function(&config["activation"]), Function::Named("softmax"));
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         if !is_softmax || axis != -1 || self.head.is_none() {
-            return Err("expected a softmax over the last axis, behind the output layer".into());
+            return Err("expected a softmax over the last axis, after the output layer".into());
         }
         if std::mem::replace(&mut self.normalised, true) {
             return Err("a second softmax, of what is probabilities already".into());

@@ -147,7 +147,7 @@ fn read_call(call: &Value) -> Result<Call<'_>, String> {
     inner.iter().try_for_each(|tensor| keywords(&tensor[3], &mut read))?;
     let mut tensors = tensors.into_iter();
     read.data.extend(tensors.next());
-    // Keras before 2.4 puts states behind the data, which several inputs of a Concatenate are, too: states are those of
+    // Keras before 2.4 puts states after the data, which several inputs of a Concatenate are, too: states are those of
     // recurrent layers and inputs, and whoever takes two tensors of another kind is no layer that is read here.
     read.states.extend(tensors);
     Ok(read)

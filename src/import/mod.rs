@@ -54,18 +54,18 @@ fn is_beside(file: &str) -> bool {
 pub struct Source<'a> {
     /// Its name in messages; the extension counts for nothing.
     pub name: String,
-    /// What it holds.
+    /// Its contents.
     pub bytes: Bytes,
     /// Opens a file beside it.
     pub open: Beside<'a>,
 }
 
-/// What people say about their file.
+/// Facts about a file that only its owner knows.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Names that are replaced before anything is guessed; an empty new name leaves the tensor out.
     pub map: Vec<(String, String)>,
-    /// What TensorFlow adds to the forget gates of its BasicLSTMCell.
+    /// The number that TensorFlow adds to the forget gates of its BasicLSTMCell.
     pub forget_bias: f32,
     /// The function of plain RNN cells under PyTorch's names, which do not say it.
     pub activation: Option<Activation>,
@@ -160,7 +160,7 @@ fn remembered<'a>(open: Beside<'a>) -> impl Fn(&str) -> Result<Bytes> + 'a {
     }
 }
 
-/// What a file is, by how it begins.
+/// The format of a file, by its first bytes.
 fn format(bytes: &[u8]) -> std::result::Result<Format, String> {
     let is_zip = bytes.starts_with(b"PK\x03\x04");
     let has = |what: &[u8]| bytes.windows(what.len()).rev().take(1 << 20).any(|window| window == what);

@@ -82,7 +82,7 @@ fn counted(name: &str) -> (Vec<String>, Vec<u64>) {
         let spelt = COUNTING.iter().position(|names| names.contains(&word.as_str()));
         match word.parse().ok().or(spelt.map(|i| i as u64 + 1)) {
             Some(number) => numbers.push(number),
-            // What DataParallel and wrappers of weights put in front.
+            // The prefix of DataParallel and of wrappers of weights.
             None if word == "module" => {}
             None => rest.push(word),
         }
@@ -182,7 +182,7 @@ fn module_order(
         let what = "and it cannot be told in which order data goes through them";
         return Err(Fault::from(format!("several recurrent modules, {}, {what}: {why}", listed())).helped_by("layers"));
     }
-    notes.push("layers of several modules are put one behind the other, in the order of their numbers".into());
+    notes.push("layers of several modules are put one after another, in the order of their numbers".into());
     Ok(counts.into_iter().map(|(_, prefix)| prefix.clone()).collect())
 }
 

@@ -57,14 +57,14 @@ pub struct Input {
     pub dims: Option<Vec<(String, Option<usize>)>>,
 }
 
-/// What a model file holds.
+/// The contents of a model file.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// In an order in which they can run.
     pub nodes: Vec<Node>,
     /// Tensors by name.
     pub initializers: BTreeMap<String, Tensor>,
-    /// What the graph is given.
+    /// The graph's inputs.
     pub inputs: Vec<Input>,
     /// Names of its outputs.
     pub outputs: Vec<String>,

@@ -11,7 +11,7 @@ use crate::model::short;
 /// Nodes at most that the sizes of a Reshape may need.
 const MAX_STEPS: usize = 256;
 
-/// What cannot be taken apart.
+/// A factor that cannot be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Atom {
     /// An axis of the graph's ids.

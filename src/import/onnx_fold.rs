@@ -8,7 +8,7 @@ use super::onnx::{Graph, Node};
 use super::tensors::{Tensor, row_major};
 use crate::model::short;
 
-/// Nodes one behind the other at most.
+/// Nodes one after another at most.
 const MAX_DEPTH: usize = 64;
 /// Numbers that nodes may make in all, besides twice as many as the file has.
 const ROOM: usize = 1 << 20;

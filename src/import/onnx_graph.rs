@@ -13,7 +13,7 @@ use crate::model::short;
 
 /// Outputs at most that are tried.
 const MAX_OUTPUTS: usize = 32;
-/// What models are made of, for messages.
+/// The nodes that models are made of, for messages.
 const EXPECTED: &str = "not a part of the models here: Gather, then LSTM, GRU or RNN, then MatMul or Gemm, then Softmax, and what only moves \
      numbers between them";
 
@@ -40,14 +40,14 @@ pub fn parts(graph: &Graph) -> Result<ImportedParts, String> {
     Err(first_error.unwrap_or_else(|| "the graph has no output".into()))
 }
 
-/// What was met on the way.
+/// The findings of a walk so far.
 struct Walk<'a> {
     constants: &'a Constants<'a>,
     states: States<'a>,
     version: i64,
     input: &'a Input,
     axes: Axes<'a>,
-    /// Those of the value at hand.
+    /// The axes of the value at hand.
     at: Vec<Axis>,
     /// The value is a vector a token.
     vectors: bool,
@@ -385,7 +385,7 @@ impl<'a> Walk<'a> {
     fn parts(self) -> Result<ImportedParts, String> {
         let mut notes: Vec<String> = self.notes.into_iter().collect();
         let (Some(first), Some(head)) = (self.layers.first(), self.head) else {
-            return Err("no recurrent layer with an output layer behind it".into());
+            return Err("no recurrent layer with an output layer after it".into());
         };
         let embedding = match self.embedding {
             Some(embedding) => embedding,

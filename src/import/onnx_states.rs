@@ -7,13 +7,13 @@ use super::onnx::Node;
 use super::onnx_fold::Constants;
 use crate::model::short;
 
-/// Nodes one behind the other at most.
+/// Nodes one after another at most.
 const MAX_DEPTH: usize = 32;
 /// Nodes that move numbers and leave them as they are, or take some of them.
 const MOVES: [&str; 10] =
     ["Transpose", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast", "Expand", "Slice", "Gather", "Split"];
 
-/// What is known of states.
+/// The facts known of states.
 pub struct States<'a> {
     constants: &'a Constants<'a>,
     inputs: HashSet<&'a str>,

@@ -62,7 +62,7 @@ pub fn way<'a>(
         }
         way.push(Step { node: node.0, data, output });
     }
-    Err(format!("its nodes stand in a ring, or more than {MAX_STEPS} one behind the other"))
+    Err(format!("its nodes stand in a ring, or more than {MAX_STEPS} one after another"))
 }
 
 /// PyTorch puts the last states of all layers side by side and takes the last: the value of that layer.

@@ -24,7 +24,7 @@ pub struct Matrix {
 /// A vector, and its name in the file.
 pub type Vector = (Vec<f32>, String);
 
-/// What a language model is made of.
+/// The parts of a language model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedParts {
     /// `[V, E]`.
@@ -35,7 +35,7 @@ pub struct ImportedParts {
     pub head: Option<Matrix>,
     /// `[V]`; zero where there is none.
     pub head_bias: Option<Vector>,
-    /// What was assumed or rewritten.
+    /// Notes on everything that was assumed or rewritten.
     pub notes: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct Imported {
     pub weights: Weights,
     /// (their name, our name, our shape), for people to check.
     pub names: Vec<(String, String, Vec<usize>)>,
-    /// What was assumed or rewritten.
+    /// Notes on everything that was assumed or rewritten.
     pub notes: Vec<String>,
     /// The tokens that the file keeps beside its weights, and what it calls them.
     pub vocabulary: Option<(String, Vec<String>)>,
@@ -58,7 +58,7 @@ impl ImportedParts {
     /// The model; `file` is the source's name in messages.
     ///
     /// # Errors
-    /// Layers that do not fit one behind the other or differ from each other, an output that does not fit.
+    /// Layers that do not fit one after another or differ from each other, an output that does not fit.
     pub fn into_model(self, file: &str) -> Result<Imported> {
         let wrong = |what: String| Error::model(file, what);
         let equal = equal_sizes(self).map_err(wrong)?;

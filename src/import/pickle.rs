@@ -14,7 +14,7 @@ pub type Id = usize;
 /// Operations at most, besides those that the file has bytes.
 const ROOM: usize = 1 << 18;
 
-/// What a pickle builds.
+/// The value that a pickle builds.
 pub struct Pickle<'a> {
     /// All values; the others name them.
     pub values: Vec<Value<'a>>,
@@ -207,13 +207,13 @@ impl<'a> Machine<'a> {
         }))
     }
 
-    /// A text behind its length in this many bytes.
+    /// A text after its length in this many bytes.
     fn sized_text(&mut self, bytes: usize) -> Result<Value<'a>, String> {
         let len = self.number(bytes)?;
         self.text(len).map(Value::Text)
     }
 
-    /// Bytes behind their length, which Python 2 has for texts.
+    /// Bytes after their length, which Python 2 has for texts.
     fn bytes_of(&mut self, bytes: usize) -> Result<Value<'a>, String> {
         let len = usize::try_from(self.number(bytes)?).map_err(|_| "cut off")?;
         Ok(std::str::from_utf8(self.take(len)?).map_or(Value::None, Value::Text))

@@ -1,4 +1,4 @@
-//! What a pickle builds, and the names that it may ask for.
+//! Values that a pickle builds, and the names that it may ask for.
 
 use super::pickle::Id;
 use crate::model::short;
@@ -30,7 +30,7 @@ pub enum Value<'a> {
     Storage(&'static str, &'a str),
     /// A tensor.
     Tensor(Box<Stored<'a>>),
-    /// What a class would have made.
+    /// An instance of a class that was not run.
     Object(Box<Object<'a>>),
 }
 
@@ -61,7 +61,7 @@ impl<'a> Value<'a> {
 pub struct Class<'a> {
     /// Where it stands.
     pub module: &'a str,
-    /// What it is called there.
+    /// Its name there.
     pub name: &'a str,
 }
 
@@ -72,7 +72,7 @@ impl Class<'_> {
     }
 }
 
-/// What a class would have made, had it been run.
+/// An instance of a class, as it would have been had the class been run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<'a> {
     /// Its class.

@@ -7,11 +7,11 @@ use std::ops::Range;
 pub struct Field {
     /// The number.
     pub number: u64,
-    /// What stands there.
+    /// The field's value.
     pub value: FieldValue,
 }
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldValue {
     /// A whole number.
@@ -75,7 +75,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, n: u64) -> Result<Range<usize>, String> {
         let end = usize::try_from(n).ok().and_then(|n| self.at.checked_add(n)).filter(|end| *end <= self.end);
-        let range = self.at..end.ok_or("cut off: a field ends behind its message")?;
+        let range = self.at..end.ok_or("cut off: a field ends past its message's end")?;
         self.at = range.end;
         Ok(range)
     }

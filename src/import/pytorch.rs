@@ -1,7 +1,7 @@
 //! PyTorch's .pt and .pth: a zip archive of a pickle and the storages of its tensors.
 //!
-//! What holds the weights is a dict of tensors, a whole module, or one of these in a checkpoint, beside things of other
-//! kinds, which are passed over. A module is read from its attributes; nothing of it is run.
+//! The weights are a dict of tensors, a whole module, or one of these in a checkpoint, beside things of other kinds,
+//! which are passed over. A module is read from its attributes; nothing of it is run.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -95,7 +95,7 @@ struct Reader<'a> {
     steps: Cell<usize>,
     /// Classes of what is passed over.
     passed: RefCell<BTreeSet<String>>,
-    /// What a module of plain RNN cells says of itself.
+    /// The activation that a module of plain RNN cells names.
     activation: Cell<Option<Activation>>,
 }
 
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         matches!(self.value(id), Value::Object(_)) && self.get(id, "_modules").is_some()
     }
 
-    /// What was passed over, for messages.
+    /// The objects that were passed over, for messages.
     fn objects(&self) -> String {
         let passed = self.passed.borrow();
         let names: Vec<&str> = passed.iter().take(6).map(String::as_str).collect();
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
         Ok(false)
     }
 
-    /// What holds the weights: the whole, or what a checkpoint keeps under one of the usual keys, or the first of a list.
+    /// The weights: the whole, or what a checkpoint has under one of the usual keys, or the first of a list.
     fn weights(&self) -> Result<Id, String> {
         let top = self.pickle.top;
         if self.is_module(top) {
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
         let (shape, strides) = (sizes(&stored.shape, "size")?, sizes(&stored.strides, "stride")?);
         let first = usize::try_from(stored.offset).ok().and_then(|n| n.checked_mul(element.bytes()));
         let first = first.and_then(|n| n.checked_add(entry.range.start)).filter(|n| *n <= entry.range.end);
-        let first = first.ok_or("it begins behind its numbers")?;
+        let first = first.ok_or("it begins past the end of its numbers")?;
         Tensor::strided(shape, strides, element, entry.bytes.clone(), first..entry.range.end)
     }
 

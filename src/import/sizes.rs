@@ -68,7 +68,7 @@ pub fn equal_sizes(mut parts: ImportedParts) -> Result<ImportedParts, String> {
     Ok(parts)
 }
 
-/// Rows of `directions` parts of `old` numbers, with zeros behind each part.
+/// Rows of `directions` parts of `old` numbers, with zeros after each part.
 fn columns(values: &[f32], rows: usize, old: usize, new: usize, directions: usize) -> Vec<f32> {
     let mut wide = vec![0.0; rows * directions * new];
     for (part, from) in wide.chunks_mut(new.max(1)).zip(values.chunks(old.max(1))) {
@@ -77,7 +77,7 @@ fn columns(values: &[f32], rows: usize, old: usize, new: usize, directions: usiz
     wide
 }
 
-/// Blocks of `old` rows, with rows of zeros behind each block.
+/// Blocks of `old` rows, with rows of zeros after each block.
 fn rows(values: &[f32], blocks: usize, old: usize, new: usize, width: usize) -> Vec<f32> {
     columns(values, blocks, old * width, new * width, 1)
 }

@@ -47,7 +47,7 @@ pub fn read(model: &Value, open: Beside) -> Result<Tensors, String> {
     Ok(tensors)
 }
 
-/// The bytes of a group: its files one behind the other.
+/// The bytes of a group: its files one after another.
 fn shards(paths: &Value, open: Beside) -> Result<Bytes, String> {
     let paths = paths.as_array().filter(|paths| paths.len() <= MAX_SHARDS).ok_or("a group without a list of paths")?;
     let mut files = Vec::new();

@@ -213,14 +213,14 @@ impl Tensor {
     }
 }
 
-/// What a file holds, by name, and what it says of itself.
+/// A file's tensors, by name, and what it says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Tensors {
     /// The tensors.
     pub tensors: BTreeMap<String, Tensor>,
     /// A description of Keras layers, which `assets/keras_export.py` writes.
     pub keras: Option<String>,
-    /// What was passed over or assumed.
+    /// Notes on everything that was passed over or assumed.
     pub notes: Vec<String>,
     /// The function of plain RNN cells, where the file says it.
     pub activation: Option<Activation>,

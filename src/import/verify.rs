@@ -17,7 +17,7 @@ pub struct Agreement {
     pub name: String,
     /// Rows and time steps.
     pub sizes: Sizes,
-    /// What was recorded: logits, log-probabilities or probabilities.
+    /// The kind of numbers recorded: logits, log-probabilities or probabilities.
     pub of: Recorded,
     /// Largest difference of a logit, or of a log-probability.
     pub largest: f64,
@@ -25,7 +25,7 @@ pub struct Agreement {
     pub other_best: usize,
 }
 
-/// What a recording has in place of logits.
+/// The kinds of numbers in a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// The logits themselves.
@@ -37,7 +37,7 @@ pub enum Recorded {
 }
 
 impl Recorded {
-    /// What rows of numbers are, by their sums.
+    /// The kind of these rows, recognised by their sums.
     fn of(expected: &[f32], vocab: usize) -> Recorded {
         let all = |is: &dyn Fn(&[f32]) -> bool| expected.chunks(vocab).all(is);
         let one = |sum: f64| (sum - 1.0).abs() < 1e-3;
@@ -60,7 +60,7 @@ impl Recorded {
     }
 }
 
-/// What runs a plan: plan, sizes and sections to an executor.
+/// A function that opens an executor: for plan, sizes and sections.
 pub type Opens<'a> = &'a dyn Fn(&LanguageModel, Sizes, &[SectionId]) -> Result<Box<dyn Executor>>;
 
 /// Compares with every recording of a safetensors file: `NAMEids`, whole numbers `[B, T]` or `[T]`, and `NAMElogits`

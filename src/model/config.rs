@@ -50,10 +50,10 @@ pub struct Config {
     /// The token of what the vocabulary lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unk_token_id: Option<u32>,
-    /// What a text without a prompt begins with.
+    /// The beginning of a text that is given no prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_text: Option<String>,
-    /// What people call the model.
+    /// The model's name, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What an encoder-decoder has besides its decoder; the file is then another one.
@@ -132,7 +132,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What no field says alone.
+    /// Checks that fields agree with each other.
     fn check(&self, file: &str) -> Result<()> {
         let Config { embedding_size, hidden_size, .. } = *self;
         let outputs = self.cell.form().outputs(hidden_size);

@@ -16,7 +16,7 @@ use crate::error::{Error, Fault, Result, json_fault};
 /// grows.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// What an entry of a JSON object may be.
+/// A type that an entry of a JSON object may have.
 pub(super) trait Entry: for<'de> Deserialize<'de> {
     /// Whether the entry of this name is something else, and of no interest.
     fn skips(_name: &str) -> bool {

@@ -31,7 +31,7 @@ pub use numbers::Numbers;
 pub use safetensors::{Bytes, Dtype, Precision, Stored, metadata_entry, read_header};
 pub use weights::Weights;
 
-/// What begins the name of a model in the program.
+/// The prefix in the name of a model inside the program.
 pub const BUILTIN_PREFIX: &str = "builtin:";
 
 /// The files of a model.

@@ -6,14 +6,14 @@ use std::io::Write;
 use super::safetensors::{Bytes, Dtype, Precision, data_start, decode, encode, header, read_header, read_metadata};
 use crate::error::{Error, Fault, Result};
 
-/// What such a file holds.
+/// The tensors and settings that such a file holds.
 #[derive(Debug)]
 pub struct Numbers {
     /// Tensors by name, row major.
     pub tensors: BTreeMap<String, Vec<f32>>,
     /// The header's metadata.
     pub metadata: BTreeMap<String, String>,
-    /// CRC-32 of the data, and of the names and shapes behind it, to go on with.
+    /// CRC-32 of the data, and of the names and shapes after it, to go on with.
     pub checksum: crc32fast::Hasher,
 }
 

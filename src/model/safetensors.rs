@@ -1,5 +1,5 @@
 //! The safetensors format: eight bytes of header length (little endian), a JSON header with each tensor's type, shape
-//! and place, then the tensors one behind the other.
+//! and place, then the tensors one after another.
 //!
 //! Read here rather than by a crate, so that memory is bounded by the file's size whatever its header says, sums
 //! cannot overflow, and an error names the tensor.
@@ -200,7 +200,7 @@ pub(super) fn data_start(bytes: &[u8]) -> usize {
     8 + bytes.first_chunk().map_or(0, |len| u64::from_le_bytes(*len) as usize)
 }
 
-/// Whether the tensors lie one behind the other, fill the data, and have the sizes that their shapes say.
+/// Whether the tensors lie one after another, fill the data, and have the sizes that their shapes say.
 fn check_places(infos: &BTreeMap<String, Info>, data: u64) -> std::result::Result<(), Fault> {
     let mut by_place: Vec<_> = infos.iter().collect();
     by_place.sort_by_key(|(_, info)| info.data_offsets);
@@ -243,7 +243,7 @@ pub enum Precision {
     F16,
 }
 
-/// The header of a file with these tensors one behind the other, its length before it. `metadata` are entries beside
+/// The header of a file with these tensors one after another, its length before it. `metadata` are entries beside
 /// the one that Hugging Face's tools ask for.
 pub(super) fn header(
     tensors: &[(String, Vec<usize>)],

@@ -1,6 +1,6 @@
 //! How sequences come into a batch: a queue that idle rows take from, and long prompts that are read on the side.
 //!
-//! A prompt on the side has a *place*: a row of the saved states. `prefill` loads the states of some places into
+//! A prompt on the side has an *index*: a row of the saved states. `prefill` loads the states of some indices into
 //! prefill slots, reads tokens, and saves them again, so that any prompts can go on together. A record in the queue names the
 //! place that its sequence starts from; `admit` moves records, states and token flags to rows that are idle.
 
@@ -9,7 +9,7 @@ use crate::ops::rows::ROW_WORDS;
 use crate::ops::{admit, embed, gather_rows::GatherRows, place_rows, place_rows::Indexed, start_token_flags};
 use crate::plan::{Builder, Dim, Role, SectionId, TensorId};
 
-/// What sections of admission share with a step.
+/// The tensors that sections of admission share with a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shared {
     /// `[T, B]` u32.
@@ -37,9 +37,9 @@ pub struct Admission {
     pub cancels: TensorId,
     /// `[E, 2]` u32: tokens and their token flags, where rows may have filters.
     pub edits: Option<TensorId>,
-    /// `[B]` u32: the place whose states each lane of `prefill` loads.
+    /// `[B]` u32: the index whose states each slot of `prefill` loads.
     pub prefill_from: TensorId,
-    /// `[B]` u32: the place where each lane saves them.
+    /// `[B]` u32: the index where each slot saves them.
     pub prefill_to: TensorId,
     /// Section `prefill`: prefill slots read T tokens of `input`. Always run as step 0, with as many rows as there are prefill slots.
     pub prefill: SectionId,

@@ -50,7 +50,7 @@ impl LayerGradients {
         LayerGradients { w_ih, w_hh, b_ih, b_hh, dy, dy_block, dh, dc }
     }
 
-    /// Nothing comes from behind the window: truncated back-propagation.
+    /// No gradient comes from beyond the window: truncated back-propagation.
     ///
     /// `always` is `[4 * B]` u32, all one.
     pub(super) fn begin_at_zero(&self, b: &mut Builder, always: TensorId) {
@@ -163,7 +163,7 @@ pub(super) fn record_step_backward(
     step_backward::record(b, cell, op, Dim::ROWS, at);
 }
 
-/// Which gates of a layer have their recurrent gradient in which tensor: (tensor, its gates, the weights' first gate).
+/// The tensors with the recurrent gradients of a layer's gates: (tensor, its gates, the weights' first gate).
 fn recurrent_sources(layer: &Layer, over_time: &OverTime) -> Vec<(TensorId, usize, usize)> {
     let cell = layer.fused();
     match cell.split_gate.zip(over_time.extra) {
@@ -209,7 +209,7 @@ pub(super) fn weight_gradients(
     }
 }
 
-/// Gradients of a layer's initial state, behind its steps: `dh` becomes that of h0, `dc` is that of c0 already.
+/// Gradients of a layer's initial state, after its steps: `dh` becomes that of h0, `dc` is that of c0 already.
 pub(super) fn initial_state_gradient(b: &mut Builder, layer: &Layer, over_time: &OverTime, gradients: &LayerGradients) {
     for (i, (dy, groups, w_group)) in recurrent_sources(layer, over_time).into_iter().enumerate() {
         let op = matmul_input_gradient::MatmulInputGradient { dy, w: layer.w_hh, dx: gradients.dh };

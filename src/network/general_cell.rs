@@ -1,6 +1,6 @@
-//! What sets a layer apart from PyTorch's plain LSTM and GRU.
+//! The ways in which a layer differs from PyTorch's plain LSTM and GRU.
 
-use super::{Cell, Nonlinearity};
+use super::Cell;
 use crate::ops::activation::Activation;
 
 /// The kind of a cell.
@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-/// All that a recurrent layer may be. Forms run; they are not trained.
+/// All that a recurrent layer may be. General cells are for inference, not trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneralCell {
     /// The kind of cell.
@@ -75,8 +75,7 @@ impl GeneralCell {
 
     /// The cell of this form: the plain one where nothing is special.
     pub fn into_cell(self) -> Cell {
-        let plain = [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh), Cell::Rnn(Nonlinearity::Relu)];
-        plain.into_iter().find(|cell| cell.form() == self).unwrap_or(Cell::General(self))
+        Cell::PLAIN.into_iter().find(|cell| cell.form() == self).unwrap_or(Cell::General(self))
     }
 
     /// Directions of a layer.

@@ -8,7 +8,7 @@ use crate::ops::select_rows::{self, RowOrder, SelectRows, SelectRowsOffsets};
 use crate::ops::{embed, gru_gates, gru_reset, lstm_gates, matmul, rnn_gates};
 use crate::plan::{Affine, Builder, Dim, Direction, Loop, Plan, Role, SectionId, TensorId};
 
-/// What a layer has besides the weights and states of [`Layer`]. One direction of a layer of two is a [`Layer`] too.
+/// The parts of a layer beyond the weights and states of [`Layer`]. Each direction of a layer of two is a [`Layer`].
 #[derive(Clone, Copy, Debug)]
 pub struct GeneralLayer {
     /// The form.
@@ -25,7 +25,7 @@ pub struct GeneralLayer {
     gx: TensorId,
     /// `[B, G, H]`: its recurrent product.
     u: TensorId,
-    /// `[B, G, H]`: the product behind a GRU's reset gate.
+    /// `[B, G, H]`: the product after a GRU's reset gate.
     v: TensorId,
     /// `[B, H]`: what a projection or a GRU's second product takes.
     inner: TensorId,
@@ -112,10 +112,10 @@ pub(super) fn states_over_time(b: &mut Builder, name: String, form: GeneralCell,
     b.f32(Role::Scratch, name, &shape)
 }
 
-/// Scratch of a stack of forms.
+/// Scratch of a stack of general cells.
 #[derive(Clone, Debug)]
 pub(super) struct Joined {
-    /// `[T, B, outputs]` for each layer: its directions side by side, zero behind a row's end.
+    /// `[T, B, outputs]` for each layer: its directions side by side, zero past a row's end.
     outputs: Vec<TensorId>,
     /// `[B]` u32: the time steps of each row, where rows have unequal lengths.
     lengths: TensorId,
@@ -247,7 +247,7 @@ fn step_of_some(b: &mut Builder, layer: &Layer, parts: &GeneralLayer, at: Step, 
     select(b, [parts.fresh, at.h], state, [zero, at.next], RowOrder::Keep(at.now));
 }
 
-/// One token through a stack of forms, as [`super::decode_stack`]. Not for two directions.
+/// One token through a stack of general cells, as [`super::decode_stack`]. Not for two directions.
 pub(super) fn decode(b: &mut Builder, layers: &[Layer], table: TensorId, ids: TensorId) -> Rows {
     let mut x = None;
     for layer in layers {

@@ -4,7 +4,7 @@ use super::Rows;
 use crate::ops::matmul;
 use crate::plan::{Builder, Dim, Role, ShardGroup, TensorId};
 
-/// The output layer: weight `[1, V, H]`, bias `[1, V]`, and what is cut with them.
+/// The output layer: weight `[1, V, H]`, bias `[1, V]`, and what is sharded with them.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// `[1, V, H]`.
@@ -28,20 +28,20 @@ pub fn head(b: &mut Builder, vocab: usize, hidden: usize) -> Head {
 pub(super) fn head_with(b: &mut Builder, weight: TensorId) -> Head {
     let tensor = b.tensor(weight);
     let vocab = tensor.shape[1].as_fixed().expect("a vocabulary has a size");
-    let group = tensor.shard.expect("the weight may be cut").group;
+    let group = tensor.shard.expect("the weight may be sharded").group;
     let bias = b.f32(Role::Weight, "output.bias", &[1.into(), vocab.into()]);
     Head { weight, bias, vocab, group }
 }
 
 impl Head {
-    /// Declares a tensor [rows, 1, V] that is cut where the weight is.
+    /// Declares a tensor [rows, 1, V] that is sharded as the weight is.
     pub fn logits(&self, b: &mut Builder, role: Role, name: &str, rows: Dim) -> TensorId {
         let logits = b.f32(role, name, &[rows, 1.into(), self.vocab.into()]);
         b.shard(logits, 2, self.group);
         logits
     }
 
-    /// Declares a tensor of words [rows, V] that is cut where the weight is.
+    /// Declares a tensor of words [rows, V] that is sharded as the weight is.
     pub fn token_flags(&self, b: &mut Builder, name: &str, rows: Dim) -> TensorId {
         let token_flags = b.u32(Role::State, name, &[rows, self.vocab.into()]);
         b.shard(token_flags, 1, self.group);

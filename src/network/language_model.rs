@@ -32,7 +32,7 @@ pub struct Capacity {
     pub queue: usize,
     /// Prompt tokens of a sequence that can wait to be forced: R.
     pub forced: usize,
-    /// Whether rows may have filters: token_flags `[B, V]`, and the section `step_filtered`.
+    /// Whether rows may have filters: `token_flags` `[B, V]`, and the section `step_filtered`.
     pub filters: bool,
 }
 
@@ -198,7 +198,7 @@ impl Network {
         }
     }
 
-    /// What reading prompts on the side shares with the sections here.
+    /// The tensors that prefill shares with the sections here.
     fn shared(&self) -> Shared {
         let Network { input, embedding, x, table, tokens, token_flags, .. } = *self;
         Shared { input, embedding, x, table, tokens, token_flags }

@@ -65,6 +65,9 @@ impl Nonlinearity {
 }
 
 impl Cell {
+    /// The cells that have a fused op.
+    pub const PLAIN: [Cell; 4] = [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh), Cell::Rnn(Nonlinearity::Relu)];
+
     /// All that the cell is.
     pub fn form(self) -> GeneralCell {
         match self {

@@ -9,7 +9,7 @@ use crate::plan::{ARENA_BLOCK, Affine, Builder, Role, TensorId};
 pub enum Optimizer {
     /// Stochastic gradient descent, with momentum unless it is 0.
     Sgd {
-        /// Share of the last update's direction that is kept.
+        /// Share of the last update's direction that stays.
         momentum: f64,
         /// Adds this share of a parameter to its gradient.
         weight_decay: f64,
@@ -103,7 +103,7 @@ impl Optimised {
     }
 }
 
-/// A tensor of the same shape, cut where the other is.
+/// A tensor of the same shape, sharded as the other is.
 pub(super) fn like(b: &mut Builder, of: TensorId, role: Role, name: &str) -> TensorId {
     let tensor = b.tensor(of).clone();
     let like = b.f32(role, name, &tensor.shape);
@@ -116,8 +116,8 @@ pub(super) fn like(b: &mut Builder, of: TensorId, role: Role, name: &str) -> Ten
 /// Blocks that a tensor may take in an arena, however an executor lays it out and wherever it shards.
 fn most_blocks(b: &Builder, id: TensorId) -> usize {
     let sizes = b.tensor(id).shape.iter().map(|dim| dim.as_fixed().expect("weights have sizes"));
-    // No executor spreads a tensor over more than four times its elements, or over pieces of less than 8 blocks; each
-    // piece may begin and end with a block that it does not fill.
+    // No executor spreads a tensor over more than four times its elements, or over shards of less than 8 blocks; each
+    // shard may begin and end with a block that it does not fill.
     let blocks = (4 * sizes.product::<usize>()).div_ceil(ARENA_BLOCK);
     blocks + 2 * (blocks / 8 + 1)
 }

@@ -28,7 +28,7 @@ pub struct Layer {
     pub c: Option<TensorId>,
     /// `[1, 1]`: stands for c in the ops of a fused cell that has none.
     pub(super) stand_in: Option<TensorId>,
-    /// What a layer of [`Cell::General`] has besides.
+    /// The further parts of a layer of [`Cell::General`].
     pub parts: Option<GeneralLayer>,
 }
 
@@ -111,7 +111,7 @@ pub(super) struct OverTime {
     pub gates: TensorId,
     /// `[T + 1, B, H]`: the states, the initial one first.
     pub states: TensorId,
-    /// What the cell has besides, where it is kept for the backward pass: `[T + 1, B, H]` cell states, the initial one
+    /// The cell's `extra`, where it is saved for the backward pass: `[T + 1, B, H]` cell states, the initial one
     /// first; or `[T + 1, B, 1, H]` recurrent sums of a split gate.
     pub extra: Option<TensorId>,
     /// Whether steps keep their gates, for the backward pass.

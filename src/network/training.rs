@@ -9,7 +9,7 @@
 //! evaluate   forward without dropout, on states of its own -> losses
 //! ```
 //! Steps in flight have a slot each of `ring` in `input`, `targets`, `losses` and so on: the host writes windows ahead
-//! and reads losses behind, and the device waits for neither.
+//! and reads losses later, and the device waits for neither.
 
 use super::backward::{HeadBackward, LayerGradients, embedding_backward, head_backward, layer_backward};
 use super::head::head_with;
@@ -20,7 +20,7 @@ use crate::ops::embed_gradient::EmbedGradient;
 use crate::ops::{cross_entropy, dropout, embed, logsumexp, mean_loss, schedule};
 use crate::plan::{Affine, Builder, Dim, Direction, Plan, Role, SectionId, Sizes, TensorId};
 
-/// What a training plan is written for.
+/// The sizes and options that a training plan is written for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
     /// The model.
@@ -71,9 +71,9 @@ impl Pairs {
 pub struct Training {
     /// The plan.
     pub plan: Plan,
-    /// What it was written for.
+    /// The recipe that it was written for.
     pub recipe: Recipe,
-    /// What the host writes and reads.
+    /// The tensors that the host writes and reads.
     pub io: Io,
     /// All parameters, in the order of a model file.
     pub parameters: Vec<Parameter>,
@@ -91,7 +91,7 @@ pub struct Training {
     pub evaluate: SectionId,
 }
 
-/// What the host writes and reads.
+/// The tensors that the host writes and reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Io {
     /// `[S, T, B]` u32: the tokens that are read. A shorter window takes the first rows of its slot.
@@ -127,7 +127,7 @@ pub struct SourceIo {
     pub lengths: TensorId,
 }
 
-/// Steps in flight: windows that are written ahead, losses that are read behind.
+/// Steps in flight: windows that are written ahead, losses that are read later.
 pub const RING: usize = 16;
 
 /// Bytes of logits that should exist at once, where the plan has the choice.
@@ -140,7 +140,7 @@ fn chunk_steps(recipe: &Recipe) -> usize {
     (1..=recipe.time).rev().find(|steps| recipe.time.is_multiple_of(*steps) && *steps <= most).unwrap_or(1)
 }
 
-/// What the sections share while they are written.
+/// State that the sections share while they are written.
 struct Window {
     recipe: Recipe,
     io: Io,
@@ -239,7 +239,7 @@ impl Window {
         }
     }
 
-    /// The same without dropout, on other states, and nothing kept. Gives the last layer's outputs.
+    /// The same without dropout, on other states, and nothing saved. Gives the last layer's outputs.
     fn forward_only(&self, b: &mut Builder, layers: &[Layer]) -> Rows {
         self.embed(b);
         let mut x = Rows { tensor: self.x, first: 0.into() };
@@ -259,7 +259,7 @@ impl Window {
         Starts { flags: self.io.starts, first: slot().times(Dim::ROWS) }
     }
 
-    /// The mask behind a layer: the same in the backward pass.
+    /// The mask after a layer: the same in the backward pass.
     fn mask(&self, layer: usize) -> dropout::Settings {
         let Recipe { dropout, seed, .. } = self.recipe;
         dropout::Settings { probability: dropout, seed, site: layer as u32, step: Affine::STEP }

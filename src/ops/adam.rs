@@ -38,9 +38,9 @@ pub struct Adam {
 /// Constants of the optimiser, in f64: 1 - 0.999 has five digits fewer in f32.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// What is kept of the first moment, in `[0, 1)`.
+    /// The share of the first moment that stays after each step, in `[0, 1)`.
     pub beta1: f64,
-    /// What is kept of the second moment, in `[0, 1)`.
+    /// The share of the second moment that stays after each step, in `[0, 1)`.
     pub beta2: f64,
     /// Added to the root of the second moment; positive.
     pub epsilon: f64,

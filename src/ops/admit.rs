@@ -1,4 +1,4 @@
-//! Rows that draw nothing take the next sequences of a queue: slots are filled again while the host is far away.
+//! Continuous batching: idle rows take the next sequences of a queue, while the host is far away.
 //!
 //! ```text
 //! for m ascending:

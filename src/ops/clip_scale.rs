@@ -1,4 +1,4 @@
-//! What gradients are multiplied with so that their norm is limited, from partial sums of their squares.
+//! The factor that limits the norm of the gradients, from partial sums of their squares.
 //!
 //! ```text
 //! norm = sqrt(sum_k partials[k]);  clips[slot] = [norm, min(1, max_norm / (norm + 1e-6))], scale 1 where max_norm = 0

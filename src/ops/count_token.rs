@@ -4,7 +4,7 @@
 //! token_flags[m, tokens[m]] += 1     where row m is running
 //! table [M, 32] u32 (see rows), tokens [M] u32, token_flags [M, V] u32 (see filters)
 //! ```
-//! Each token is counted when it is read, not when it is drawn: then the op that counts sees every part of a cut
+//! Each token is counted when it is read, not when it is drawn: then the op that counts sees every shard of a sharded
 //! tensor, and a prompt's forced tokens are counted as drawn ones are. Bytes: 12 M.
 
 use super::filters::BANNED;

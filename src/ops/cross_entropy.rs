@@ -145,7 +145,7 @@ fn cases() -> Vec<Case> {
     sizes.chain(losses_only).chain(special).map(Problem::case).chain([folded]).collect()
 }
 
-/// What a case is made of.
+/// The sizes and targets of a case.
 struct Problem {
     name: String,
     rows: usize,

@@ -49,7 +49,7 @@ pub struct DecodeOffsets {
     pub extra: Affine,
 }
 
-/// Which rows of `source` are the input.
+/// The rows of `source` that are the input.
 #[derive(Clone, Copy, Debug)]
 pub enum Input {
     /// Row `ids[m]`.

@@ -26,16 +26,16 @@ pub struct Dropout {
     pub y: TensorId,
 }
 
-/// What is dropped.
+/// The probability and seed of dropout.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Share of elements that become zero, in `[0, 1)`.
     pub probability: f32,
     /// Key of the random words.
     pub seed: u64,
-    /// Which of a network's dropouts this is.
+    /// The number of this dropout in its network.
     pub site: u32,
-    /// Which step of training this is.
+    /// The step of training.
     pub step: Affine,
 }
 

@@ -1,4 +1,4 @@
-//! Which tokens each row keeps: top-k, then top-p, then min-p, as one limit of keys that `sample` compares with.
+//! The tokens that each row keeps: top-k, then top-p, then min-p, as one limit of keys that `sample` compares with.
 //!
 //! ```text
 //! key[m, n]   of scaled[m, n] and n: see filters; penalties and bans come first, then the temperature
@@ -14,7 +14,7 @@
 //! it keeps has mass top_p - 1e-5 at least, and less than top_p + 1e-5 without its last token.
 //!
 //! A device finds a limit by its digits, 8 bits a round: four rounds for the scaled logit, one to four for the id, by
-//! counts (top-k); then as many by masses (top-p). Logits that are cut into parts have to be looked at part by part in
+//! counts (top-k); then as many by masses (top-p). Logits that are sharded have to be looked at shard by shard in
 //! every round, a pass each. Where they are whole, one dispatch runs all rounds.
 //! Bytes: 4 M V a round, 8 M V where a row reads its token flags; from caches, where a row is whole.
 

@@ -1,4 +1,5 @@
-//! What filters do to a logit, and the order in which they keep tokens. `shaders/lib/filters.wgsl` is the counterpart.
+//! The filters' arithmetic on a logit, and the order in which they keep tokens. `shaders/lib/filters.wgsl` is the
+//! counterpart.
 //!
 //! ```text
 //! mark[n]     = times that token n occurred, in the prompt or drawn; bit 31: the token is banned

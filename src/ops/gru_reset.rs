@@ -1,4 +1,4 @@
-//! What the product of a GRU takes whose reset gate comes before it.
+//! The operand of the recurrent product in a GRU whose reset gate is applied before it.
 //!
 //! ```text
 //! y[m] = s(gx_r + u_r) h[h_read_row + m]

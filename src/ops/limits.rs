@@ -40,7 +40,7 @@ pub static TOUCH: OpRow = OpRow {
     ..ROW
 };
 
-/// What the rows have in common.
+/// The fields that all rows here share.
 const ROW: OpRow = OpRow {
     name: "probe",
     operands: &[],

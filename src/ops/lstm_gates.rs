@@ -30,7 +30,7 @@ pub struct LstmGates {
     pub h: TensorId,
 }
 
-/// What is computed.
+/// The functions of the gates.
 #[derive(Clone, Copy, Debug)]
 pub struct Functions {
     /// s, of the gates.

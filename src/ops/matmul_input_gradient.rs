@@ -5,7 +5,7 @@
 //! start            = 0 where accumulate is 0, else dx[x_row + m, k]
 //! dy [*, Gy, N], w [Gw, N, K], dx [*, K]; m < M = rows, g < G = groups, G <= Gy and Gw
 //! ```
-//! Summed over n within a group, groups ascending. Where w is cut, a part goes through its n of all groups before the
+//! Summed over n within a group, groups ascending. Where w is sharded, a shard goes through its n of all groups before the
 //! next part does. Flops: 2 M G N K. Bytes: 4 (M G N + G N K + M K).
 
 use crate::plan::{
@@ -100,7 +100,7 @@ pub static ROW: OpRow = OpRow {
     name: "matmul_input_gradient",
     operands: &[Operand::read("dy"), Operand::read("w"), Operand::write("d_x")],
     params: PARAMS,
-    // Whole blocks of the order class, so that a cut does not change them.
+    // Whole blocks of the order class, so that sharding does not change them.
     shards: &[ShardedAxes { name: "n", axes: &[(1, 1), (0, 2)], multiple: 64 }],
     carry_words: 0,
     passes: |_| 1,
@@ -188,7 +188,7 @@ pub(crate) struct Shape {
     /// (groups of w, the first one)
     pub of_w: (usize, usize),
     pub accumulate: usize,
-    /// dy is cut where w is.
+    /// dy is sharded where w is.
     pub split_y: bool,
     pub fill: fn() -> Fill,
 }

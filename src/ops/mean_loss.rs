@@ -68,7 +68,7 @@ fn cases() -> Vec<Case> {
     normal.into_iter().chain(special).map(|(name, rows, fill)| case(name, rows, fill)).collect()
 }
 
-/// The losses go on behind the rows that count.
+/// The losses go on after the rows that count.
 fn case(name: String, rows: usize, fill: Fill) -> Case {
     let declare = |b: &mut Builder, fills: &mut Vec<(TensorId, Fill)>| {
         let row_losses = b.f32(Role::Scratch, "row_losses", &[(rows + 5).into()]);

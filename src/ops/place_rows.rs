@@ -17,7 +17,7 @@ pub const KEEP_ROW: u32 = u32::MAX;
 /// An index that sets the row to zero.
 pub const ZERO_ROW: u32 = u32::MAX - 1;
 
-/// Which side the index is on, and where rows begin.
+/// The side that the index is on, and where rows begin.
 #[derive(Clone, Copy, Debug)]
 pub enum Indexed {
     /// Rows are taken by the index and written in order.

@@ -1,4 +1,4 @@
-//! What a device must get right before it is trusted: run on every adapter when it is opened.
+//! Arithmetic that a device must get right before it is trusted: run on every adapter when it is opened.
 //!
 //! ```text
 //! words[i] = parameter i                      i < 16
@@ -28,7 +28,7 @@ const ARGUMENTS: [f32; N] =
 pub struct Probe {
     /// Factors of the products.
     pub a: TensorId,
-    /// What is added to them.
+    /// The addends.
     pub b: TensorId,
     /// Arguments of the functions.
     pub x: TensorId,

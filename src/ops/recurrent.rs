@@ -1,11 +1,11 @@
-//! What the ops of a recurrent step ([`super::step`], [`super::decode`], [`super::step_backward`]) know of a cell.
+//! A cell, as the ops of a recurrent step see it ([`super::step`], [`super::decode`], [`super::step_backward`]).
 //!
 //! ```text
 //! x_g = b_ih + W_ih x                                      the input sum of gate g
 //! a_g = x_g + b_hh + W_hh h,  of a split gate  b_hh + W_hh h    the sum that the cell takes, x_g beside it
 //! gates, h', extra' = cell(a, x, h, extra)
 //! ```
-//! `extra` `[*, H]` is what a cell has beside h and its gates: a state (c of an LSTM), or what is kept of a step for the
+//! `extra` `[*, H]` is what a cell has beside h and its gates: a state (c of an LSTM), or what a step saves for the
 //! backward pass (the recurrent sum of a split gate). A cell that has neither takes a stand-in of one element.
 
 use super::activation::Activation;
@@ -15,18 +15,18 @@ use crate::plan::{Builder, Dim, OpRow, Real, TensorId};
 /// Gates of a cell at most.
 pub const MOST_GATES: usize = 4;
 
-/// What the operand `extra` is.
+/// The meaning of the operand `extra`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extra {
     /// Nothing: a stand-in.
     Nothing,
     /// A state, which goes on from step to step.
     State,
-    /// Kept for the backward pass, in the rows of the gates; a stand-in where nothing is kept.
+    /// Saved for the backward pass, in the rows of the gates; a stand-in where nothing is saved.
     Kept,
 }
 
-/// What a cell makes of the sums of one unit, or of its gradients in the backward pass.
+/// A cell's outputs for one unit, or the gradients of its inputs in the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct CellStep<F> {
     /// The activated gates; their gradients.
@@ -43,7 +43,7 @@ pub trait Cell: 'static {
     const GATES: usize;
     /// The gate whose input and recurrent sums stay apart.
     const SPLIT_GATE: Option<usize> = None;
-    /// What the operand `extra` is.
+    /// The meaning of the operand `extra`.
     const EXTRA: Extra;
     /// Whether a part of h's gradient passes by the gates.
     const BYPASSES_GATES: bool = false;
@@ -57,7 +57,7 @@ pub trait Cell: 'static {
     fn forward<F: Real>(f: Activation, sums: [F; MOST_GATES], input: [F; MOST_GATES], h: F, extra: F) -> CellStep<F>;
 
     /// The step backward from d, the gradient of h. The states are `extra`'s before and after the step where it is one,
-    /// else those of h; `extra` is then what was kept, else the gradient of the state.
+    /// else those of h; `extra` is then what was saved, else the gradient of the state.
     fn backward<F: Real>(f: Activation, d: F, gates: [F; MOST_GATES], states: [F; 2], extra: F) -> CellStep<F>;
 }
 
@@ -68,7 +68,7 @@ pub struct Recurrent {
     pub gates: usize,
     /// The gate whose input and recurrent sums stay apart.
     pub split_gate: Option<usize>,
-    /// What the operand `extra` is.
+    /// The meaning of the operand `extra`.
     pub extra: Extra,
     /// Whether a part of h's gradient passes by the gates.
     pub bypasses_gates: bool,

@@ -35,13 +35,13 @@ pub struct Row {
     pub end_position: u32,
     /// Next prompt token to be forced, an index into the tensor `forced`.
     pub forced_next: u32,
-    /// One behind the last prompt token to be forced.
+    /// One past the last prompt token to be forced.
     pub forced_end: u32,
     /// Tokens that end the row, or [`NO_TOKEN`].
     pub stop: [u32; 4],
     /// 0 while running, 1 after a stop id, 2 at the last position.
     pub finish: u32,
-    /// Which of the following options the row has: bits of [`super::filters`]. A greedy row has no use for a limit,
+    /// The options below that the row has: bits of [`super::filters`]. A greedy row has no use for a limit,
     /// and has none of [`super::filters::LIMITS`].
     pub filters: u32,
     /// Tokens that are kept: the likeliest ones.
@@ -68,7 +68,7 @@ pub struct Row {
     pub place: u32,
     /// Its first entry of `edits`: what is known of tokens when it starts, see [`super::start_token_flags`].
     pub edits_first: u32,
-    /// One behind its last entry.
+    /// One past its last entry.
     pub edits_end: u32,
     /// Zero, which no compiler knows: see `pinned` in `shaders/lib/filters.wgsl`.
     pub zero: u32,
@@ -77,7 +77,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row that draws nothing.
+    /// An idle row.
     pub const IDLE: Row = Row {
         running: 0,
         position: 0,

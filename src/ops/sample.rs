@@ -41,7 +41,7 @@ pub struct Sample {
     pub ids: TensorId,
     /// `[S, M]`: their log-probabilities under the unfiltered model.
     pub log_probs: TensorId,
-    /// What filters know of tokens, or that there are none.
+    /// The tokens' counts and bans, or that there are none.
     pub token_flags: TokenFlags,
 }
 
@@ -50,7 +50,7 @@ pub struct Sample {
 pub enum TokenFlags {
     /// No row has any. The tensor is `[1]` u32, to be bound.
     Unfiltered(TensorId),
-    /// `[M, V]` u32, cut where the logits are.
+    /// `[M, V]` u32, sharded as the logits are.
     Filtered(TensorId),
 }
 
@@ -125,7 +125,7 @@ fn reference<F: Real>(args: &mut Args<F>) {
     }
 }
 
-/// What filters leave of a row: adjusted logits, and minus infinities.
+/// A row's logits after the filters: adjusted, and minus infinity where a token is dropped.
 fn kept_of<F: Real>(logits: &[F], token_flags: &[u32], row: &Row) -> Vec<F> {
     let kept = |((logit, mark), id): ((&F, &u32), u32)| F::of(row.kept(logit.to_f64() as f32, *mark, id));
     logits.iter().zip(token_flags).zip(0..).map(kept).collect()

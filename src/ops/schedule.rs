@@ -1,4 +1,4 @@
-//! What the host decides for each training step: a row of the tensor `schedule` for each step in flight.
+//! The host's settings for each training step: a row of the tensor `schedule` for each step in flight.
 //!
 //! ```text
 //! schedule [S, 4]; step i has row i mod S, its slot: [learning_rate, 1 / (1 - beta1^i'), 1 / sqrt(1 - beta2^i'), 1 / n]

@@ -34,7 +34,7 @@ pub struct Sgd {
 /// Constants of the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// What is kept of the momentum; 0 is plain gradient descent.
+    /// The share of the momentum that stays after each step; 0 is plain gradient descent.
     pub momentum: f64,
     /// Weight decay.
     pub decay: f64,

@@ -12,7 +12,7 @@ use crate::plan::{
     folded,
 };
 
-/// Which of the two.
+/// The function: softmax or its logarithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Probabilities.

@@ -3,14 +3,14 @@
 //! ```text
 //! partials[b] = sum of x[i]^2 over b BLOCK <= i < (b + 1) BLOCK        x [n], partials [*], at least n / BLOCK rounded up
 //! ```
-//! Flops: 2 n. Bytes: 4 n. A block's sum does not depend on where x is cut; see [`super::clip_scale`] for the rest.
+//! Flops: 2 n. Bytes: 4 n. A block's sum does not depend on where x is sharded; see [`super::clip_scale`] for the rest.
 
 use crate::plan::{
     ARENA_BLOCK, Args, Builder, Case, Cost, Fill, OpRow, Operand, OrderClass, Real, Requires, Role, ShardedAxes,
     TensorId, Variant, flat_operand, folded,
 };
 
-/// Elements of a block; a tensor is cut at multiples of it.
+/// Elements of a block; a tensor is sharded at multiples of it.
 pub const BLOCK: usize = ARENA_BLOCK;
 
 /// Operands of [`record`].

@@ -5,7 +5,7 @@
 //! h' -> h[h_write_row + m]      extra[extra_read_row + m] -> extra[extra_write_row + m], where it is a state
 //! gx [*, G, H] = W_ih x + b_ih, w_hh [G, H, H], b_hh [G, H], h [*, H], extra [*, H]
 //! ```
-//! gx stands in the operand `gates`. Where `keep_gates` = 1, the activated gates take its place, and an `extra` that is kept
+//! gx stands in the operand `gates`. Where `keep_gates` = 1, the activated gates take its place, and an `extra` that is saved
 //! is written, for [`super::step_backward`]; where it is 0, both are left as they were.
 //!
 //! Flops: 2 G M H^2 and some 10 an activation. Bytes: 4 (G H^2 + G H + G M H + the states).
@@ -17,7 +17,7 @@ use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, ParamWords, Real
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
-    /// `[*, G, H]`: the input products; the activated gates afterwards, where they are kept.
+    /// `[*, G, H]`: the input products; the activated gates afterwards, where they are saved.
     pub gates: TensorId,
     /// `[G, H, H]`.
     pub w_hh: TensorId,

@@ -11,7 +11,7 @@
 //! ```
 //! The gradients are those of the pre-activations, and so of the input sums; that of a split gate's recurrent sum is
 //! dextra. `states` is the state `extra` over time where a cell has one, `extra` then its gradient; else `states` is h over
-//! time, and `extra` what the step kept. `dh` carries the sum between parts. Order of the sum: from dy on, blocks of 64 n
+//! time, and `extra` what the step saved. `dh` carries the sum between shards. Order of the sum: from dy on, blocks of 64 n
 //! ascending, within a block gates ascending; the fast function sums blocks of 64 (g, n), g ascending.
 //! Flops: 2 G M H^2 and some 40 M H. Bytes: 4 (G H^2 + 3 G M H + some 5 M H).
 
@@ -22,7 +22,7 @@ use crate::plan::{Affine, Args, Builder, Case, Cost, Dim, Fill, ParamWords, Real
 /// Operands of [`record`].
 #[derive(Clone, Copy, Debug)]
 pub struct StepBackward {
-    /// `[*, G, H]`: the activated gates that [`super::step`] kept; their gradients afterwards.
+    /// `[*, G, H]`: the activated gates that [`super::step`] saved; their gradients afterwards.
     pub gates: TensorId,
     /// `[G, H, H]`.
     pub w_hh: TensorId,
@@ -30,7 +30,7 @@ pub struct StepBackward {
     pub states: TensorId,
     /// `[*, H]`: the gradient of h from above.
     pub dy: TensorId,
-    /// `[*, H]`: the gradient of a state `extra`, rows 0 to M; or what the step kept, and its gradient afterwards.
+    /// `[*, H]`: the gradient of a state `extra`, rows 0 to M; or what the step saved, and its gradient afterwards.
     pub extra: TensorId,
     /// `[*, H]`: the gradient of h, rows 0 to M: all of it, or what passes by the gates.
     pub dh: TensorId,
@@ -39,7 +39,7 @@ pub struct StepBackward {
 /// Row offsets of [`record`].
 #[derive(Clone, Copy, Debug)]
 pub struct StepBackwardOffsets {
-    /// First row of `gates` of this step; and of an `extra` that was kept.
+    /// First row of `gates` of this step; and of an `extra` that was saved.
     pub gates: Affine,
     /// First row of those of the later step, whose gradients are there; not rows of this step.
     pub next: Affine,
@@ -179,7 +179,7 @@ pub(super) fn cases<C: Cell>() -> Vec<Case> {
     let large = || Fill::Extreme(&[1e2, -1e4, 1e15, 0.0, -1e15]);
     let values = |i: usize| [0.0, 1.0, -1.0, 0.5, 1e-20][i * i % 5];
     let saturated = || Fill::Floats((0..15 * C::GATES * 30).map(values).collect());
-    // Of a state: its values. Of what was kept: those.
+    // Of a state: its values. Of what was saved: those.
     let extreme_states =
         || if C::EXTRA == Extra::State { Fill::Extreme(&[1e2, -1e4, 1e30, 0.0, -1e30]) } else { large() };
     let of_kind = |cell: &'static Recurrent| {
@@ -198,7 +198,7 @@ pub(super) fn cases<C: Cell>() -> Vec<Case> {
     C::kinds().into_iter().flat_map(of_kind).collect()
 }
 
-/// `fills` are those of the gates, of the state `extra` or what was kept, and of dy.
+/// `fills` are those of the gates, of the state `extra` or what was saved, and of dy.
 fn case(cell: &'static Recurrent, name: String, (rows, hidden): (usize, usize), fills: [Fill; 3]) -> Case {
     let [gates_fill, extra_fill, dy_fill] = fills;
     let is_state = cell.extra == Extra::State;
@@ -223,7 +223,7 @@ fn case(cell: &'static Recurrent, name: String, (rows, hidden): (usize, usize), 
             fills.extend([(gates, gates_fill), (w_hh, Fill::Normal(w)), (dy, dy_fill)]);
             let (of_states, of_extra) =
                 if is_state { (extra_fill, Fill::Normal(0.7)) } else { (Fill::Normal(0.5), extra_fill) };
-            // What stood in dh before means something where it passes by the gates.
+            // The old value of dh matters only where h bypasses the gates.
             let of_dh = Fill::Normal(if cell.bypasses_gates { 0.7 } else { 9.0 });
             fills.extend([(states, of_states), (extra, of_extra), (dh, of_dh)]);
             StepBackward { gates, w_hh, states, dy, extra, dh }

@@ -1,4 +1,4 @@
-//! What operands may hold in a network: inputs for measuring an op by itself.
+//! Typical contents of operands in a network: inputs for measuring an op by itself.
 
 use super::embed_gradient::order;
 use super::filters;

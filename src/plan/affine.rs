@@ -42,7 +42,7 @@ impl Index {
     }
 }
 
-/// What a parameter counts.
+/// The counter that a parameter follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counter {
     Nothing,
@@ -107,7 +107,7 @@ impl Affine {
         counted.into_iter().chain(self.stride.map(|(of, _)| of))
     }
 
-    /// The parameter word at a place in the loops.
+    /// The parameter word at given indices of the loops.
     pub fn at(&self, sizes: Sizes, index: Index) -> u32 {
         let counted = match self.counter {
             Counter::Nothing => 0,

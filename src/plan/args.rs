@@ -1,4 +1,4 @@
-//! What a reference sees: its operands and parameter words.
+//! A reference's view of a run: its operands and parameter words.
 
 use super::params::ParamWords;
 

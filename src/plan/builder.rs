@@ -75,13 +75,13 @@ impl Builder {
         id
     }
 
-    /// A new group of tensors that are cut at the same places.
+    /// A new group of tensors that are sharded at the same indices.
     pub fn shard_group(&mut self) -> ShardGroup {
         self.groups += 1;
         ShardGroup(self.groups - 1)
     }
 
-    /// Allows a tensor to be cut along an axis.
+    /// Allows a tensor to be sharded along an axis.
     pub fn shard(&mut self, id: TensorId, axis: usize, group: ShardGroup) {
         let tensor = &mut self.plan.tensors[id.index()];
         assert!(axis < tensor.shape.len(), "`{}` has no axis {axis}", tensor.name);

@@ -28,7 +28,7 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// What f32 sums in a fixed order keep, with room for the exponentials of drivers.
+    /// The precision of f32 sums in a fixed order, with room for the exponentials of drivers.
     pub const F32: Caps = Caps { nmse: 1e-11, max_over_rms: 5e-5 };
     /// Moved, not computed.
     pub const EXACT: Caps = Caps { nmse: 0.0, max_over_rms: 0.0 };
@@ -49,7 +49,7 @@ pub struct Case {
     pub fills: Vec<(TensorId, Fill)>,
     /// Limits of the differences.
     pub caps: Caps,
-    /// A tensor that cannot be cut has more than 1 MiB: the case asks for a device that binds more.
+    /// A tensor that cannot be sharded has more than 1 MiB: the case asks for a device that binds more.
     pub large: bool,
 }
 
@@ -120,7 +120,7 @@ impl Case {
     }
 }
 
-/// A tensor `[n]` that is cut with a group.
+/// A tensor `[n]` that is sharded with a group.
 pub(crate) fn flat_operand(
     b: &mut Builder,
     fills: &mut Vec<(TensorId, Fill)>,

@@ -2,7 +2,7 @@
 
 use std::ops::Mul;
 
-/// What shapes are written in: `[T, B, H]` throughout.
+/// The symbols of shapes: `[T, B, H]` throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Symbol {
     /// B: rows, one for each sequence in flight.
@@ -38,7 +38,7 @@ impl Sizes {
         Sizes { rows, time, source: 1 }
     }
 
-    /// What a symbol stands for.
+    /// The value of a symbol.
     pub fn value(self, symbol: Symbol) -> usize {
         match symbol {
             Symbol::Rows => self.rows,

@@ -91,7 +91,7 @@ impl OpRow {
 
 impl Plan {
     /// The runs that a node's operands make: one, or where some are arenas, one for each member in turn. The words of the
-    /// op's cut then say where the member would stand in the arena, with members at multiples of [`ARENA_BLOCK`].
+    /// op's shard then say where the member would stand in the arena, with members at multiples of [`ARENA_BLOCK`].
     pub(crate) fn by_member<'a>(&self, node: &'a OpNode, words: ParamWords) -> Vec<(Cow<'a, OpNode>, ParamWords)> {
         let members = |id: &TensorId| self.tensor(*id).members.len();
         let count = node.operands.iter().map(members).max().unwrap_or(0);

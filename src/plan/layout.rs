@@ -32,7 +32,7 @@ impl Layout {
         }
     }
 
-    /// The place of w[q, k], q = g N + n.
+    /// The index of w[q, k], q = g N + n.
     fn place(self, [groups, outputs, inputs]: [usize; 3], q: usize, k: usize) -> usize {
         match self {
             Layout::RowMajor => q * inputs + k,

@@ -14,7 +14,7 @@ pub struct MemoryNeed {
     pub weights: u64,
     /// States of the sequences in flight.
     pub states: u64,
-    /// Kept from forward sections for backward ones.
+    /// Saved by forward sections for backward ones.
     pub saved: u64,
     /// Between the ops of a section.
     pub scratch: u64,
@@ -43,7 +43,7 @@ impl fmt::Display for MemoryNeed {
 }
 
 impl Plan {
-    /// What some sections need at these sizes. A number that does not fit 64 bits is the largest that does.
+    /// The memory that some sections need at these sizes. A number that does not fit 64 bits is the largest that does.
     pub fn memory(&self, sections: &[SectionId], sizes: Sizes) -> MemoryNeed {
         let mut need = MemoryNeed::default();
         for (tensor, _) in self.tensors.iter().zip(self.used_by(sections)).filter(|(t, used)| *used && !t.is_arena()) {

@@ -36,7 +36,7 @@ pub use variant::{Adapters, Dispatch, OrderClass, Requires, Variant, Wgsl, folde
 /// One op: a row of the op table, its operands in the row's order, its parameters in the row's order.
 #[derive(Clone, Debug)]
 pub struct OpNode {
-    /// What is computed.
+    /// The op that runs.
     pub op: &'static OpRow,
     /// The whole tensors it works on; offsets are parameters, so that a buffer is bound once.
     pub operands: Vec<TensorId>,
@@ -45,7 +45,7 @@ pub struct OpNode {
 }
 
 impl OpNode {
-    /// The parameters at a place in the loops; the words of shards are zero.
+    /// The parameters at given indices of the loops; the words of shards are zero.
     pub fn words(&self, sizes: Sizes, index: Index) -> ParamWords {
         let mut words = [0; PARAM_WORDS];
         for (word, param) in words.iter_mut().zip(&self.params) {
@@ -54,7 +54,7 @@ impl OpNode {
         ParamWords::new(self.op, words)
     }
 
-    /// What the plan sets a parameter to, if the row has one of this name.
+    /// The plan's value for a parameter, if the row has one of this name.
     pub fn param(&self, name: &str) -> Option<Affine> {
         self.op.params.iter().position(|param| param.name == name).map(|i| self.params[i])
     }
@@ -65,7 +65,7 @@ impl OpNode {
     }
 }
 
-/// Which way a `Repeat` runs through its indices.
+/// The direction in which a `Repeat` runs through its indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// 0, 1, ..., count - 1.
@@ -85,9 +85,9 @@ pub enum Node {
         index: Loop,
         /// How often.
         count: Dim,
-        /// Which way the index runs.
+        /// The direction of the index.
         direction: Direction,
-        /// What is repeated.
+        /// The nodes that are repeated.
         body: Vec<Node>,
     },
 }
@@ -124,13 +124,13 @@ pub struct Plan {
     pub sections: Vec<Section>,
 }
 
-/// Names an op of a section by its place in a walk that enters each loop body once.
+/// Names an op of a section by its index in a walk that enters each loop body once.
 pub type NodeIndex = usize;
 
 /// One run of one op: what is left of a section when its loops are unrolled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// Which op of the section.
+    /// The op of the section.
     pub node: NodeIndex,
     /// Where in the loops.
     pub index: Index,
@@ -142,7 +142,7 @@ impl Plan {
         &self.tensors[id.index()]
     }
 
-    /// The axis of an operand that a cut of its op goes along: the declared one, or where the tensor may be split.
+    /// The axis along which an operand is sharded with its op: the declared one, or that of the tensor.
     /// These agree but for leading axes of size 1: a table `[V, E]` may be the weight `[1, V, E]`.
     pub fn cut_axis(&self, node: &OpNode, operand: usize, declared: usize) -> usize {
         let tensor = self.tensor(node.operands[operand]);
@@ -153,7 +153,7 @@ impl Plan {
         split.axis
     }
 
-    /// The parameters of an op that is not cut: each cut covers its whole axis.
+    /// The parameters of an op that is not sharded: each range covers its whole axis.
     pub fn words(&self, node: &OpNode, sizes: Sizes, index: Index) -> ParamWords {
         let mut words = node.words(sizes, index);
         let shards = node.op.shards.iter().map(|cut| {
@@ -165,7 +165,7 @@ impl Plan {
         words
     }
 
-    /// The weights that an op writes, an arena's members one by one: packed forms of them are stale behind it.
+    /// The weights that an op writes, an arena's members one by one: packed forms of them are stale after it.
     pub fn written_weights(&self, node: &OpNode) -> Vec<TensorId> {
         let written = node.operands.iter().zip(node.op.operands).filter(|(_, o)| o.access == Access::Write);
         let weights = written.filter(|(id, _)| self.tensor(**id).role == Role::Weight);
@@ -194,7 +194,7 @@ impl Plan {
         self.sections.iter().position(|s| s.name == name).map(SectionId)
     }
 
-    /// Which tensors the ops of some sections work on, by index.
+    /// The tensors that the ops of some sections work on, by index.
     pub fn used_by(&self, sections: &[SectionId]) -> Vec<bool> {
         let mut used = vec![false; self.tensors.len()];
         for op in sections.iter().flat_map(|section| self.ops(*section)) {
@@ -229,7 +229,7 @@ impl Plan {
     }
 }
 
-/// Appends the runs of `nodes` at `index`; returns the node index behind them.
+/// Appends the runs of `nodes` at `index`; returns the node index after them.
 fn unroll(nodes: &[Node], sizes: Sizes, index: Index, first: NodeIndex, runs: &mut Vec<Instance>) -> NodeIndex {
     let mut node = first;
     for item in nodes {

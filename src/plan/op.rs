@@ -1,4 +1,4 @@
-//! What an op is: a row with its operands, parameters, shards, references, variants and cases.
+//! The description of an op: a row with its operands, parameters, shards, references, variants and cases.
 
 use super::args::Args;
 use super::case::{Case, Fill};
@@ -36,7 +36,7 @@ pub struct Operand {
     pub access: Access,
     /// Element type.
     pub element: Element,
-    /// What it may hold in a network, where that is not any number: ids, records, flags.
+    /// Its contents in a network, where they are not just any numbers: ids, records, flags.
     pub typical: Option<fn(Setting) -> Fill>,
 }
 
@@ -71,10 +71,10 @@ impl Operand {
     }
 }
 
-/// Operands that an executor may cut together, part by part, when a binding would be too large.
+/// Operands that an executor may shard together when a binding would be too large.
 ///
-/// The op's parameter words go on, after those that the row names, with `first` and `len` of the part for each
-/// `ShardedAxes` and then one word of flags; uncut, they are 0 and the axis' length.
+/// The op's parameter words go on, after those that the row names, with `first` and `len` of the shard for each
+/// `ShardedAxes` and then one word of flags; unsharded, they are 0 and the axis' length.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardedAxes {
     /// The words' names in WGSL are `NAME_first` and `NAME_len`.
@@ -102,12 +102,12 @@ pub struct OpRow {
     pub operands: &'static [Operand],
     /// The parameters that the plan sets, in the order of their words.
     pub params: &'static [Param],
-    /// What may be cut.
+    /// The axes along which operands may be sharded.
     pub shards: &'static [ShardedAxes],
-    /// 32-bit words a row that a kernel carries from part to part where the op was cut; 0 where parts are independent.
+    /// 32-bit words a row that a kernel carries from shard to shard of the op; 0 where shards are independent.
     pub carry_words: usize,
-    /// How often a kernel has to see all parts of an op that was cut, each time with what it found the last time: 1 where
-    /// one look at each is enough. Where nothing is cut, one dispatch does everything.
+    /// How often a kernel has to see all shards of an op, each time with what it found the last time: 1 where
+    /// one look at each is enough. Where nothing is sharded, one dispatch does everything.
     pub passes: fn(&ParamWords) -> u32,
     /// The oracle in f32.
     pub reference_f32: fn(&mut Args<f32>),

@@ -5,10 +5,10 @@ use std::ops::Index;
 use super::args::Real;
 use super::op::{OpRow, ShardedAxes};
 
-/// ParamWords of parameters that an op has at most: 64 bytes, what immediates are sure to hold.
+/// The most words of parameters that an op has: 64 bytes, what immediates are sure to hold.
 pub const PARAM_WORDS: usize = 16;
 
-/// What a parameter is.
+/// The kinds of parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamKind {
     /// How much is computed.
@@ -19,9 +19,9 @@ pub enum ParamKind {
     Constant,
     /// The same as the bits of an f32, which a kernel declares as such.
     Float,
-    /// Which form is computed: 0 or 1, or a number of an enumeration.
+    /// The form that is computed: 0 or 1, or a number of an enumeration.
     Flag,
-    /// Which pass over the parts of an op that was cut this is. The plan sets it to 0, an executor counts: see
+    /// The number of the pass over the shards of an op. The plan sets it to 0, an executor counts: see
     /// [`OpRow::passes`].
     Pass,
 }
@@ -31,7 +31,7 @@ pub enum ParamKind {
 pub struct Param {
     /// The name, in the row and in WGSL.
     pub name: &'static str,
-    /// What it is.
+    /// Its kind.
     pub kind: ParamKind,
 }
 
@@ -71,13 +71,13 @@ impl Param {
 pub const FIRST_PART: u32 = 1;
 /// Flag: this dispatch is the last of the op's parts.
 pub const LAST_PART: u32 = 2;
-/// Flag: the written operand is cut too, so it is indexed from the part's first element.
+/// Flag: the written operand is sharded too, so it is indexed from the shard's first element.
 pub const OUTPUT_CUT: u32 = 4;
-/// Flag, shifted left by an operand's place: this operand is cut.
+/// Flag, shifted left by an operand's index: this operand is sharded.
 pub const OPERAND_CUT: u32 = 8;
 
-/// The parameters of one run of an op: `words["rows"]` is the word of that name. Behind those that the row names stand
-/// `NAME_first` and `NAME_len` of each cut, and where there are shards the word `flags`.
+/// The parameters of one run of an op: `words["rows"]` is the word of that name. After those that the row names stand
+/// `NAME_first` and `NAME_len` of each sharded axis, and where there are shards the word `flags`.
 #[derive(Clone, Copy)]
 pub struct ParamWords {
     params: &'static [Param],
@@ -86,7 +86,7 @@ pub struct ParamWords {
 }
 
 impl ParamWords {
-    /// ParamWords in the row's order.
+    /// The words, in the row's order.
     pub fn new(op: &OpRow, words: [u32; PARAM_WORDS]) -> ParamWords {
         ParamWords { params: op.params, shards: op.shards, words }
     }
@@ -111,12 +111,12 @@ impl ParamWords {
         F::of(f32::from_bits(self[name]))
     }
 
-    /// Whether flags of the part are all set; an op that is not cut has none.
+    /// Whether flags of the shard are all set; an op that is not sharded has none.
     pub fn has(&self, flags: u32) -> bool {
         self["flags"] & flags == flags
     }
 
-    /// Takes the words of a part: `first` and `len` of each cut, and the flags.
+    /// Takes the words of a shard: `first` and `len` of each axis, and the flags.
     pub fn set_part(&mut self, shards: impl IntoIterator<Item = [u32; 2]>, flags: u32) {
         let mut at = self.params.len();
         for cut in shards {
@@ -136,7 +136,7 @@ impl ParamWords {
     }
 
     /// Names and values of the parameters that say how much is computed, and in which form. An op that goes along flat
-    /// tensors has the length of its cut.
+    /// tensors has the length of its shard.
     pub fn workload(&self) -> Vec<(&'static str, u32)> {
         let of = |kinds: &[ParamKind]| -> Vec<_> {
             let some = self.params.iter().zip(self.words).filter(|(param, _)| kinds.contains(&param.kind));

@@ -14,14 +14,14 @@ impl TensorId {
     }
 }
 
-/// What a tensor is for; executors decide from it what to keep and what to share.
+/// The purpose of a tensor, from which executors decide which memory stays and which is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Set from a model file, read by ops. In PyTorch's layout.
     Weight,
     /// Outlives a submission: hidden and cell states, the row table, the token of each row.
     State,
-    /// Kept from a forward section for a backward one.
+    /// Saved by a forward section for a backward one.
     Saved,
     /// Lives within a section.
     Scratch,
@@ -38,14 +38,14 @@ pub enum Element {
     U32,
 }
 
-/// Tensors that are cut at the same places along an axis, so that parts of them fit together.
+/// Tensors that are sharded at the same indices along an axis, so that their shards fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardGroup(pub(crate) u32);
 
-/// The axis along which a tensor may be cut into parts when a binding of it would be too large.
+/// The axis along which a tensor may be sharded when a binding of it would be too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardAxis {
-    /// Which axis.
+    /// The axis.
     pub axis: usize,
     /// With which other tensors.
     pub group: ShardGroup,
@@ -59,17 +59,17 @@ pub const ARENA_BLOCK: usize = 1024;
 pub struct Tensor {
     /// The name: a weight's is its name in a model file.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
     /// Element type.
     pub element: Element,
     /// Symbolic sizes, slowest axis first.
     pub shape: Vec<Dim>,
-    /// Where it may be cut.
+    /// The axis along which it may be sharded.
     pub shard: Option<ShardAxis>,
     /// How the plan means it to be stored; executors derive other layouts of weights from `RowMajor` ones.
     pub layout: Layout,
-    /// The tensors that an arena is made of, one behind the other; empty for every other tensor.
+    /// The tensors that an arena is made of, one after another; empty for every other tensor.
     ///
     /// An arena is one operand for all of them: an optimiser's, which goes through all parameters in one dispatch.
     /// How far its members lie apart is the executor's choice, and the same for arenas whose members are alike.

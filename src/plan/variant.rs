@@ -7,7 +7,7 @@ use super::params::ParamWords;
 ///
 /// `blocks64`: a product over k is summed in blocks of 64 with k ascending and one fused multiply-add a term,
 /// from zero; then the block sums are added, k ascending, to what the sum starts from (a bias, an input product).
-/// No order depends on the number of rows, on the slot of a row, or on how an op was cut.
+/// No order depends on the number of rows, on the slot of a row, or on how an op was sharded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderClass {
     /// Nothing is summed.
@@ -31,7 +31,7 @@ impl std::fmt::Display for OrderClass {
     }
 }
 
-/// What a kernel needs of an adapter, beyond what it binds.
+/// A kernel's requirements of an adapter, beyond its bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requires {
     /// Invocations in a workgroup.
@@ -84,7 +84,7 @@ pub struct Variant {
     pub name: &'static str,
     /// The files that it is put together from, in this order.
     pub files: &'static [Wgsl],
-    /// What it needs.
+    /// Its requirements of the adapter.
     pub requires: Requires,
     /// Layouts of operands that are not row major.
     pub layouts: &'static [(usize, Layout)],

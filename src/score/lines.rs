@@ -50,7 +50,7 @@ impl LineScorer {
     pub fn score(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         texts.iter().try_for_each(|text| check(text, self.model.shape.vocab))?;
         let mut log_probs = vec![Vec::new(); texts.len()];
-        // Texts of nearly one length side by side: little is read behind the end of the shorter ones.
+        // Texts of nearly one length side by side: little is read past the end of the shorter ones.
         let mut order: Vec<usize> = (0..texts.len()).filter(|i| texts[*i].len() > 1).collect();
         order.sort_by_key(|i| std::cmp::Reverse(texts[*i].len()));
         for group in order.chunks(self.executor.capacity().rows) {
@@ -91,7 +91,7 @@ impl LineScorer {
         Ok(())
     }
 
-    /// Queues a window of tokens `first..first + time`. What a row reads behind its text's end does not matter.
+    /// Queues a window of tokens `first..first + time`. What a row reads past its text's end does not matter.
     fn submit(&mut self, texts: &[&[u32]], group: &[usize], first: usize, time: usize) -> Result<Flight> {
         let tokens = |range: std::ops::Range<usize>| -> Vec<u32> {
             let of = |t: usize| group.iter().map(move |i| texts[*i].get(t).copied().unwrap_or(0));

@@ -66,7 +66,7 @@ impl tokenizers::PreTokenizer for PreTokenizer {
     }
 }
 
-/// Which part of a text a piece is.
+/// The position of a piece in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PiecePosition {
     pub first: bool,
@@ -113,7 +113,7 @@ pub(super) enum NormalizerFile {
     ByteLevel {},
 }
 
-/// What a replacement or split looks for.
+/// The pattern that a replacement or split looks for.
 #[derive(Deserialize)]
 pub(super) enum Pattern {
     String(String),

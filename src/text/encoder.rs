@@ -18,15 +18,15 @@ const LONGEST_PIECE: usize = 1 << 20;
 /// Turns a text of any length into ids, as it comes. Lines and columns in errors go on from piece to piece.
 ///
 /// Characters, bytes and lists give the same ids however the text is cut. Hugging Face tokenizers get the text in
-/// pieces: the first line end behind 64 KiB that stands between two characters that are no white space ends a piece;
-/// where 1 MiB has none, the piece ends behind its last white space, or anywhere. Where pieces end depends on the
+/// pieces: the first line end after 64 KiB that stands between two characters that are no white space ends a piece;
+/// where 1 MiB has none, the piece ends after its last white space, or anywhere. Where pieces end depends on the
 /// text alone. The ids are those of the text as a whole if the tokenizer never joins or moves text across a line end,
 /// which holds for the usual pre-tokenizers (ByteLevel, Split with GPT's expressions, Whitespace, BERT's) and, as
 /// nothing is put in front of or stripped from later pieces, for Metaspace and Prepend when no token holds a line end.
 pub struct Encoder {
     tokenizer: Tokenizer,
     unknown: OnUnknown,
-    /// Text that waits for what comes behind it.
+    /// Text that waits for what comes after it.
     held: String,
     /// Where `held` begins.
     position: Position,
@@ -36,7 +36,7 @@ pub struct Encoder {
     piece: usize,
     longest: usize,
     utf8: Utf8Pieces,
-    /// What a text of bytes begins with, while that may be a byte-order mark.
+    /// The first bytes of a text, while they may still be a byte-order mark.
     start: Vec<u8>,
     /// Whether a carriage return before a line end is no text.
     drops_returns: bool,
@@ -59,12 +59,8 @@ impl Encoder {
         Encoder::with_pieces(tokenizer, unknown, usize::MAX, usize::MAX)
     }
 
-    pub(super) fn with_pieces(
-        tokenizer: &Tokenizer,
-        unknown: OnUnknown,
-        piece: usize,
-        longest: usize,
-    ) -> Result<Encoder> {
+    /// One that takes pieces of `piece` bytes, and of `longest` at the most where no piece ends before.
+    pub fn with_pieces(tokenizer: &Tokenizer, unknown: OnUnknown, piece: usize, longest: usize) -> Result<Encoder> {
         if let OnUnknown::Unk(id) = unknown
             && tokenizer.entry(id).is_none()
         {
@@ -91,7 +87,7 @@ impl Encoder {
         })
     }
 
-    /// What was read since this was asked last.
+    /// Takes the counts of the text read since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }
@@ -270,7 +266,7 @@ impl Encoder {
             return None;
         }
         let sticky = model.sticky().iter().map(String::len).max().unwrap_or(0);
-        // Behind a cut there must be enough text to see what begins there.
+        // After a cut there must be enough text to see what begins there.
         let enough = text.len().saturating_sub(sticky.max(4));
         let end = enough.min(self.longest);
         let from = self.searched.max(self.piece).min(end);
@@ -287,7 +283,7 @@ impl Encoder {
         Some(blank.map_or(end, |(at, c)| at + c.len_utf8()))
     }
 
-    /// What to write for text that the vocabulary lacks, which stands at a byte of the text that is being encoded.
+    /// The id that replaces text that the vocabulary lacks, which stands at a byte of the text being encoded.
     fn lacking(&mut self, text: &str, at: usize, lacking: &str) -> Result<Option<u32>> {
         if self.unknown != OnUnknown::Error {
             self.tally.lacking.add(lacking);

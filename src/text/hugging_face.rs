@@ -34,7 +34,7 @@ pub(super) struct HuggingFace {
     sticky: Vec<String>,
 }
 
-/// What happens before the model.
+/// The stages before the tokenizer's model.
 struct Front {
     normalizer: Option<Normalizer>,
     pre_tokenizer: Option<PreTokenizer>,
@@ -162,7 +162,7 @@ impl HuggingFace {
         first_bytes: &mut Option<usize>,
         mut unknown: impl FnMut(Unknown<'_>) -> error::Result<Option<u32>>,
     ) -> error::Result<()> {
-        // Behind an added token a later piece is treated as the first one is: what stood before makes no difference.
+        // After an added token a later piece is treated as the first one is: what stood before makes no difference.
         let added = if place.first || self.fronts.len() == 1 { None } else { self.first_added(text) };
         let (lead, rest) = text.split_at(added.unwrap_or(0));
         let first = place.first || added.is_some();

@@ -8,7 +8,7 @@ use super::special::Special;
 use super::utf8::unmarked;
 use crate::error::json_fault;
 
-/// A list of tokens. Where several fit, the longest is taken, then the text goes on behind it.
+/// A list of tokens. Where several fit, the longest is taken, then the text goes on after it.
 pub(super) struct List {
     texts: Vec<Box<str>>,
     /// Ids without the special ones, in the order of their texts' bytes: the tokens that begin alike lie together.
@@ -18,7 +18,7 @@ pub(super) struct List {
     special: Special,
 }
 
-/// What stands at the beginning of a text.
+/// The longest token at the beginning of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Longest {
     /// This token, of this many bytes.
@@ -80,7 +80,7 @@ impl List {
         }
     }
 
-    /// The longest token at the beginning of a text that is not empty; `last` says that nothing comes behind it.
+    /// The longest token at the beginning of a text that is not empty; `last` says that nothing comes after it.
     pub fn longest(&self, text: &[u8], last: bool) -> Longest {
         let byte = usize::from(text[0]);
         let (mut low, mut high) = (self.first[byte] as usize, self.first[byte + 1] as usize);
@@ -146,10 +146,10 @@ fn unescape(line: &str) -> Result<String, String> {
             Some('\\') => token.push('\\'),
             Some('u') => {
                 let code = rest.as_str().strip_prefix('{').and_then(|code| code.split_once('}'));
-                let (code, behind) = code.ok_or_else(|| wrong("\\u without {...}"))?;
+                let (code, after) = code.ok_or_else(|| wrong("\\u without {...}"))?;
                 let scalar = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
                 token.push(scalar.ok_or_else(|| wrong(&format!("\\u{{{code}}} is no character")))?);
-                rest = behind.chars();
+                rest = after.chars();
             }
             Some(other) => return Err(wrong(&format!("unknown escape \\{other}"))),
             None => return Err(wrong("a backslash at the end")),

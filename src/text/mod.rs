@@ -21,8 +21,6 @@ mod special;
 mod steps;
 mod stop;
 mod tally;
-#[cfg(test)]
-mod tests;
 mod utf8;
 
 use std::fmt;
@@ -56,7 +54,7 @@ enum Kind {
     HuggingFace(Box<HuggingFace>),
 }
 
-/// What to do with text that the vocabulary lacks.
+/// The treatment of text that the vocabulary lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnknown {
     /// An error that names the character, its line and its column.
@@ -68,7 +66,7 @@ pub enum OnUnknown {
     Unk(u32),
 }
 
-/// What an id stands for.
+/// The meaning of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry<'a> {
     Text(&'a str),

@@ -228,7 +228,7 @@ fn unigram(kind: &'static str, file: ModelFile, added: &[AddedFile]) -> Result<B
         },
         None => None,
     };
-    // Behind the vocabulary the crate numbers added tokens in their order, without a hole.
+    // After the vocabulary the crate numbers added tokens in their order, without a hole.
     let known: HashMap<&str, u32> = (0..).zip(&scores).map(|(id, (text, _))| (text.as_str(), id)).collect();
     let mut seen = HashSet::new();
     let mut next = scores.len() as u32;
@@ -243,7 +243,7 @@ fn unigram(kind: &'static str, file: ModelFile, added: &[AddedFile]) -> Result<B
         };
         if gets != *id {
             return Err(format!(
-                "added_tokens: {content:?} is id {id}; expected {gets}, the next behind the vocabulary"
+                "added_tokens: {content:?} is id {id}; expected {gets}, the next after the vocabulary"
             ));
         }
     }

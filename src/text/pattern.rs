@@ -85,7 +85,7 @@ impl Expression {
             let next = |at: usize| text[at..].chars().next().map_or(at + 1, |c| at + c.len_utf8());
             if start == end {
                 from = next(end);
-                // Right behind another match an empty one is none.
+                // Right after another match an empty one is none.
                 if last == Some(end) {
                     continue;
                 }

@@ -12,7 +12,7 @@ pub(super) struct Position {
 impl Position {
     pub const START: Position = Position { line: 1, column: 1 };
 
-    /// The place behind a text that begins here.
+    /// The place after a text that begins here.
     pub fn after(self, text: &str) -> Position {
         let lines = text.bytes().filter(|byte| *byte == b'\n').count() as u64;
         match text.rfind('\n') {

@@ -72,7 +72,7 @@ pub(super) enum Step {
     },
 }
 
-/// What a step remembers between tokens.
+/// State that a step carries from token to token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     /// Whether a token came.
@@ -157,7 +157,7 @@ pub(super) fn push(steps: &[Step], memories: &mut [Memory], token: &str, text: &
     step.push(memory, token, &mut |token| push(steps, memories, token, text));
 }
 
-/// Ends the text: each step gives what it held back to those behind it.
+/// Ends the text: each step gives what it held back to those after it.
 pub(super) fn finish(steps: &[Step], memories: &mut [Memory], text: &mut String) {
     let (Some((step, steps)), Some((memory, memories))) = (steps.split_first(), memories.split_first_mut()) else {
         return;
@@ -291,7 +291,7 @@ fn give_up(held: &mut Vec<u8>, out: &mut dyn FnMut(&str)) {
     }
 }
 
-/// What WordPiece's decoder does to each token, in its order, so that English looks as usual.
+/// The clean-up that WordPiece's decoder applies to each token, in its order, so that English looks as usual.
 fn clean_up(token: String) -> String {
     const PAIRS: [(&str, &str); 11] = [
         (" .", "."),

@@ -1,23 +1,23 @@
-//! What was read of a text, and what of it the vocabulary lacked.
+//! Counts of the text that was read, and of what the vocabulary lacked.
 
 /// Different pieces of lacking text that are remembered; of the others only the number is.
 const KINDS: usize = 6;
 /// Characters of such a piece at most.
 const LONGEST: usize = 24;
 
-/// What an [`Encoder`](super::Encoder) has read since it was asked last.
+/// Counts of an [`Encoder`](super::Encoder) since they were last taken.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Bytes of text, as it stood there.
     pub bytes: u64,
     /// Bytes that the first token stands for.
     pub first: u64,
-    /// What the vocabulary lacked, where that was no error.
+    /// Text that the vocabulary lacked, where that was no error.
     pub lacking: Lacking,
 }
 
 impl Tally {
-    /// Bytes behind the first token that became tokens of the vocabulary or the unknown token; with `first`, those of the
+    /// Bytes after the first token that became tokens of the vocabulary or the unknown token; with `first`, those of the
     /// first token too.
     pub fn encoded(&self, first: bool, skipped: bool) -> u64 {
         let not = if first { 0 } else { self.first } + if skipped { self.lacking.bytes } else { 0 };

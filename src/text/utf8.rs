@@ -19,7 +19,7 @@ pub(crate) fn unmarked(bytes: &[u8]) -> std::result::Result<&[u8], String> {
     }
 }
 
-/// What a text is written in that begins so, if it is not UTF-8: by its byte-order mark, or as every second byte is zero.
+/// The name of an encoding other than UTF-8, recognised by its byte-order mark or by a zero in every second byte.
 fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some("UTF-32"),
@@ -94,7 +94,7 @@ impl Utf8Pieces {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error("is the beginning of a character that does not end")) }
     }
 
-    /// Pieces of the next line, which begins behind a line end of so many bytes.
+    /// Pieces of the next line, which begins after a line end of so many bytes.
     pub(super) fn next_line(&self, line_end: u64) -> Utf8Pieces {
         Utf8Pieces { rest: Vec::new(), offset: self.offset + line_end, lines: self.lines + 1 }
     }

@@ -30,7 +30,7 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Those of an engine.
+    /// The kernels of an engine.
     pub fn of(engine: &Engine) -> Kernels {
         let mut kernels = Kernels { device: engine.device(), ..Default::default() };
         let sections = Engine::sections(engine.training());
@@ -50,7 +50,7 @@ pub struct Manifest {
     pub format_version: u32,
     /// The program's version.
     pub gatefold: String,
-    /// What was asked for.
+    /// The options of the run.
     pub options: Options,
     /// Where it stands.
     pub progress: Progress,
@@ -58,7 +58,7 @@ pub struct Manifest {
     pub log_bytes: u64,
     /// Checksums (CRC-32) of the corpus in ids: of what is learnt from, and of a validation file.
     pub corpus: Vec<u32>,
-    /// What it ran on.
+    /// The kernels that it ran on.
     pub kernels: Kernels,
 }
 
@@ -154,7 +154,7 @@ impl Checkpoint {
     }
 }
 
-/// What every version of a manifest has.
+/// The field that every version of a manifest has.
 #[derive(Deserialize)]
 struct Version {
     format_version: u32,

@@ -45,7 +45,7 @@ impl Width {
     }
 }
 
-/// The ids of a text, one behind the other.
+/// The ids of a text, one after another.
 #[derive(Clone, Debug)]
 pub struct Ids {
     bytes: Bytes,
@@ -110,7 +110,7 @@ impl Ends {
     }
 }
 
-/// What a model learns from, or is measured on.
+/// Tokens that a model learns from, or is measured on.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     /// All ids.

@@ -10,7 +10,7 @@ const MOST_EPOCHS: (f64, f64) = (20.0, 10.0);
 /// Steps that weights need to come to anything, however little there is to read.
 const LEAST_STEPS: usize = 300;
 
-/// What the choice depends on.
+/// The facts about a corpus on which the defaults depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Tokens of the corpus.
@@ -44,12 +44,12 @@ pub struct Defaults {
     pub warmup: u32,
     /// Times that the corpus is read.
     pub epochs: u64,
-    /// What the model is sampled at where nobody says.
+    /// The sampling temperature for whoever names none.
     pub temperature: f32,
 }
 
 impl Defaults {
-    /// What suits this corpus.
+    /// Defaults that suit this corpus.
     pub fn of(extent: Extent) -> Defaults {
         let Extent { tokens, lines, vocab } = extent;
         let (hidden, layers) = (256, 2);
@@ -115,7 +115,7 @@ mod tests {
         Defaults::of(Extent { tokens, lines: None, vocab: 65 })
     }
 
-    /// What was found best, and what it means for texts between.
+    /// The sizes found best, and what they imply for texts in between.
     #[test]
     fn english_text_of_each_size() {
         let found = |c: Defaults| (c.hidden, c.layers, c.dropout, c.batch_size, c.sequence_length, c.epochs);
@@ -140,7 +140,7 @@ mod tests {
             let steps = (tokens.div_ceil(window)) * epochs as usize;
             assert!(steps >= LEAST_STEPS, "{tokens} tokens: {steps} steps");
             assert!((warmup as usize) < steps && (0.0..=0.5).contains(&dropout));
-            // What is held out has more tokens than a batch has rows.
+            // The validation text has more tokens than a batch has rows.
             assert!(batch_size == 1 || tokens / 20 > batch_size as usize, "{tokens} tokens, {batch_size} rows");
             // Less text is read no less often, and less is dropped where there is more.
             let more = text(tokens + tokens / 3 + 1);

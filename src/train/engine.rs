@@ -1,4 +1,4 @@
-//! The engine: training steps on one executor, queued ahead of the device, their losses read behind it.
+//! The engine: training steps on one executor, queued ahead of the device, their losses read later.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -91,7 +91,7 @@ impl Sources {
     }
 }
 
-/// What a step reports.
+/// The results of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// Its number, from 0.
@@ -137,7 +137,7 @@ impl Engine {
         Sizes { source, ..Sizes::of(recipe.rows, recipe.time) }
     }
 
-    /// What a run needs of memory.
+    /// The memory that a run needs.
     pub fn memory_need(recipe: &Recipe) -> MemoryNeed {
         let training = training(*recipe);
         training.plan.memory(&Engine::sections(&training), Engine::sizes(recipe))
@@ -343,7 +343,7 @@ impl Engine {
         window.check(sizes.rows, shape.vocab)
     }
 
-    /// What the steps since the last call came to, in order; waits for all that were queued.
+    /// The results of the steps since the last call, in order; waits for all that were queued.
     ///
     /// # Errors
     /// A lost device.
@@ -377,7 +377,7 @@ impl Engine {
     /// at zero. Waits for the queued steps first.
     ///
     /// # Errors
-    /// What the iterator says; as [`Engine::submit`].
+    /// An error of the iterator; as [`Engine::submit`].
     pub fn evaluate(&mut self, windows: &mut dyn Iterator<Item = Result<Window>>) -> Result<(f64, u64)> {
         self.collect()?;
         let sizes = Engine::sizes(&self.training.recipe);

@@ -1,4 +1,4 @@
-//! What a run of training was asked for: all that it needs to go on later.
+//! The options of a run of training: all that it needs to go on later.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ pub enum Cadence {
     Minutes(f64),
 }
 
-/// What becomes of text that the vocabulary lacks.
+/// The treatment of text that the vocabulary lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
@@ -81,17 +81,17 @@ pub struct CorpusOptions {
     pub valid: Option<String>,
     /// Whether each line is a sequence of its own.
     pub lines: bool,
-    /// What becomes of text that the vocabulary lacks.
+    /// The treatment of text that the vocabulary lacks.
     pub unknown: Unknown,
     /// Validation reads about this many tokens at most, the first ones of what it has.
     pub valid_tokens: Option<usize>,
 }
 
-/// What a run was asked for, but for the sizes of its model.
+/// The options of a run, except the sizes of its model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// What is read.
+    /// The corpus.
     pub corpus: CorpusOptions,
     /// B: rows of a batch.
     pub batch_size: usize,
@@ -175,7 +175,7 @@ impl Options {
         range("corpus.valid_tokens", format!("{tokens:?}"), tokens != Some(0), "at least 1")
     }
 
-    /// What the engine is made from.
+    /// The recipe that the engine is made from.
     pub fn recipe(&self, config: &Config) -> Recipe {
         let adam = |decoupled| Optimizer::Adam {
             beta1: 0.9,

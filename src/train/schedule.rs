@@ -17,14 +17,14 @@ pub enum Schedule {
     Step {
         /// Steps between divisions.
         every: u32,
-        /// What it is divided by.
+        /// The divisor of the learning rate.
         divisor: f32,
     },
     /// Divided whenever the validation loss stops falling.
     Plateau {
         /// Validations without a better one that are waited for.
         patience: u32,
-        /// What it is divided by.
+        /// The divisor of the learning rate.
         divisor: f32,
     },
 }

@@ -1,4 +1,4 @@
-//! What a run begins with.
+//! The beginning of a run.
 
 use super::Snapshot;
 use crate::model::{Config, GenerationConfig, initial_weights_of};

@@ -33,13 +33,13 @@ pub struct Progress {
     pub step: u32,
     /// The next window.
     pub position: Position,
-    /// What the next line of the log is made of.
+    /// Sums for the next line of the log.
     since_line: Sums,
     /// The best validation.
     pub best: Option<Best>,
     /// The step and loss of the last validation.
     validated: Option<Best>,
-    /// Whether a validation is due behind the last step.
+    /// Whether a validation is due after the last step.
     validation_due: bool,
     /// Validations since the best one.
     since_best: u32,
@@ -160,7 +160,7 @@ impl Trainer {
         &self.progress
     }
 
-    /// What was asked for.
+    /// The options of the run.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -208,7 +208,7 @@ impl Trainer {
         since_line.steps > 0 && (step.is_multiple_of(self.options.log_every) || validated)
     }
 
-    /// Whether a checkpoint belongs behind this step, where they are counted in steps.
+    /// Whether a checkpoint belongs after this step, where they are counted in steps.
     pub fn checkpoint_is_due(&self) -> bool {
         matches!(self.options.checkpoint_every, Cadence::Steps(n) if self.progress.step.is_multiple_of(n))
     }
@@ -308,7 +308,7 @@ impl Trainer {
         Ok(Some(improved))
     }
 
-    /// The line of the log that is due. The next one begins behind it.
+    /// The line of the log that is due. The next one begins after it.
     pub fn line(&mut self, tokens_per_second: f64) -> Line {
         let loss = self.progress.loss();
         let progress = &mut self.progress;

@@ -1,4 +1,4 @@
-//! What each step of training reads: windows of a corpus for a batch of rows.
+//! The windows of a corpus that training steps read, for a batch of rows.
 //!
 //! A window depends on the corpus, the sizes, the seed and the [`Position`] alone, so a run goes on from any place
 //! without reading what came before.
@@ -14,7 +14,7 @@ use super::{IGNORED, Window};
 /// Groups of sequences that are put in order of their lengths together, to measure by.
 const CHUNK: usize = 64;
 
-/// Which window comes next.
+/// The position of the next window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
@@ -58,7 +58,7 @@ impl Windows {
         }
     }
 
-    /// The window at a position, which moves on to the one behind it.
+    /// The window at a position, which moves on to the one after it.
     pub fn next(&mut self, position: &mut Position) -> Window {
         match self {
             Windows::Streams(streams) => streams.next(position),
@@ -157,7 +157,7 @@ impl Streams {
         window
     }
 
-    /// What stands before each stream but the first, read for the states alone.
+    /// The window before each stream but the first, read for its states alone.
     fn warm_up(&self) -> Window {
         let mut window = Window::padding(self.warm, vec![true; self.rows]);
         for row in 1..self.rows {

@@ -1,4 +1,4 @@
-//! What trials share: adapters, opened devices, skips.
+//! The context that trials share: adapters, opened devices, skips.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};

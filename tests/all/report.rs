@@ -5,7 +5,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 /// How a trial ends: completed, ignored with a reason, or failed.
 pub type Outcome = Result<Completion, Failed>;
 
-/// What most trials end with.
+/// The outcome that most trials end with.
 pub const DONE: Outcome = Ok(Completion::Completed);
 
 /// A trial that may skip itself.

@@ -1,4 +1,4 @@
-//! What PyTorch computed, read from files, and the ways to compute it here.
+//! Values that PyTorch computed, read from files, and the ways to compute them here.
 //!
 //! FILE.json is an object with a record for each case; FILE.safetensors has the case's tensors under `CASE/NAME`:
 //! weights as `param.NAME`, final states [L, B, H] as `out.hn` and `out.cn`.
@@ -132,7 +132,7 @@ pub fn floats(file: &Path) -> Result<Tensors, String> {
     Ok(numbers.map(|tensor| (tensor.name.clone(), values(&tensor))).collect())
 }
 
-/// What runs a plan.
+/// The executor that runs a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     /// The CPU, with the ops' references.

@@ -4,7 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// What no reader of a small file has any business asking for at once: refused, so that the machine stays usable.
+/// The size of a request that no reader of a small file has any business making: refused, so that the machine stays
+/// usable.
 const ABSURD: usize = 1 << 30;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);

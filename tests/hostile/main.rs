@@ -27,7 +27,7 @@ struct Format<'a> {
     /// Breaks a good file with knowledge of the format.
     mutate: fn(&mut Rng, &[u8]) -> Vec<u8>,
     open: &'a dyn Fn(&[u8]) -> Result<(), Error>,
-    /// What every error must name.
+    /// The text that every error must contain.
     names: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What other people's crates make of our kernels and files.
+//! Our kernels and files, read by other people's crates.
 //!
 //! A package of its own: these crates ask for features of naga, hashbrown and more that the program does without. As
 //! dependencies of the program's own tests they would make every example build wgpu once more.
@@ -7,7 +7,7 @@ mod files;
 #[path = "../all/report.rs"]
 mod report;
 mod translation;
-#[path = "../all/wgsl.rs"]
+#[path = "../all/house/wgsl.rs"]
 mod wgsl;
 
 fn main() {

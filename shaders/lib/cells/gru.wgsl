@@ -3,7 +3,7 @@
 const GATES: u32 = 3u;
 /// The gate whose input and recurrent sums stay apart: n.
 const SPLIT_GATE: u32 = 2u;
-/// `extra` is kept for the backward pass alone; its gradient is that of the recurrent sum.
+/// `extra` is saved for the backward pass alone; its gradient is that of the recurrent sum.
 const EXTRA_IS_STATE: bool = false;
 /// Whether a part of h's gradient passes by the gates.
 const BYPASSES_GATES: bool = true;

@@ -21,7 +21,7 @@ fn cell(sums: mat4x4<f32>, input: mat4x4<f32>, h: vec4<f32>, extra: vec4<f32>) -
     return CellStep(mat4x4<f32>(h_new, zero, zero, zero), h_new, zero);
 }
 
-/// The step backward from d, the gradient of h; what was kept is h after the step.
+/// The step backward from d, the gradient of h; what was saved is h after the step.
 fn cell_backward(d: vec4<f32>, kept: mat4x4<f32>, before: vec4<f32>, after: vec4<f32>, extra: vec4<f32>) -> CellStep {
     let zero = vec4(0.0);
     let h_new = kept[0];

@@ -1,7 +1,7 @@
 // A backward step in registers alone: an invocation computes four quads of units of eight rows; a column of a tile is a
 // row here. See backward.
 
-/// What the sums of eight rows of a quad start from.
+/// The start values of the sums of eight rows of a quad.
 fn starts(row: u32, quad: u32) -> Tile {
     return Tile(
         mat4x4<f32>(start_at(row, quad), start_at(row + 1u, quad), start_at(row + 2u, quad), start_at(row + 3u, quad)),

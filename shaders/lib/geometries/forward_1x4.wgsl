@@ -6,10 +6,10 @@ alias Gates = mat4x4<f32>;
 /// A column a gate.
 alias Sums = mat4x4<f32>;
 
-/// What an invocation computes.
+/// The rows and units of an invocation.
 struct Place {
     row: u32,
-    /// The quad's first unit, counted from the part's first.
+    /// The quad's first unit, counted from the shard's first.
     first: u32,
     /// The quad in a row of all units.
     quad: u32,
@@ -27,7 +27,7 @@ fn input_of(g: u32, p: Place) -> vec4<f32> {
     return input_start(p.row, g, p.quad);
 }
 
-/// What the recurrent sum of a gate starts from.
+/// The start value of a gate's recurrent sum.
 fn start_of(g: u32, input: vec4<f32>, p: Place) -> vec4<f32> {
     if g >= GATES { return vec4(0.0); }
     let bias = b_hh[g * stride() + p.quad];
@@ -42,7 +42,7 @@ fn add_product(side: u32, before: Sums, p: Place) -> Sums {
     let x = values_at(side, p.row);
     let panel = p.first / PANEL * PANEL;
     let width = min(PANEL, params.unit_len - panel);
-    // Units behind the last one repeat it.
+    // Units past the last one repeat it.
     let first = panel * depth * GATES + min(p.first - panel + vec4(0u, 1u, 2u, 3u), vec4(width - 1u));
     for (var block = 0u; block < depth; block += BLOCK) {
         var s = Sums();
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     );
     let before = h[(params.h_read_row + p.row) * stride() + p.quad];
     let own = cell(add_product(STATE, start, p), input, before, extra_of(p));
-    // Units behind the last one become 0, the padding.
+    // Units past the last one become 0, the padding.
     let are_live = live(first, params.unit_len);
     store_step(p.row, p.quad, live_rows(own.gates, are_live), select(vec4(0.0), own.extra, are_live));
     h[(params.h_write_row + p.row) * stride() + p.quad] = select(vec4(0.0), own.h, are_live);

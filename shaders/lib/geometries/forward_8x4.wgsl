@@ -11,10 +11,10 @@ struct Sums {
     g3: Tile,
 }
 
-/// What an invocation computes.
+/// The rows and units of an invocation.
 struct Place {
     rows: Places,
-    /// The quad's units, counted from the part's first; those behind the last one repeat it.
+    /// The quad's units, counted from the shard's first; those past the last one repeat it.
     units: vec4<u32>,
     /// The quad in a row of all units.
     quad: u32,
@@ -34,7 +34,7 @@ fn input_of_four(g: u32, rows: vec4<u32>, quad: u32) -> mat4x4<f32> {
     return by_k(low, input_start(rows.y, g, quad), input_start(rows.z, g, quad), input_start(rows.w, g, quad));
 }
 
-/// What the recurrent sum of a gate starts from.
+/// The start value of a gate's recurrent sum.
 fn start_of(g: u32, input: Tile, p: Place) -> Tile {
     if g >= GATES { return Tile(); }
     let bias = same_rows(b_hh[g * stride() + p.quad]);
@@ -141,7 +141,7 @@ fn finish(row: u32, first: u32, quad: u32, sums: Gates, input: Gates) {
         extra_now = extra_before(row, quad);
     }
     let own = cell(sums, input, h[(params.h_read_row + row) * stride() + quad], extra_now);
-    // Units behind the last one become 0, the padding.
+    // Units past the last one become 0, the padding.
     let are_live = live(first, params.unit_len);
     store_step(row, quad, live_rows(own.gates, are_live), select(vec4(0.0), own.extra, are_live));
     h[(params.h_write_row + row) * stride() + quad] = select(vec4(0.0), own.h, are_live);

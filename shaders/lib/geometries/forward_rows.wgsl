@@ -6,11 +6,11 @@ alias Gates = vec4<f32>;
 /// A column a gate.
 alias Sums = mat4x4<f32>;
 
-/// What an invocation computes.
+/// The rows and units of an invocation.
 struct Place {
     /// Rows beyond the last one repeat it.
     rows: vec4<u32>,
-    /// The unit, counted from the part's first.
+    /// The unit, counted from the shard's first.
     local: u32,
 }
 
@@ -28,7 +28,7 @@ fn input_of(g: u32, p: Place) -> vec4<f32> {
     return vec4(low, input_start(p.rows.z, g, at), input_start(p.rows.w, g, at));
 }
 
-/// What the recurrent sum of a gate starts from.
+/// The start value of a gate's recurrent sum.
 fn start_of(g: u32, input: vec4<f32>, p: Place) -> vec4<f32> {
     if g >= GATES { return vec4(0.0); }
     let bias = b_hh[g * stride() + params.unit_first + p.local];

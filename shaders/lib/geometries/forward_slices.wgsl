@@ -6,10 +6,10 @@ alias Gates = vec4<f32>;
 /// A component a gate.
 alias Sums = vec4<f32>;
 
-/// What an invocation computes.
+/// The row and unit of an invocation.
 struct Place {
     row: u32,
-    /// The unit, counted from the part's first. Units beyond the last one repeat it.
+    /// The unit, counted from the shard's first. Units beyond the last one repeat it.
     local: u32,
     lane: u32,
 }
@@ -28,7 +28,7 @@ fn input_of(g: u32, p: Place) -> f32 {
     return input_start(p.row, g, params.unit_first + p.local);
 }
 
-/// What the recurrent sum of a gate starts from.
+/// The start value of a gate's recurrent sum.
 fn start_of(g: u32, input: f32, p: Place) -> f32 {
     if g >= GATES { return 0.0; }
     let bias = b_hh[g * stride() + params.unit_first + p.local];

@@ -59,7 +59,7 @@ pub(super) fn run_ratios(args: &RatiosArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A report that was kept.
+/// A saved report.
 pub(super) fn report(path: &Path) -> Result<Report> {
     Report::from_json(&read(path)?).map_err(|why| Error::Usage(format!("{}: {why}", path.display())))
 }

@@ -82,12 +82,12 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
     Ok(if report.is_correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Which kernels of an op are measured.
+/// The kernels of an op that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variants {
-    /// What the device takes by itself.
+    /// The kernels that the device takes by itself.
     Chosen,
-    /// What it would not take, too.
+    /// All that it supports.
     All,
 }
 

@@ -37,7 +37,7 @@ pub(super) fn sizes(text: &str) -> std::result::Result<Sizes, String> {
     Ok(Sizes(list))
 }
 
-/// Which workloads.
+/// The workloads.
 #[derive(Args)]
 pub(super) struct WorkloadArgs {
     /// seed, char, chargru, smiles, single, or a JSON file in the form of benches/workloads.json; several with commas

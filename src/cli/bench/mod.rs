@@ -45,13 +45,13 @@ enum Command {
     Score(end_to_end::EndToEndArgs),
     /// Take training steps on many sequences at once
     Train(end_to_end::EndToEndArgs),
-    /// Find the fastest kernels for a network on this device, and keep them
+    /// Find the fastest kernels for a network on this device, and save them
     Tune(tune::TuneArgs),
     /// Compare two reports; status 1 if anything became slower
     Compare(compare::CompareArgs),
     /// Print the ratios between programs that ran the same workloads
     Ratios(compare::RatiosArgs),
-    /// Print a report that was kept as JSON in another form
+    /// Print a report that was saved as JSON in another form
     Show(show::ShowArgs),
 }
 
@@ -70,7 +70,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     }
 }
 
-/// What every measurement has.
+/// The options of every measurement.
 #[derive(Args)]
 struct CommonArgs {
     /// Seconds for each figure; steady ones take less

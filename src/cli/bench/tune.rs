@@ -32,7 +32,7 @@ pub(super) struct TuneArgs {
     #[command(flatten)]
     within: WithinArgs,
 
-    /// Print what was found, and keep nothing
+    /// Print what was found, and save nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -51,7 +51,7 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
     };
     crate::cli::print(&format!("{}\n", device.name()))?;
     let mut tuner = Tuner::new(gpu.clone(), Budget::seconds(args.seconds.unwrap_or(SECONDS)));
-    // What other workloads were tuned for stays.
+    // Variants tuned for other workloads stay.
     let mut choices = host::choices(&gpu.info);
     let (mut path, mut broke_off) = (None, false);
     let mut known = std::collections::BTreeSet::new();
@@ -69,7 +69,7 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode> {
         progress("");
         let Some(found) = found else { continue };
         crate::cli::print(&text(&found))?;
-        // Kept at once: who breaks off here keeps what was found.
+        // Saved at once: whoever breaks off here keeps what was found.
         if !args.dry_run {
             choices.extend(tuner.choices.clone());
             path = Some(host::save_choices(&gpu.info, &choices)?);

@@ -24,7 +24,7 @@ use crate::text::Lacking;
 /// Sequences side by side, where nothing is said.
 const ROWS: u64 = 256;
 
-/// What is known of the prompts before any is used.
+/// A survey of the prompts before any is used.
 struct Survey {
     /// Sequences of all prompts; unknown on standard input.
     total: Option<u64>,

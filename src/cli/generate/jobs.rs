@@ -1,4 +1,4 @@
-//! Which sequences are made: prompts and their samples, numbered one after the other.
+//! The sequences to make: prompts and their samples, numbered one after the other.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -56,14 +56,14 @@ pub(super) enum Source<'a> {
     Lines(Box<Prompts<'a>>),
 }
 
-/// What a sequence is written with.
+/// The data that a sequence is written with.
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
     /// Its number among all sequences.
     pub index: u64,
-    /// Which sample of its prompt it is.
+    /// The number of the sample of its prompt.
     pub sample: u64,
-    /// What the caller calls its prompt.
+    /// The caller's id of the prompt.
     pub id: Option<Rc<RawValue>>,
     pub prompt: Rc<str>,
     pub seed: u64,
@@ -73,7 +73,7 @@ pub(super) struct Tag {
 pub(super) struct Jobs<'a> {
     pub model: &'a Model,
     pub unknown: OnUnknown,
-    /// What the vocabulary lacks of the prompts.
+    /// Text in the prompts that the vocabulary lacks.
     pub lacking: Rc<RefCell<Lacking>>,
     pub source: Source<'a>,
     pub samples: u64,
@@ -89,7 +89,7 @@ pub(super) struct Current {
 }
 
 impl Jobs<'_> {
-    /// The next prompt, encoded; `None` behind the last.
+    /// The next prompt, encoded; `None` after the last.
     fn read(&mut self) -> Option<Current> {
         let (prompt, place) = match &mut self.source {
             Source::One(prompt) => (Ok((**prompt).clone()), None),

@@ -115,7 +115,7 @@ struct ManyArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "text"])]
     prompts: Option<PathBuf>,
 
-    /// What the prompts are written in [default: by the file's name]
+    /// Format of the prompts [default: by the file's name]
     #[arg(long, value_name = "FORMAT", value_enum, requires = "prompts", hide_short_help = true)]
     prompts_format: Option<prompts::PromptsFormat>,
 
@@ -123,7 +123,7 @@ struct ManyArgs {
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     samples_per_prompt: u64,
 
-    /// What to do about a prompt that cannot be used
+    /// Treatment of a prompt that cannot be used
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnError::Stop, hide_short_help = true)]
     on_error: OnError,
 
@@ -145,7 +145,7 @@ struct ManyArgs {
 
     /// Only part I of N equal parts, such as 3/16
     ///
-    /// The parts one behind the other are the whole.
+    /// The parts one after another are the whole.
     #[arg(long, value_name = "I/N", hide_short_help = true)]
     shard: Option<jobs::Shard>,
 
@@ -161,7 +161,7 @@ struct ManyArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OnError {
-    /// End with an error, behind the sequences before it
+    /// End with an error, after the sequences before it
     Stop,
     /// Say so and go on
     Skip,
@@ -188,7 +188,7 @@ impl ManyArgs {
     }
 }
 
-/// What was typed and what the model says, for requests that say nothing else.
+/// Options of requests that say nothing else: from the command line and the model.
 struct Defaults {
     of: Resolved,
     unknown: OnUnknown,

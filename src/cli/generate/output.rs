@@ -1,4 +1,4 @@
-//! What stands where an output is to be written, before anything is made.
+//! The check of an output's file before anything is generated.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -53,7 +53,7 @@ pub(super) fn look(path: Option<&Path>, resume: bool) -> Result<Option<Found>> {
     Ok(Some(Found { lock, manifest }))
 }
 
-/// Calls `with` for each record of the first bytes of a file: a line, or several where a record ends behind more.
+/// Calls `with` for each record of the first bytes of a file: a line, or several where a record ends after more.
 pub(super) fn for_records(path: &Path, bytes: u64, format: Format, mut with: impl FnMut(&str)) -> Result<()> {
     let failed = |source| Error::Io { context: path.display().to_string(), source };
     let mut lines = BufReader::new(File::open(path).map_err(failed)?.take(bytes));

@@ -16,7 +16,7 @@ use crate::generate::Options as Sampling;
 use crate::model::Model;
 use crate::text::StopTexts;
 
-/// What prompts are written in.
+/// The formats of prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum PromptsFormat {
     /// One prompt a line
@@ -28,7 +28,7 @@ pub(super) enum PromptsFormat {
 /// A prompt with all that it says of its sequences.
 #[derive(Clone, Debug)]
 pub(super) struct Prompt {
-    /// What the caller calls it, as it was written.
+    /// The caller's id, as it was written.
     pub id: Option<Rc<RawValue>>,
     pub prompt: String,
     pub of: Resolved,

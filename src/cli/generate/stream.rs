@@ -12,7 +12,7 @@ use crate::generate::{Completions, Job, Sequence};
 use crate::host;
 use crate::text::Lacking;
 
-/// What `--json` prints.
+/// The report that `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     prompt: &'a str,

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What is known of texts: 64 bits each, in a table of 32 bytes a text at most while it grows. That a text is taken
-/// for another has a chance of 3 in 10^8 among a million.
+/// A set of texts: 64 bits each, in a table of 32 bytes a text at most while it grows. The chance that a text is taken
+/// for another is 3 in 10^8 among a million.
 #[derive(Default)]
 pub(super) struct Unique {
     seen: HashSet<u64>,

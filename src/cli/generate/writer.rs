@@ -24,7 +24,7 @@ pub(super) struct Writer {
     pub bar: Bar,
     /// Whether the first sequence of the whole run is in this part: then a header stands before it.
     pub is_first: bool,
-    /// Ctrl-C, where what was written until then is kept.
+    /// Ctrl-C, where the output so far stays.
     pub interrupted: Option<&'static AtomicBool>,
 }
 
@@ -71,7 +71,7 @@ impl Writer {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What `--resume` goes on with.
+    /// Says where `--resume` goes on.
     fn say_what_stays(&self) {
         if let Some(file) = self.output.file() {
             let sequences = self.output.progress.sequences;
@@ -164,7 +164,7 @@ mod tests {
 
     const SEQUENCES: u64 = 40;
 
-    /// Goes on with a run behind `progress`, on a device that lasts for so many submissions.
+    /// Goes on with a run after `progress`, on a device that lasts for so many submissions.
     fn write(model: &Model, path: &Path, progress: Progress, submissions: usize) -> Result<ExitCode> {
         let device = Device::choose(&DeviceChoice::Cpu, Some(1))?;
         let planned = plan(model.shape, 3);

@@ -13,7 +13,7 @@ use crate::text::{Encoder, Lacking, OnUnknown, Tally};
 /// Lines that are read before they are scored: enough that lines of one length meet.
 const LINES: usize = 2048;
 
-/// What `--each` prints of a line.
+/// The record that `--each` prints for a line.
 #[derive(Serialize)]
 struct Scored<'a> {
     line: u64,
@@ -92,7 +92,7 @@ struct Lines {
     encoder: Encoder,
     bos: Option<u32>,
     eos: Option<u32>,
-    /// What the vocabulary lacks of lines without a token.
+    /// Text that the vocabulary lacks, in lines without a token.
     left_out: Lacking,
 }
 

@@ -45,7 +45,7 @@ pub(super) struct ScoreArgs {
     device: DeviceArgs,
 }
 
-/// What `--json` prints.
+/// The report that `--json` prints.
 #[derive(Serialize)]
 struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]

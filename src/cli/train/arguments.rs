@@ -1,4 +1,4 @@
-//! What is typed for a run of training, and what it means.
+//! The command line of a run of training, and what it means.
 
 mod asked;
 
@@ -15,7 +15,7 @@ use crate::train::{Cadence, End};
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = AFTER_HELP)]
 pub(in crate::cli) struct TrainArgs {
-    /// Go on exactly where the run in this folder stopped; it may get other --steps, --epochs and --patience
+    /// Go on exactly where the run in this folder stopped; it may be given other --steps, --epochs and --patience
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
 
@@ -56,7 +56,7 @@ which --resume goes on. Ctrl-C writes a checkpoint first.
   gatefold train --data names.txt --lines --output names
   gatefold train --resume my-model --epochs 20";
 
-/// What is read and written.
+/// The files that are read and written.
 #[derive(Args)]
 #[command(next_help_heading = "Data")]
 #[group(id = "data_args", multiple = true, conflicts_with = "resume")]
@@ -95,7 +95,7 @@ pub(in crate::cli) struct DataArgs {
     #[arg(long, value_name = "TOKEN", requires = "lines")]
     pub eos: Option<String>,
 
-    /// What to do with text that the vocabulary lacks: an error that says where it is, leave it out, or the
+    /// Treatment of text that the vocabulary lacks: an error that says where it is, leave it out, or the
     /// tokenizer's unknown token
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownArg::Error)]
     on_unknown: UnknownArg,
@@ -227,7 +227,7 @@ pub(in crate::cli) struct ScheduleArgs {
     #[arg(long, value_name = "N", default_value_t = 5000, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     divide_after: u32,
 
-    /// What step and plateau divide by
+    /// Divisor of step and plateau
     #[arg(long, value_name = "X", default_value_t = 2.0, allow_negative_numbers = true, value_parser = positive)]
     divide_by: f32,
 
@@ -236,7 +236,7 @@ pub(in crate::cli) struct ScheduleArgs {
     plateau: u32,
 }
 
-/// What happens beside the steps.
+/// The work beside the steps.
 #[derive(Args)]
 #[command(next_help_heading = "Validation and checkpoints")]
 #[group(id = "valid_args", multiple = true, conflicts_with = "resume")]
@@ -280,7 +280,7 @@ pub(in crate::cli) struct EndArgs {
 }
 
 impl EndArgs {
-    /// What was typed.
+    /// The limit that was typed.
     pub fn end(&self) -> Option<End> {
         self.steps.map(End::Steps).or(self.epochs.map(End::Epochs))
     }

@@ -1,4 +1,4 @@
-//! What people see of a run: a bar on a terminal, now and then a line elsewhere.
+//! The display of a run: a bar on a terminal, now and then a line elsewhere.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -61,7 +61,7 @@ impl<'a> Display<'a> {
         self.bar.clear();
     }
 
-    /// What there is to say, the most important first.
+    /// The parts of the message, the most important first.
     fn parts(&self, step: u32, loss: Option<f64>) -> Vec<String> {
         let parts = [
             Some(format!("step {}", grouped(step))),

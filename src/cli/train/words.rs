@@ -1,4 +1,4 @@
-//! What is said of a run before its first step and behind its last.
+//! Messages about a run before its first step and after its last.
 
 use super::arguments::TrainArgs;
 use crate::cli::numbers::{count, grouped};

@@ -60,7 +60,7 @@ pub(super) fn step_backward_at<C: FastCell>(level: Level, args: &mut FastArgs<'_
     });
 }
 
-/// What a step reads and writes for its own rows.
+/// The operands of a step for its own rows.
 struct Own<'a> {
     hidden: usize,
     activation: Activation,
@@ -76,7 +76,7 @@ struct Own<'a> {
     dh: Shared<'a, f32>,
 }
 
-/// What follows from the gradient of h for a part.
+/// The sums that follow from the gradient of h, for a part.
 struct Units<'a, C> {
     part: &'a Tile,
     /// The gradient of h.

@@ -138,7 +138,7 @@ impl<'a> Product<'a> {
         level.run(Product { x, rows, weight, panels, sums });
     }
 
-    /// One sweep of one panel group, all rows; `next` is how far behind its weights those of the next sweep lie.
+    /// One sweep of one panel group, all rows; `next` is how far after its weights those of the next sweep lie.
     #[inline(always)]
     fn sweep<V: Lanes, const P: usize>(&self, panel: usize, k: Range<usize>, next: Option<usize>) {
         let tiles = self.tiles();

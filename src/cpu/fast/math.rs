@@ -31,7 +31,7 @@ fn reduce<V: Lanes>(x: V) -> (V, V, V) {
 /// e^x within 1.1 ulp, results below 2^-126 within the half unit of one more rounding.
 #[inline(always)]
 pub fn exp<V: Lanes>(x: V) -> V {
-    // Behind these bounds the result is 0 or infinity anyhow.
+    // After these bounds the result is 0 or infinity anyhow.
     let x = V::splat(89.0).min(V::splat(-104.0).max(x));
     let (_, n, less_one) = reduce(x);
     // 2^n in two factors: n goes from -150 to 128, further than an exponent.

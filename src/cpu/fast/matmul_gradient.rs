@@ -58,7 +58,7 @@ pub(super) fn matmul_weight_gradient_at(level: Level, args: &mut FastArgs<'_>) {
     let width = y_groups * outputs;
     let dy = &dy.real()[y_row * width + y_group * outputs..];
     let x = &x.real()[x_row * inputs..];
-    // The groups lie side by side in dy and one behind the other in dw: they are more outputs.
+    // The groups lie side by side in dy and one after another in dw: they are more outputs.
     let outputs = groups * outputs;
     let result = Shared::new(&mut dw.real_mut()[w_group * (outputs / groups) * inputs..][..outputs * inputs]);
     let gradient = Gradient { level, rows: outputs, columns: inputs, accumulate: accumulate != 0, result, terms: x };

@@ -7,7 +7,7 @@
 //! Weights stay packed ([`crate::plan::Layout::Panel16`]): sixteen outputs side by side, one vector of `simd`.
 //!
 //! **Bits.** A result depends on its own row and on the op's shapes: not on the number of rows, on where a row
-//! stands, on how the work was cut into tasks, on the number of threads, nor on the instruction set. So every sum
+//! stands, on how the work was split into tasks, on the number of threads, nor on the instruction set. So every sum
 //! runs in the order of its [`crate::plan::OrderClass`], every multiply-add is fused, no estimate instruction is
 //! used, and the end of a row that does not fill a vector goes through the same vector code, padded.
 

@@ -2,7 +2,7 @@
 
 use super::simd::{ParamWords, WORDS};
 
-/// ParamWords that are made at once: sixteen blocks of four.
+/// Words that are made at once: sixteen blocks of four.
 pub const BITS: usize = 64;
 
 /// The random words of blocks `first`, `first + 1`, ...: counters `[block, rest...]`.

@@ -39,7 +39,7 @@ pub(super) fn adam_at(level: Level, args: &mut FastArgs<'_>) {
     });
 }
 
-/// What is the same for all elements of a step.
+/// The constants that all elements of a step share.
 #[derive(Clone, Copy)]
 struct AdamConstants {
     betas: [f32; 2],
@@ -47,7 +47,7 @@ struct AdamConstants {
     shares: [f32; 2],
     epsilon: f32,
     scale: f32,
-    /// What a decoupled decay leaves of a parameter.
+    /// The factor that a decoupled decay leaves of a parameter.
     kept: f32,
     /// The decay that is part of the gradient.
     decay: f32,

@@ -1,4 +1,4 @@
-//! How work is cut into tasks, and how tasks share the memory they write.
+//! How work is split into tasks, and how tasks share the memory they write.
 
 use crate::cpu::Pool;
 use std::marker::PhantomData;
@@ -64,7 +64,7 @@ pub fn for_chunks(pool: &dyn Pool, len: usize, task: impl Fn(Range<usize>) + Syn
     pool.run(count, &chunk);
 }
 
-/// A cut of rows and of blocks of outputs (panels, or the units of a panel) into tasks.
+/// A split of rows and of blocks of outputs (panels, or the units of a panel) into tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
     rows: usize,
@@ -76,7 +76,7 @@ pub struct Grid {
 
 /// Work, in multiply-adds, that is worth waking threads up for: some 40 microseconds.
 const WORTH_THREADS: usize = 1_500_000;
-/// What reading a weight costs, in multiply-adds.
+/// The cost of reading a weight, in multiply-adds.
 const WEIGHT: usize = 2;
 /// Floats of input rows that a task goes through again and again: they should stay in a cache of 512 KiB.
 const INPUT_FLOATS: usize = 48 * 1024;
@@ -88,7 +88,7 @@ const FEW_ROWS: usize = 12;
 const FEW_BLOCKS: usize = 4;
 
 impl Grid {
-    /// A cut for a product of `rows` input rows of `inputs` numbers with `blocks` blocks of weights, of
+    /// A split for a product of `rows` input rows of `inputs` numbers with `blocks` blocks of weights, of
     /// `block_outputs` outputs each. The result's bits do not depend on it.
     pub fn new(pool: &dyn Pool, rows: usize, inputs: usize, blocks: usize, block_outputs: usize) -> Grid {
         let most_rows = (INPUT_FLOATS / inputs.max(1)).clamp(24, MOST_ROWS);

@@ -1,4 +1,4 @@
-//! What the limits of this machine are measured with; see [`crate::bench::limits`].
+//! The probes that measure this machine's limits; see [`crate::bench::limits`].
 
 use super::parts::{Shared, range};
 use super::simd::{Kernel, LANES, Lanes, Level};

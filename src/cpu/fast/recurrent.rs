@@ -112,7 +112,7 @@ fn extra_rows<C: Cell>(rows: usize, read: usize, write: usize) -> [usize; 2] {
     [read, write]
 }
 
-/// What a step reads and writes besides its sums.
+/// The operands of a step besides its sums.
 struct Own<'a> {
     hidden: usize,
     activation: Activation,
@@ -123,7 +123,7 @@ struct Own<'a> {
     /// `[*, H]`, or a stand-in.
     extra: Shared<'a, f32>,
     extra_rows: [usize; 2],
-    /// `[M, G, H]`, where the activated gates are kept.
+    /// `[M, G, H]`, where the activated gates are saved.
     kept: Option<&'a Shared<'a, f32>>,
 }
 

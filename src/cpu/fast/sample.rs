@@ -62,7 +62,7 @@ fn draw(level: Level, logits: &[f32], max: f32, row: &Row) -> u32 {
     if row.inverse_temperature == 0.0 { likeliest } else { level.run(Draw { logits, likeliest, row }) }
 }
 
-/// What filters leave of a row: adjusted logits, minus infinity for tokens that are not kept.
+/// A row's logits after the filters: adjusted, and minus infinity for tokens that are dropped.
 struct Keep<'a> {
     logits: &'a [f32],
     token_flags: &'a [u32],

@@ -78,7 +78,7 @@ pub trait Lanes: Copy {
     }
 }
 
-/// ParamWords in a vector of [`ParamWords`].
+/// Words in a vector of 32-bit words.
 pub const WORDS: usize = 8;
 
 /// Eight u64, for products of their low halves.
@@ -100,7 +100,7 @@ pub trait ParamWords: Copy {
 /// A computation over any vector type. `run` must be `#[inline(always)]`, as all that it calls on vectors: only then
 /// does the whole of it get the instructions of its level.
 pub trait Kernel {
-    /// What it computes.
+    /// The type of its result.
     type Output;
     /// Computes it.
     fn run<V: Lanes>(self) -> Self::Output;
@@ -266,7 +266,7 @@ impl Lanes for Plain {
     }
 }
 
-/// ParamWords as an array.
+/// The words as an array.
 #[derive(Clone, Copy)]
 struct PlainWords([u64; WORDS]);
 

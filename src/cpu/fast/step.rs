@@ -1,4 +1,4 @@
-//! What the step functions share: a task's units, where its gates' sums stand, and its products.
+//! The shared parts of the step functions: a task's units, where its gates' sums stand, and its products.
 //!
 //! A task has some rows and some units of a layer, for all gates. The sums of its gates stand in scratch memory, a
 //! row after the other. Columns q = gate * H + unit are packed without a gap between gates, so where H is no
@@ -11,7 +11,7 @@ use super::simd::{LANES, Level};
 use crate::cpu::{Lines, Pool};
 use std::ops::Range;
 
-/// The cut of a step into tasks, and its scratch memory.
+/// The split of a step into tasks, and its scratch memory.
 pub struct Step<'a> {
     level: Level,
     pool: &'a dyn Pool,
@@ -25,7 +25,7 @@ impl<'a> Step<'a> {
     /// products together.
     pub fn new(level: Level, pool: &'a dyn Pool, rows: usize, inputs: usize, [gates, hidden]: [usize; 2]) -> Step<'a> {
         let grid = Grid::new(pool, rows, inputs, hidden.div_ceil(LANES), gates * LANES);
-        // Units are cut at multiples of 16, which here lie inside panels: tasks on both sides sum these panels.
+        // Units are split at multiples of 16, which here lie inside panels: tasks on both sides sum these panels.
         let grid = if gates == 1 || hidden % LANES == 0 { grid } else { grid.by_rows() };
         Step { level, pool, gates, hidden, grid }
     }
@@ -46,7 +46,7 @@ impl<'a> Step<'a> {
         let memory = Shared::new(scratch);
         self.grid.run(self.pool, |i| {
             let (part, start, floats) = &parts[i];
-            // SAFETY: the parts' floats lie one behind the other.
+            // SAFETY: the parts' floats lie one after another.
             task(part, unsafe { memory.part(*start, *floats) });
         });
     }
@@ -56,9 +56,9 @@ impl<'a> Step<'a> {
 pub struct Tile {
     /// The instruction set.
     pub level: Level,
-    /// Which rows.
+    /// The rows.
     pub rows: Range<usize>,
-    /// Which units.
+    /// The units.
     pub units: Range<usize>,
     /// Where in a row the sums of a gate's units stand.
     pub at: [usize; 4],

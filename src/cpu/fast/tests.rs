@@ -1,4 +1,4 @@
-//! Bits: of all functions, on all instruction sets, for any cut into rows and tasks.
+//! Bits: of all functions, on all instruction sets, for any split into rows and tasks.
 
 use super::backward::step_backward_at;
 use super::recurrent::{self, FastCell};
@@ -14,7 +14,7 @@ use crate::ops::rnn::Rnn;
 use crate::ops::rows::{Row, halves};
 use crate::plan::{Buffer, Layout, OpRow, PARAM_WORDS, ParamWords, philox};
 
-/// Claims threads, so that work is cut, and runs the tasks backwards.
+/// Claims threads, so that work is split, and runs the tasks backwards.
 struct Backwards(usize);
 
 impl Pool for Backwards {
@@ -37,7 +37,7 @@ struct Problem {
     operands: Vec<Buffer<f32>>,
     packed: Vec<Option<Vec<f32>>>,
     words: Vec<usize>,
-    /// ParamWords that move by one from row to row.
+    /// Parameters that move by one from row to row.
     moving: &'static [usize],
 }
 

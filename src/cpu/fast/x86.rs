@@ -154,7 +154,7 @@ impl Lanes for Avx2 {
     }
 }
 
-/// ParamWords 0 to 3 and 4 to 7.
+/// Words 0 to 3 and 4 to 7.
 #[derive(Clone, Copy)]
 struct Avx2Words(__m256i, __m256i);
 

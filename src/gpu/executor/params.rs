@@ -4,7 +4,7 @@ use crate::gpu::device::{Gpu, PARAM_BYTES};
 use crate::gpu::info::ParamsBy;
 use crate::plan::PARAM_WORDS;
 
-/// The uniform of a submission's parameters, one dispatch behind the other; none where they come as immediates.
+/// The uniform of a submission's parameters, one dispatch after the other; none where they come as immediates.
 #[derive(Default)]
 pub struct Params(Option<(wgpu::Buffer, wgpu::BindGroup)>);
 
@@ -29,7 +29,7 @@ impl Params {
         gpu.queue.write_buffer(buffer, 0, &bytes);
     }
 
-    /// Hands the dispatch at a place of the submission its parameters.
+    /// Hands the dispatch at an index of the submission its parameters.
     pub fn set(&self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>, words: &[u32; PARAM_WORDS], place: usize) {
         match (&self.0, gpu.params_by) {
             (_, ParamsBy::Immediates) => pass.set_immediates(0, bytemuck::cast_slice(words)),

@@ -4,7 +4,7 @@ use crate::gpu::lower::Lowered;
 use crate::gpu::memory::Shard;
 use crate::plan::{Index, PARAM_WORDS, Sizes};
 
-/// What a run binds and dispatches.
+/// The bindings and dispatches of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// The contents of each buffer before the run.
@@ -19,7 +19,7 @@ pub struct Recording {
 pub struct RecordedDispatch {
     /// The name of its variant.
     pub variant: &'static str,
-    /// What stands at the bindings 0, 1, ... of group 0.
+    /// The buffers at bindings 0, 1, ... of group 0.
     pub bindings: Vec<BufferRange>,
     /// Parameter words.
     pub words: [u32; PARAM_WORDS],
@@ -30,7 +30,7 @@ pub struct RecordedDispatch {
 /// A range of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferRange {
-    /// Which of the recording's buffers.
+    /// The index among the recording's buffers.
     pub buffer: usize,
     /// Where it begins, in bytes.
     pub offset: u64,

@@ -18,7 +18,7 @@ use crate::train::{Best, Curves, Defaults, Line, Options, Progress, Windows};
 pub use options::{TrainingOptions, Vocabulary, read_tokenizer};
 pub use session::Session;
 
-/// Who looks at a run while it is prepared and while it goes on; each method does nothing where it is not written.
+/// An observer of a run while it is prepared and while it goes on; each method does nothing where it is not written.
 pub trait Observer {
     /// Whether the run is to stop: it then writes a checkpoint, and can go on from there.
     fn interrupted(&self) -> bool {
@@ -49,11 +49,11 @@ pub trait Observer {
     }
 }
 
-/// What there is to know of a run before its first step.
+/// News of a run before its first step.
 pub enum Note<'a> {
     /// The vocabulary lacks some of the text, which was left out or replaced.
     Lacking(&'a Lacking, OnUnknown),
-    /// What training takes.
+    /// The memory that training takes.
     Memory(MemoryNeed),
     /// The run is prepared.
     Prepared {
@@ -67,10 +67,10 @@ pub enum Note<'a> {
         learnt: usize,
         /// The same of what validation reads.
         held_out: usize,
-        /// What the steps read.
+        /// The windows that the steps read.
         windows: &'a Windows,
     },
-    /// What suits a corpus of so many tokens: each option that nobody gave is from here.
+    /// Defaults for a corpus of so many tokens: each option that nobody gave is from here.
     Chosen(&'a Defaults, usize),
     /// The run was on another device: its numbers will differ in their last digits.
     OtherDevice {

@@ -1,4 +1,4 @@
-//! What is asked of a new run.
+//! The options of a new run.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::network::{Cell, Shape};
 use crate::text::{Tokenizer, unmarked};
 use crate::train::{Cadence, CorpusOptions, Defaults, End, Extent, Method, Options, Rate, Schedule, Unknown};
 
-/// What the tokens are.
+/// The kinds of tokens.
 #[derive(Clone, Debug, Default)]
 pub enum Vocabulary {
     /// The characters of the texts.
@@ -17,24 +17,24 @@ pub enum Vocabulary {
     Characters,
     /// Bytes.
     Bytes,
-    /// What a tokenizer makes of the texts.
+    /// Tokens of this tokenizer.
     Tokenizer(Box<Tokenizer>),
 }
 
-/// What is asked of a new run of training. What is `None` is chosen by the size of the data.
+/// The options of a new run of training. Those that are `None` are chosen by the size of the data.
 #[derive(Clone, Debug)]
 pub struct TrainingOptions {
     /// The text to validate on; without it a twentieth of the data is held out: the last one, of lines a random one.
     pub valid: Option<PathBuf>,
     /// Whether each line is a sequence of its own; else the data is one continuous text.
     pub lines: bool,
-    /// What the tokens are.
+    /// The kind of tokens.
     pub vocabulary: Vocabulary,
     /// The token that begins a line; `None` for the usual ones.
     pub bos: Option<String>,
     /// The token that ends a line.
     pub eos: Option<String>,
-    /// What becomes of text that the vocabulary lacks.
+    /// The treatment of text that the vocabulary lacks.
     pub unknown: Unknown,
     /// The recurrent cell.
     pub cell: Cell,
@@ -193,7 +193,7 @@ impl TrainingOptions {
         }
     }
 
-    /// What is read.
+    /// The corpus of these options.
     pub(super) fn corpus(&self, data: &Path) -> CorpusOptions {
         let name = |path: &Path| path.display().to_string();
         CorpusOptions {
@@ -209,7 +209,7 @@ impl TrainingOptions {
 /// The tokenizer of a tokenizer.json, of a list of tokens, or of a model's folder.
 ///
 /// # Errors
-/// What the file system says; a file that is neither.
+/// An error of the file system; a file that is neither.
 pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
     let name = file.display().to_string();

@@ -165,7 +165,7 @@ fn tokenizer(asked: &TrainingOptions, data: &Path) -> Result<(Tokenizer, Option<
     Ok((tokenizer, Some(special)))
 }
 
-/// What a text without a prompt begins with where there is no bos: a line end, or what the data begins with.
+/// The beginning of a text without a prompt where there is no bos: a line end, or whatever the data begins with.
 fn start_text(tokenizer: &Tokenizer, special: Option<SpecialTokens>, texts: &Texts) -> Option<String> {
     if special.is_some() {
         return None;

@@ -21,7 +21,7 @@ pub struct Session {
     model: Model,
     corpus: Vec<u32>,
     kernels: Kernels,
-    /// What a new run begins with, until it is in the folder.
+    /// The first snapshot of a new run, until it is in the folder.
     first: Option<Snapshot>,
     /// The step of the last checkpoint, and when it was written.
     checkpoint: Option<(u32, Instant)>,
@@ -94,7 +94,7 @@ impl Session {
     /// Ends a run that came to its end: the ids of its texts go.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn finish(self) -> Result<()> {
         // Windows removes no file that is mapped, and the trainer's windows are.
         drop(self.trainer);

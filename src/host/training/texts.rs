@@ -62,7 +62,7 @@ impl Texts {
         self.valid.as_mut().map_or(Ok(()), Tokenised::keep)
     }
 
-    /// What the vocabulary lacks.
+    /// Text that the vocabulary lacks.
     pub fn lacking(&self) -> Lacking {
         let mut lacking = self.train.lacking.clone();
         self.valid.iter().for_each(|valid| lacking.extend(&valid.lacking));
@@ -79,7 +79,7 @@ impl Texts {
         std::iter::once(&self.train).chain(&self.valid).map(|text| text.checksum).collect()
     }
 
-    /// What is learnt from and what validation reads.
+    /// The ranges of tokens for learning and for validation.
     pub fn parts(&self) -> (Range<usize>, &Tokenised, Range<usize>) {
         match &self.valid {
             Some(valid) => (0..self.train.corpus.len(), valid, 0..valid.corpus.len()),

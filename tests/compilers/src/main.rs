@@ -1,9 +1,9 @@
-//! What a Vulkan driver's compiler makes of kernels: `gatefold-compilers compile KERNELS ASSEMBLY`, and
+//! Kernels, as the compiler of a Vulkan driver translates them: `gatefold-compilers compile KERNELS ASSEMBLY`, and
 //! `gatefold-compilers table FOLDER [KEPT]`, which joins what it printed for several targets and compares.
 //!
 //! KERNELS is a folder of SPIR-V files with the entry point `main`, storage buffers in set 0 and 64 bytes of immediates, as
 //! gatefold hands them over. Each is compiled on the first device of the first driver, and a line a kernel goes to standard
-//! output: its name, the microseconds that it took, and the statistics that the driver gives, `NAME=VALUE` behind tabs. The
+//! output: its name, the microseconds that it took, and the statistics that the driver gives, `NAME=VALUE` after tabs. The
 //! driver's own listing of the machine code is put into ASSEMBLY, one a kernel. `ROBUST=1` asks for robust
 //! buffer access, which wgpu asks for too. Nothing runs, so the device may be made up.
 

@@ -24,7 +24,7 @@ pub struct Device {
     _entry: ash::Entry,
 }
 
-/// What a compiler made of a kernel.
+/// A compiled kernel, with the compiler's statistics.
 pub struct Kernel {
     /// How long it took.
     pub compile_us: u128,
@@ -147,7 +147,7 @@ unsafe fn create_device(instance: &ash::Instance, physical: vk::PhysicalDevice, 
     }
 }
 
-/// Storage buffers in set 0, immediates behind them.
+/// Storage buffers in set 0, immediates after them.
 ///
 /// # Safety
 /// The device is there.

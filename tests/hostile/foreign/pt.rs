@@ -89,7 +89,7 @@ fn pt_files() {
     attack_file(".pt", pt(pickle_operations().concat()), pickle_mutation);
 }
 
-/// What a pickle asks for is never run, and is named.
+/// Code that a pickle asks for is never run, and is named.
 #[test]
 fn hostile_pickles_are_refused() {
     for (program, expected) in [

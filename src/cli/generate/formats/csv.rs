@@ -32,7 +32,7 @@ pub(super) fn content(record: &str) -> Option<String> {
     record.rsplit_once(',').map(|(texts, _)| texts.to_string())
 }
 
-/// Whether a quoted field that is open before a line is not behind it, or the other way round.
+/// Whether a quoted field that is open before a line is not after it, or the other way round.
 pub(super) fn turns(line: &str) -> bool {
     !line.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2)
 }

@@ -11,9 +11,9 @@ use crate::generate::Sequence;
 
 #[derive(Serialize)]
 struct Line<'a> {
-    /// What the prompt was called, else the sequence's number.
+    /// The prompt's id, else the sequence's number.
     id: &'a RawValue,
-    /// Which sample of a prompt that has a name.
+    /// The number of the sample, where the prompt has a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<u64>,
     prompt: &'a str,

@@ -23,7 +23,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// What a file's name says.
+    /// The format that a file's name stands for.
     pub fn of(path: &Path) -> Format {
         match path.extension().and_then(|e| e.to_str()) {
             Some("jsonl") => Format::Jsonl,
@@ -68,7 +68,7 @@ impl Format {
         self == Format::Csv && csv::turns(line)
     }
 
-    /// What makes a sequence of a written line unique: prompt and text, as this format writes them.
+    /// The part of a written line that makes a sequence unique: prompt and text, as this format writes them.
     pub fn content(self, line: &str) -> Option<std::borrow::Cow<'_, str>> {
         match self {
             Format::Text => Some(line.into()),

@@ -1,4 +1,4 @@
-//! What was typed as what a run is asked for.
+//! From typed options to the options of a run.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ impl DataArgs {
         })
     }
 
-    /// What becomes of text that the vocabulary lacks. Characters and bytes have no token for it.
+    /// The treatment of text that the vocabulary lacks. Characters and bytes have no token for it.
     fn unknown(&self, vocabulary: &Vocabulary) -> Result<Unknown> {
         let id = match vocabulary {
             Vocabulary::Tokenizer(tokenizer) => tokenizer.unknown_id(),
@@ -67,7 +67,7 @@ impl ScheduleArgs {
 }
 
 impl TrainArgs {
-    /// What is asked of a new run, as it was typed.
+    /// The options of a new run, as they were typed.
     pub fn asked(&self) -> Result<TrainingOptions> {
         let TrainArgs { data, model, steps, valid, schedule, end, .. } = self;
         let vocabulary = data.vocabulary()?;
@@ -112,7 +112,7 @@ impl TrainArgs {
         Ok(asked)
     }
 
-    /// What was chosen and not typed, as it would be typed.
+    /// The defaults that were chosen, as they would be typed.
     pub fn chosen(&self, choice: &Defaults) -> String {
         let adam = self.steps.optimizer != MethodName::Sgd;
         let options = [

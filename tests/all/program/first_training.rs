@@ -20,7 +20,7 @@ pub fn trials() -> Vec<Trial> {
 
 const WORDS: [&str; 8] = ["the", "gate", "folds", "state", "and", "forgets", "what", "read"];
 
-/// ParamWords in an order that nobody can guess: ln(8) nats each, and the letters behind the first cost nothing.
+/// Words in an order that nobody can guess: ln(8) nats each, and the letters after the first cost nothing.
 fn corpus() -> String {
     let word = |i: u64| WORDS[(i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % WORDS.len()];
     (0..500).map(|i| word(i).to_string() + if i % 9 == 8 { ".\n" } else { " " }).collect()
@@ -43,7 +43,7 @@ fn words() -> Outcome {
     let chosen = said.lines().find(|line| line.contains("chosen for")).ok_or("nothing was said to be chosen")?;
     ensure!(chosen.contains(&options.join(" ")), "{chosen}; expected {options:?}");
 
-    // What was chosen is what the run goes on with.
+    // The run goes on with the options that were chosen.
     let last = folder.join("model/checkpoint/last.safetensors");
     let manifest = Checkpoint::read("last", &map(&last)?)?.manifest;
     ensure!(manifest.options.end == End::Epochs(choice.epochs), "{:?}", manifest.options.end);

@@ -1,4 +1,4 @@
-//! What the tests of tokenizers share: samples of every kind, random texts, random cuts.
+//! Helpers that the tests of tokenizers share: samples of every kind, random texts, random splits.
 
 mod files;
 mod hugging_face;
@@ -6,16 +6,16 @@ mod own;
 mod stop;
 mod streams;
 
-use super::{OnUnknown, Tokenizer};
+use gatefold::unstable::text::{OnUnknown, Tokenizer};
 
 /// Small Hugging Face files, made for these tests, one of each model and of the usual parts around it.
 const SAMPLES: [(&str, &str); 6] = [
-    ("byte_level.json", include_str!("../../../tests/tokenizers/byte_level.json")),
-    ("split.json", include_str!("../../../tests/tokenizers/split.json")),
-    ("fallback.json", include_str!("../../../tests/tokenizers/fallback.json")),
-    ("wordpiece.json", include_str!("../../../tests/tokenizers/wordpiece.json")),
-    ("unigram.json", include_str!("../../../tests/tokenizers/unigram.json")),
-    ("word_level.json", include_str!("../../../tests/tokenizers/word_level.json")),
+    ("byte_level.json", include_str!("../tokenizers/byte_level.json")),
+    ("split.json", include_str!("../tokenizers/split.json")),
+    ("fallback.json", include_str!("../tokenizers/fallback.json")),
+    ("wordpiece.json", include_str!("../tokenizers/wordpiece.json")),
+    ("unigram.json", include_str!("../tokenizers/unigram.json")),
+    ("word_level.json", include_str!("../tokenizers/word_level.json")),
 ];
 
 /// Texts with ASCII, Chinese, emoji of several scalars, and combining marks.

@@ -197,7 +197,7 @@ fn typed() -> Outcome {
     DONE
 }
 
-/// What the program is asked to do.
+/// The commands of the program.
 const COMMANDS: [&str; 9] =
     ["generate", "score", "train", "inspect", "convert", "devices", "check", "bench", "completions"];
 

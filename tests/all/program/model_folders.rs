@@ -243,7 +243,7 @@ fn many_words() -> Outcome {
     let call = ["generate", "-m", &folder_name, "-p", "w31999 w7", "-n", "20", "--seed", "1", "--json"];
     let generated = json(&[&call[..], &["--device", "cpu"]].concat())?;
     ensure!(generated["tokens"].as_array().map(Vec::len) == Some(20), "{generated}");
-    // What was written, scored behind the prompt, are these tokens again.
+    // The text written, scored after the prompt, is these tokens again.
     let written = generated["text"].as_str().ok_or("no text")?;
     let file = folder.write("text.txt", format!("w31999 w7 {}", written.trim_start()));
     let scored = json(&["score", &file, "-m", &folder_name, "--json", "--device", "cpu"])?;

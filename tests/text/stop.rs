@@ -1,7 +1,7 @@
 //! Stop texts against a search that tries everything.
 
 use super::{Rng, random_cuts};
-use crate::text::StopTexts;
+use gatefold::unstable::text::StopTexts;
 
 /// The end, beginning and number of the first stop text to be complete, the longest of several.
 fn naive(text: &str, stops: &[String]) -> Option<(usize, usize)> {
@@ -30,7 +30,7 @@ fn as_a_naive_search() {
             hit = matcher.push(piece, &mut shown);
             pushed += piece.len();
             if hit.is_none() {
-                // What is held back is the longest end that begins a stop text, and no more.
+                // Only the longest end that begins a stop text is held back.
                 let held = &text[shown.len()..pushed];
                 let begins = |from: usize| stops.iter().any(|stop| stop.starts_with(&text[from..pushed]));
                 let longest = (0..pushed).find(|from| text.is_char_boundary(*from) && begins(*from));

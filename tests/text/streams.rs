@@ -1,7 +1,7 @@
 //! Pieces and wholes: however a text is cut, ids and text are the same.
 
 use super::*;
-use crate::text::{Decoder, Encoder};
+use gatefold::unstable::text::{Decoder, Encoder};
 
 fn in_pieces(mut encoder: Encoder, pieces: &[&str]) -> Vec<u32> {
     let mut ids = Vec::new();

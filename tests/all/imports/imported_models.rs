@@ -69,7 +69,7 @@ const SMALL: [(&str, &str); 16] = [
     ("sizes.npz", "npz of three LSTMs of 6, 5 and 3 units"),
     ("onehot.npz", "npz of an LSTM over one-hot vectors"),
     ("last.onnx", "ONNX: weights beside the model, the last step before the head"),
-    ("folded.onnx", "ONNX: weights behind Concat, Transpose, Unsqueeze and Cast, logits not the first output"),
+    ("folded.onnx", "ONNX: weights through Concat, Transpose, Unsqueeze and Cast, logits not the first output"),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -125,7 +125,7 @@ fn small(file: &str, device: &str) -> Outcome {
         ensure!(generated.status.success(), "{said}");
         let json: Value = serde_json::from_slice(&generated.stdout)?;
         ensure!(json["tokens"].as_array().map(Vec::len) == Some(9), "{json}");
-        // What was written step by step has the probability that the window gives it.
+        // The text written step by step has the probability that the window gives it.
         let whole = folder.write("whole.txt", format!("<1><2>{}", json["text"].as_str().unwrap_or_default()));
         let scored = gatefold(&["score", &whole, "-m", &to, "--json", "--device", device]);
         let scored: Value = serde_json::from_slice(&scored.stdout)?;

@@ -31,7 +31,7 @@ fn fixed(t: usize) -> Affine {
     (Dim::ROWS * Dim::fixed(t)).into()
 }
 
-/// The loss is a sum over the states after all steps. Behind the row blocks of the steps and the zeros that the last step
+/// The loss is a sum over the states after all steps. After the row blocks of the steps and the zeros that the last step
 /// reads, gates have a block of a step that lets all pass: it adds to h0's gradient what the first step asks of it.
 fn steps(cell: &'static Recurrent) -> Outcome {
     let mut b = Builder::new();

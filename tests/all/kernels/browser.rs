@@ -19,7 +19,7 @@ struct Exported {
     wgsl: String,
     /// For each binding of group 0: whether it is only read.
     read_only: Vec<bool>,
-    /// ParamWords of each buffer; their contents stand one behind the other in the file.
+    /// Words of each buffer; their contents stand one after another in the file.
     buffers: Vec<usize>,
     dispatches: Vec<Dispatched>,
     outputs: Vec<Output>,

@@ -251,7 +251,7 @@ fn killed() -> Outcome {
         ensure!(logged <= step + EVERY, "{logged} steps were logged, and the checkpoint is of step {step}");
         ensure!(now.manifest.log_bytes <= log.len() as u64, "the log is shorter than the checkpoint says");
     }
-    ensure!(advanced > 1, "no kill came behind a new checkpoint");
+    ensure!(advanced > 1, "no kill came after a new checkpoint");
     succeed(&["train", "--resume", &broken, "--device", "cpu"])?;
     same(Path::new(&whole), Path::new(&broken))?;
     let partial = std::fs::read_dir(folder.join("broken"))?.flatten().map(|e| e.file_name());
@@ -378,7 +378,7 @@ fn score_agrees() -> Outcome {
     DONE
 }
 
-/// What a folder holds, but for times.
+/// The contents of a folder, but for times.
 fn contents(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| e.to_string())? {

@@ -1,4 +1,4 @@
-//! Which modules of src may name which: a table, and all paths of the source against it.
+//! The modules of src that each may name: a table, and all paths of the source against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -115,7 +115,7 @@ struct File {
     name: String,
     module: Vec<String>,
     paths: Vec<Vec<String>>,
-    /// What it hands on by `pub use`, from itself.
+    /// The names that it hands on by `pub use`, from itself.
     exports: Vec<Vec<String>>,
 }
 

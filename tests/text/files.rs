@@ -1,7 +1,7 @@
 //! Texts as files have them: byte-order marks, ends of lines, other encodings; how many bytes became tokens.
 
 use super::*;
-use crate::text::{Encoder, Tally};
+use gatefold::unstable::text::{Encoder, Tally};
 
 fn encode(tokenizer: &Tokenizer, unknown: OnUnknown, bytes: &[u8], piece: usize) -> Result<(Vec<u32>, Tally), String> {
     let mut encoder = Encoder::new(tokenizer, unknown).unwrap();

@@ -1,4 +1,4 @@
-//! What those who build or publish the crate rely on: its Rust version, what their examples build, what is in it.
+//! The promises to those who build or publish the crate: its Rust version, what their examples build, what is in it.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::context::{DONE, Outcome, project, trial};
 use crate::ensure;
 
-/// What the crate may take, unpacked: crates.io takes 10 MB packed, and models hardly get smaller by that.
+/// The most bytes that the crate may take, unpacked: crates.io takes 10 MB packed, and packing hardly makes models
+/// smaller.
 const MOST_BYTES: u64 = 10_000_000;
 
 pub fn trials() -> Vec<Trial> {
@@ -20,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What cargo says about this project, without a network: of packages for other systems it may have no copy.
+/// The output of cargo about this project, without a network: of packages for other systems it may have no copy.
 fn cargo(arguments: &[&str]) -> Result<String, Failed> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output =

@@ -24,7 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("texts: UTF-16 is named with the way out", utf16),
         trial("texts: what the vocabulary lacks is said in every command", lacking),
         trial("texts: csv is read back as it was, jsonl keeps ids as they were written", read_back),
-        trial("texts: --unique with csv goes on behind texts of several lines", unique_csv),
+        trial("texts: --unique with csv goes on after texts of several lines", unique_csv),
         trial("texts: a prompt, tokens and files are taken in each of their forms", forms),
         trial("texts: -h of every command fits 40 lines of 80 columns", short_help),
     ]
@@ -45,7 +45,7 @@ fn score(call: &[&str]) -> Result<Value, String> {
 fn bytes_of_scored() -> Outcome {
     let folder = Folder::new("bits");
     let list = serde_json::json!({"model": {"type": "list", "vocab": ["a", "\u{e9}a", "\n"]}}).to_string();
-    let of_words = include_str!("../tokenizers/word_level.json");
+    let of_words = include_str!("../../tokenizers/word_level.json");
     // Bytes of the text without its first token, and without what is skipped.
     for (name, tokenizer, written, lines, bytes) in [
         ("characters", Tokenizer::characters("a\u{e9}\n".chars())?, "\u{e9}aa\u{e9}", false, 4),
@@ -188,8 +188,8 @@ fn lacking() -> Outcome {
         ensure!(said.contains(expected), "{call:?}: {said}");
         ensure!(said.contains("\"\u{e9}\" ") && !said.contains('\u{7}'), "{call:?}: {said}");
     }
-    // What helps fits the vocabulary.
-    let words = include_str!("../tokenizers/word_level.json");
+    // The hint fits the vocabulary.
+    let words = include_str!("../../tokenizers/word_level.json");
     replace_model(
         folder.join("w"),
         &model(Cell::Gru, Tokenizer::from_json(words.as_bytes(), "w")?, |_| {}),

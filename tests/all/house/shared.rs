@@ -1,5 +1,5 @@
-//! What WGSL and Rust both write down is the same: the row table, flags, token_flags and special numbers. (A kernel's `Params`
-//! is compared with its row in structure.rs.)
+//! Constants that WGSL and Rust both write down are the same: the row table, flags, token flags and special numbers. (A
+//! kernel's `Params` is compared with its row in structure.rs.)
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ fn constants() -> Outcome {
     DONE
 }
 
-/// What describes a cell, in all its kernels.
+/// The constants that describe a cell, in all its kernels.
 fn cells() -> Outcome {
     for cell in CELLS {
         let expected = [

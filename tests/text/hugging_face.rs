@@ -244,7 +244,8 @@ fn thirty_two_thousand_tokens() {
     let ids: Vec<u32> = (0..50_000).map(|_| rng.below(32_000) as u32).collect();
     let text = tokenizer.decode(&ids).unwrap();
     assert_eq!(tokenizer.encode(&text, OnUnknown::Error).unwrap(), ids);
-    let (mut encoder, mut found) = (crate::text::Encoder::new(&tokenizer, OnUnknown::Error).unwrap(), Vec::new());
+    let (mut encoder, mut found) =
+        (gatefold::unstable::text::Encoder::new(&tokenizer, OnUnknown::Error).unwrap(), Vec::new());
     for piece in random_cuts(&mut rng, &text) {
         encoder.push(piece, &mut found).unwrap();
     }

@@ -17,7 +17,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What a process wrote, and how often it asked its device.
+/// A process: its output, and how often it tested its device.
 struct Process {
     text: Vec<u8>,
     asked: usize,

@@ -14,7 +14,7 @@ use crate::model_folders::Folder;
 
 const FOLDER: &str = "../shared/cases";
 
-/// What is to come out.
+/// The expected result.
 #[derive(Clone, Copy)]
 enum Expected {
     /// The logits of this recording.

@@ -1,7 +1,7 @@
 //! Our own kinds: what they read, write, encode and say.
 
 use super::*;
-use crate::text::{Decoder, Encoder};
+use gatefold::unstable::text::{Decoder, Encoder};
 
 fn read(json: &str) -> Result<Tokenizer, String> {
     Tokenizer::from_json(json.as_bytes(), "t.json").map_err(|e| e.to_string())
@@ -169,7 +169,7 @@ fn bytes_may_be_anything() {
     decoder.finish(&mut text);
     assert_eq!(text, "a\u{fffd}\u{fffd}");
     let error = decoder.push(256, &mut text).unwrap_err();
-    assert!(matches!(error, crate::Error::TokenId { id: 256, vocabulary: 256 }), "{error}");
+    assert!(matches!(error, gatefold::Error::TokenId { id: 256, vocabulary: 256 }), "{error}");
 }
 
 #[test]

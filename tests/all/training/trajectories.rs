@@ -1,7 +1,7 @@
-//! Whole training runs against PyTorch's: the losses and gradient norms of 40 steps, and the weights behind them.
+//! Whole training runs against PyTorch's: the losses and gradient norms of 40 steps, and the weights after them.
 //!
 //! training.json holds losses and norms of each run, `train_CELL_init.safetensors` the weights before, and
-//! `train_CELL_OPTIMISER_final.safetensors` those behind it.
+//! `train_CELL_OPTIMISER_final.safetensors` those after it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

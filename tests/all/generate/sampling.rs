@@ -124,7 +124,7 @@ fn drawn(make: Make<'_>, logits: &[f32], token_flags: &[u32], options: &Options)
     Ok(results[0].word().to_vec())
 }
 
-/// What each token's probability should be: the definitions, one after the other, in f64.
+/// The probability that each token should have: the definitions, one after the other, in f64.
 fn probabilities(logits: &[f32], token_flags: &[u32], options: &Options) -> Vec<f64> {
     let adjusted = |(logit, mark): (&f32, &u32)| {
         let (l, count) = (f64::from(*logit), mark & !BANNED);

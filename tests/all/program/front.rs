@@ -234,7 +234,7 @@ fn training(device: &str, steps: u32) -> Outcome {
     ensure!(seen.get() < steps, "it was told to stop, and went on to step {}", seen.get());
     Training::resume(&parts).run(&on)?;
     same_model(&parts, &whole).map_err(|e| format!("stopped and resumed: {e}"))?;
-    // What the front door left, the command line goes on with.
+    // The command line goes on where the front door stopped.
     let further = (steps + 2).to_string();
     let own = folder.join("own").display().to_string();
     output(&["train", "--resume", &own, "--device", device, "--steps", &further])?;

@@ -76,7 +76,7 @@ fn options(i: usize, vocab: usize) -> Options {
     }
 }
 
-/// A request with a prompt of `read` tokens behind a first one.
+/// A request with a prompt of `read` tokens after a first one.
 fn request(i: usize, read: usize, vocab: usize) -> Request {
     let random = |n: usize| philox([n as u32, i as u32, 3, 0], [1, 2])[0] % vocab as u32;
     Request {
@@ -97,7 +97,7 @@ fn tokens_of(requests: &[Request], events: &[Event]) -> Result<Vec<Vec<(u32, u32
     for event in events {
         let i = event.id as usize;
         if std::mem::replace(&mut ended[i], event.finish.is_some()) {
-            return Err(format!("request {i} goes on behind its end"));
+            return Err(format!("request {i} goes on past its end"));
         }
         found[i].push((event.token, event.log_prob.to_bits()));
         let expected = match (requests[i].stop.contains(&event.token), found[i].len() == requests[i].max_tokens) {
@@ -237,7 +237,7 @@ fn projected() -> Cell {
     GeneralCell { projection: Some(37), peepholes: true, ..GeneralCell::plain(CellKind::Lstm) }.into_cell()
 }
 
-/// Tokens behind a prompt whose states were saved twice have the probabilities that one window gives them.
+/// Tokens after a prompt whose states were saved twice have the probabilities that one window gives them.
 fn other_forms(make: Make<'_>) -> Outcome {
     let reset_before = GeneralCell { reset_before: true, ..GeneralCell::plain(CellKind::Gru) };
     for cell in [projected(), reset_before.into_cell(), GeneralCell::plain(CellKind::Rnn).into_cell()] {
