@@ -139,6 +139,14 @@ pub enum Error {
         /// How many ids there are.
         vocabulary: usize,
     },
+    /// A source that an encoder-decoder was given no room for. Cut it, or plan for longer ones.
+    #[error("a source of {tokens} tokens; there is room for {most}")]
+    SourceTooLong {
+        /// Its tokens, the end token included.
+        tokens: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A model without a token or text that begins sequences, and no prompt. Give one.
     #[error("{model}: the model has neither bos_token_id nor start_text, so a sequence needs a prompt")]
     NoPrompt {

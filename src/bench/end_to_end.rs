@@ -135,10 +135,11 @@ impl Prepared {
         let capacity = generate::sizes(workload.batch);
         let (mut executor, memory_bytes) = metered(device, &lm.plan, capacity, &sections, settings)?;
         workload.weights().load_into(&mut executor)?;
-        let (timed, times) = (vec![lm.step], workload.steps);
+        let (timed, times) = (vec![lm.decoding.step], workload.steps);
         let row =
             |m| Row { running: 1, inverse_temperature: 1.0, end_position: u32::MAX, sequence: [m, 0], ..Row::IDLE };
-        let running = Some((lm.table, (0..workload.batch as u32).flat_map(|m| row(m).to_words()).collect()));
+        let running =
+            Some((lm.decoding.rows.table, (0..workload.batch as u32).flat_map(|m| row(m).to_words()).collect()));
         let mut generator = Generator::new(lm, Box::new(executor.clone()))?;
         let requests = requests(workload);
         let (vocab, expected) = (workload.shape.vocab, workload.batch * workload.steps);

@@ -9,8 +9,8 @@ use super::slots::Slots;
 use super::{Event, FORCED, Request};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Kernel, Run, Ticket, Values};
-use crate::network::LanguageModel;
-use crate::plan::{Buffer, Sizes};
+use crate::network::{Decoding, LanguageModel};
+use crate::plan::{Buffer, Sizes, TensorId};
 
 /// Submissions that are queued at once.
 const IN_FLIGHT: usize = 2;
@@ -24,7 +24,7 @@ const MOST_STEPS: u32 = 1 << 30;
 /// It never blocks in [`Generator::poll`], owns no thread and knows no clock: the caller polls, or waits in
 /// [`Generator::wait`]. What a request's tokens are depends on the request alone.
 pub struct Generator {
-    model: LanguageModel,
+    model: Decoding,
     executor: Box<dyn Executor>,
     slots: Slots,
     queue: Queue,
@@ -48,6 +48,8 @@ pub struct Generator {
     taken_us: u64,
     /// Mean length of sequences that have ended.
     length: f64,
+    /// Attention of the events since it was taken, each as many numbers as its source has tokens.
+    pub(super) attention: Vec<f32>,
 }
 
 struct Flight {
@@ -88,12 +90,17 @@ impl Generator {
                         another; it can score texts";
             return Err(Error::model("", what));
         }
+        Ok(Generator::of(model.decoding, executor))
+    }
+
+    /// The same for what another network draws.
+    pub(super) fn of(model: Decoding, executor: Box<dyn Executor>) -> Generator {
         let capacity = executor.capacity();
-        let ring = model.plan.tensor(model.ids).shape(capacity)[0] as u32;
-        Ok(Generator {
+        let ring = executor.plan().tensor(model.rows.ids).shape(capacity)[0] as u32;
+        Generator {
             slots: Slots::new(capacity.rows),
             queue: Queue::new(&model, &*executor),
-            prefill_slots: Prefill::new(capacity),
+            prefill_slots: Prefill::new(capacity, model.sources.map_or(capacity.rows, |sources| sources.places)),
             short: VecDeque::new(),
             long: VecDeque::new(),
             cancels: Vec::new(),
@@ -107,9 +114,10 @@ impl Generator {
             lane_pacer: Pacer::new(ring),
             taken_us: 0,
             length: FIRST_GUESS,
+            attention: Vec::new(),
             model,
             executor,
-        })
+        }
     }
 
     /// Whether log-probabilities come back from the device; they do, unless this says otherwise.
@@ -124,7 +132,7 @@ impl Generator {
 
     /// The kernels that sequences depend on, and the orders of their sums.
     pub fn kernels(&self) -> Vec<Kernel> {
-        super::sections(&self.model).into_iter().flat_map(|section| self.executor.kernels(section)).collect()
+        self.model.sections().into_iter().flat_map(|section| self.executor.kernels(section)).collect()
     }
 
     /// The id of the next request.
@@ -152,7 +160,7 @@ impl Generator {
     /// # Errors
     /// As [`Request::check`]; filters where the plan has no room for them.
     pub fn submit(&mut self, request: Request) -> Result<u64> {
-        request.check(self.model.shape.vocab)?;
+        request.check(&self.model)?;
         if request.options.need_filters() && self.model.step_filtered.is_none() {
             return Err(Error::Limit(
                 "this generator has no room for filters; it was planned for temperatures only".into(),
@@ -161,11 +169,8 @@ impl Generator {
         let id = self.ids;
         self.ids += 1;
         self.live += 1;
-        let of = if request.prompt.len() - 1 <= FORCED.min(self.prefill_slots.window()) {
-            &mut self.short
-        } else {
-            &mut self.long
-        };
+        let is_short = request.prompt.len() - 1 <= FORCED.min(self.prefill_slots.window());
+        let of = if is_short && request.source.is_empty() { &mut self.short } else { &mut self.long };
         of.push_back((id, request));
         Ok(id)
     }
@@ -252,7 +257,11 @@ impl Generator {
         while !self.long.is_empty() && self.prefill_slots.has_room() {
             let (id, request) = self.long.pop_front().expect("not empty");
             let all = request.prompt.len() - 1;
-            let to_read = if alone { all } else { all - all % self.prefill_slots.window() };
+            let to_read = match request.source.len() {
+                0 if alone => all,
+                0 => all - all % self.prefill_slots.window(),
+                source => source,
+            };
             self.prefill_slots.push(id, request, to_read);
         }
         while self.queue.has_room() {
@@ -334,8 +343,11 @@ impl Generator {
             runs.push(Run::new(section, sizes, self.step..self.step + chunk));
             self.step += chunk;
         }
-        let read = [self.model.ids, self.model.log_probs];
-        let ticket = self.executor.submit(&runs, if self.log_probs { &read } else { &read[..1] })?;
+        let rows = self.model.rows;
+        let attention = self.model.sources.and_then(|sources| sources.attention);
+        let wanted = [Some(rows.ids), Some(rows.log_probs).filter(|_| self.log_probs), attention];
+        let read: Vec<TensorId> = wanted.into_iter().flatten().collect();
+        let ticket = self.executor.submit(&runs, &read)?;
         let admits = admits.then(|| (self.queue.end(), cancels));
         Ok((ticket, Steps { first, chunks, admits }))
     }
@@ -366,7 +378,10 @@ impl Generator {
 
     /// Makes the moves that the device has made.
     fn replay(&mut self, steps: &Steps, results: &[Buffer<f32>], events: &mut Vec<Event>) {
-        let (ids, log_probs) = (results[0].word(), results.get(1).map(Buffer::real));
+        let log_probs = results.get(1).filter(|_| self.log_probs).map(Buffer::real);
+        let sources = self.model.sources.filter(|sources| sources.attention.is_some());
+        let attention = sources.map(|sources| (results.last().expect("it was read").real(), sources.longest));
+        let ids = results[0].word();
         let rows = self.slots.rows.len();
         let mut step = steps.first;
         for chunk in &steps.chunks {
@@ -375,9 +390,16 @@ impl Generator {
             }
             for _ in 0..*chunk {
                 let at = (step % self.ring) as usize * rows;
+                if let Some((attention, longest)) = attention {
+                    for (m, slot) in self.slots.rows.iter().enumerate().filter(|(_, slot)| slot.draws()) {
+                        self.attention.extend_from_slice(&attention[(at + m) * longest..][..slot.source_len as usize]);
+                    }
+                }
                 let (queue, live, length) = (&mut self.queue, &mut self.live, &mut self.length);
+                let (places, holds) = (&mut self.prefill_slots, self.model.sources.is_some());
                 self.slots.step(&ids[at..at + rows], log_probs.map(|p| &p[at..at + rows]), events, |slot| {
                     queue.free(slot);
+                    places.free(slot.place.filter(|_| holds));
                     *live -= usize::from(!slot.cancelled);
                     *length += (f64::from(slot.drawn) - *length) / 64.0;
                 });
@@ -388,11 +410,14 @@ impl Generator {
 
     /// Idle rows take sequences, as op `admit` does it.
     fn admit(&mut self, come: u32, cancels: &[(usize, u32)]) {
+        // Attention reads a source's place until its sequence ends; other states are taken over at once.
+        let holds = self.model.sources.is_some();
         for (row, number) in cancels {
             let slot = &mut self.slots.rows[*row];
             if slot.running && slot.number == *number {
                 slot.running = false;
                 self.queue.free(slot);
+                self.prefill_slots.free(slot.place.filter(|_| holds));
             }
         }
         for (row, slot) in self.slots.rows.iter_mut().enumerate().filter(|(_, slot)| !slot.running) {
@@ -400,7 +425,7 @@ impl Generator {
                 break;
             }
             *slot = self.queue.pop().expect("as many as have come");
-            self.prefill_slots.free(slot.place);
+            self.prefill_slots.free(slot.place.filter(|_| !holds));
             if slot.cancelled {
                 self.cancels.push((row, slot.number));
             }

@@ -12,11 +12,15 @@ mod prefill;
 mod queue;
 mod sequence;
 mod slots;
+mod translator;
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::network::{Capacity, LanguageModel, Shape, language_model};
+use crate::network::{
+    Capacity, Decoding, EncoderDecoder, LanguageModel, Shape, Translation as TranslationModel, language_model,
+    translation,
+};
 use crate::ops::rows::{Finish, NO_TOKEN};
 use crate::plan::{SectionId, Sizes};
 
@@ -24,6 +28,7 @@ pub use completions::{Completions, Job};
 pub use generator::Generator;
 pub use options::Options;
 pub use sequence::{FinishReason, Sequence};
+pub use translator::{Translation, Translator};
 
 /// Tokens of a prompt that are read at once.
 pub const PREFILL_WINDOW: usize = 64;
@@ -90,17 +95,26 @@ pub fn sizes(rows: usize) -> Sizes {
     Sizes::of(rows, PREFILL_TOKENS.div_ceil(rows).clamp(1, PREFILL_WINDOW))
 }
 
+/// The plan that a [`Translator`] of this many rows runs: sources have `source` tokens at most, and with `attention` it
+/// comes back for each token. Sequences may have all of [`Options`].
+pub fn translation_plan(model: EncoderDecoder, rows: usize, source: usize, attention: bool) -> TranslationModel {
+    translation(model, room(rows, true), rows, (source, attention))
+}
+
 /// The sections that a [`Generator`] runs.
 pub fn sections(model: &LanguageModel) -> Vec<SectionId> {
-    [model.admission.prefill, model.admission.admit, model.step].into_iter().chain(model.step_filtered).collect()
+    model.decoding.sections()
 }
 
 impl Request {
     /// Whether a generator can run it.
     ///
     /// # Errors
-    /// An empty prompt, an id outside the vocabulary, options out of their ranges, no token to generate.
-    pub fn check(&self, vocab: usize) -> Result<()> {
+    /// An empty prompt, an id outside the vocabulary, options out of their ranges, no token to generate; a source that
+    /// the model does not read, lacks, or has no room for.
+    pub fn check(&self, model: &Decoding) -> Result<()> {
+        let vocab = model.vocab;
+        self.check_source(model)?;
         self.options.check(vocab)?;
         if self.prompt.is_empty() {
             return Err(Error::text("", "the prompt has no token"));
@@ -118,5 +132,25 @@ impl Request {
             return Err(Error::Limit(format!("a sequence has fewer than {NO_TOKEN} tokens")));
         }
         Ok(())
+    }
+
+    fn check_source(&self, model: &Decoding) -> Result<()> {
+        let Some(sources) = &model.sources else {
+            let has_none = self.source.is_empty();
+            return if has_none { Ok(()) } else { Err(Error::text("", "a language model reads no source")) };
+        };
+        if self.source.is_empty() {
+            return Err(Error::text("", "the source has no token"));
+        }
+        if self.source.len() > sources.longest {
+            return Err(Error::SourceTooLong { tokens: self.source.len(), most: sources.longest });
+        }
+        if self.prompt.len() > FORCED + 1 {
+            return Err(Error::Limit(format!("a forced beginning of more than {FORCED} tokens")));
+        }
+        match self.source.iter().find(|id| **id as usize >= sources.vocab) {
+            Some(id) => Err(Error::TokenId { id: *id, vocabulary: sources.vocab }),
+            None => Ok(()),
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{PREFILL_WINDOW, Request};
 use crate::error::Result;
 use crate::executor::{Executor, Run, Ticket, Values};
 use crate::generate::queue::Ready;
-use crate::network::LanguageModel;
+use crate::network::{Decoding, SourceMemory};
 use crate::ops::place_rows::ZERO_ROW;
 use crate::plan::Sizes;
 
@@ -27,11 +27,11 @@ struct Reading {
 }
 
 impl Prefill {
-    pub fn new(capacity: Sizes) -> Prefill {
+    pub fn new(capacity: Sizes, places: usize) -> Prefill {
         let tokens = capacity.rows * capacity.time;
         let window = PREFILL_WINDOW.min(tokens);
         let most = (tokens / window).min(capacity.rows);
-        Prefill { reading: Vec::new(), free: (0..capacity.rows as u32).rev().collect(), window, most }
+        Prefill { reading: Vec::new(), free: (0..places as u32).rev().collect(), window, most }
     }
 
     /// Tokens of a slot that are read at once.
@@ -59,6 +59,8 @@ impl Prefill {
     pub fn pop_ready(&mut self) -> Option<Ready> {
         let i = self.reading.iter().position(|r| r.read == r.to_read)?;
         let Reading { id, request, place, read, .. } = self.reading.remove(i);
+        // Of a source no token is the prompt's.
+        let read = if request.source.is_empty() { read } else { 0 };
         Some(Ready { id, request, read, place: Some(place) })
     }
 
@@ -86,7 +88,10 @@ impl Prefill {
     }
 
     /// Submits the next tokens of the first prompt and of those that have as many to go.
-    pub fn submit(&mut self, model: &LanguageModel, executor: &mut dyn Executor) -> Result<Ticket> {
+    pub fn submit(&mut self, model: &Decoding, executor: &mut dyn Executor) -> Result<Ticket> {
+        if let Some(sources) = &model.sources {
+            return self.read_sources(model, sources, executor);
+        }
         let first = self.reading.iter().find(|r| r.read < r.to_read).expect("there is work");
         let time = self.window.min(first.to_read - first.read);
         let prefill_slots: Vec<&mut Reading> =
@@ -105,6 +110,34 @@ impl Prefill {
         executor.write(model.input, 0, Values::U32(&input))?;
         executor.write(model.admission.prefill_from, 0, Values::U32(&from))?;
         executor.write(model.admission.prefill_to, 0, Values::U32(&to))?;
+        executor.submit(&[Run::new(model.admission.prefill, sizes, 0..1)], &[])
+    }
+
+    /// Submits whole sources, in order, as many as there is room for.
+    fn read_sources(&mut self, model: &Decoding, memory: &SourceMemory, executor: &mut dyn Executor) -> Result<Ticket> {
+        let Sizes { rows: most, source, .. } = executor.capacity();
+        let (mut group, mut longest) = (Vec::new(), 0);
+        for reading in self.reading.iter_mut().filter(|r| r.read < r.to_read) {
+            let time = reading.to_read.max(longest);
+            if group.len() == most || (group.len() + 1) * time > most * source {
+                break;
+            }
+            longest = time;
+            reading.read = reading.to_read;
+            group.push(reading);
+        }
+        let rows = group.len();
+        let mut ids = vec![0; longest * rows];
+        for (m, reading) in group.iter().enumerate() {
+            reading.request.source.iter().enumerate().for_each(|(s, id)| ids[s * rows + m] = *id);
+        }
+        let lengths: Vec<u32> = group.iter().map(|r| r.to_read as u32).collect();
+        let to: Vec<u32> = group.iter().map(|r| r.place).collect();
+        executor.write(model.input, 0, Values::U32(&ids))?;
+        executor.write(memory.lengths, 0, Values::U32(&lengths))?;
+        executor.write(memory.always, 0, Values::U32(&vec![1; 4 * rows]))?;
+        executor.write(model.admission.prefill_to, 0, Values::U32(&to))?;
+        let sizes = Sizes { source: longest, ..Sizes::of(rows, 1) };
         executor.submit(&[Run::new(model.admission.prefill, sizes, 0..1)], &[])
     }
 }

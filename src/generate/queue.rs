@@ -6,7 +6,7 @@ use super::slots::Slot;
 use super::{FORCED, Request};
 use crate::error::Result;
 use crate::executor::{Executor, Values};
-use crate::network::LanguageModel;
+use crate::network::Decoding;
 use crate::ops::place_rows::ZERO_ROW;
 use crate::ops::rows::{NO_TOKEN, ROW_WORDS, Row, halves};
 
@@ -33,14 +33,14 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub fn new(model: &LanguageModel, executor: &dyn Executor) -> Queue {
-        let fixed = |id, axis: usize| model.plan.tensor(id).shape(executor.capacity())[axis] as u32;
+    pub fn new(model: &Decoding, executor: &dyn Executor) -> Queue {
+        let fixed = |id, axis: usize| executor.plan().tensor(id).shape(executor.capacity())[axis] as u32;
         let capacity = fixed(model.admission.records, 0);
         Queue {
             capacity,
             end: 0,
             waiting: VecDeque::new(),
-            blocks: (0..fixed(model.forced, 0)).rev().collect(),
+            blocks: (0..fixed(model.rows.forced, 0)).rev().collect(),
             edits: Edits { capacity: model.admission.edits.map_or(0, |id| fixed(id, 0)), ..Default::default() },
             numbers: 0,
             unwritten: Vec::new(),
@@ -63,9 +63,9 @@ impl Queue {
     }
 
     /// Puts a sequence after the others; gives it back where its token flags have no room yet.
-    pub fn push(&mut self, model: &LanguageModel, executor: &mut dyn Executor, ready: Ready) -> Result<Option<Ready>> {
+    pub fn push(&mut self, model: &Decoding, executor: &mut dyn Executor, ready: Ready) -> Result<Option<Ready>> {
         let Ready { request, read, .. } = &ready;
-        let vocab = model.shape.vocab;
+        let vocab = model.vocab;
         let edits = if request.options.reads_token_flags() {
             request.options.token_flags(&request.prompt[..*read])
         } else {
@@ -79,7 +79,7 @@ impl Queue {
         assert!(forced.len() <= FORCED, "what is longer was read on the side");
         let block = if forced.is_empty() { None } else { self.blocks.pop() };
         if let Some(block) = block {
-            executor.write(model.forced, block as usize, Values::U32(forced))?;
+            executor.write(model.rows.forced, block as usize, Values::U32(forced))?;
         }
         self.numbers = self.numbers.wrapping_add(1).max(1);
         let forced_next = block.unwrap_or(0) * FORCED as u32;
@@ -89,6 +89,7 @@ impl Queue {
             number: self.numbers,
             first_token: request.prompt[*read],
             place: ready.place.unwrap_or(ZERO_ROW),
+            source_len: request.source.len() as u32,
             edits_first: first_edit,
             edits_end: first_edit + edits.len() as u32,
             ..row_of(request, *read, vocab)
@@ -106,13 +107,14 @@ impl Queue {
             block,
             place: ready.place,
             edits: edits.len() as u32,
+            source_len: row.source_len,
             ..Slot::IDLE
         });
         Ok(None)
     }
 
     /// Hands the records that were pushed to the device.
-    pub fn flush(&mut self, model: &LanguageModel, executor: &mut dyn Executor) -> Result<()> {
+    pub fn flush(&mut self, model: &Decoding, executor: &mut dyn Executor) -> Result<()> {
         if self.unwritten.is_empty() {
             return Ok(());
         }

@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub place: Option<u32>,
     /// Entries of `edits`.
     pub edits: u32,
+    /// Tokens of its source.
+    pub source_len: u32,
 }
 
 impl Slot {
@@ -42,7 +44,13 @@ impl Slot {
         block: None,
         place: None,
         edits: 0,
+        source_len: 0,
     };
+
+    /// Whether its next token is an event.
+    pub fn draws(&self) -> bool {
+        self.running && !self.cancelled && self.forced == 0
+    }
 
     /// Moves on by a token, as `Row::advance` does; gives the event of a token that was drawn.
     fn advance(&mut self, token: u32, log_prob: f32) -> Option<Event> {

@@ -4,12 +4,13 @@
 //! prefill slots, reads tokens, and saves them again, so that any prompts can go on together. A record in the queue names the
 //! place that its sequence starts from; `admit` moves records, states and token flags to rows that are idle.
 
+use super::decoding::DrawnRows;
 use super::{Layer, Rows, StackScratch, rnn_stack};
 use crate::ops::rows::ROW_WORDS;
 use crate::ops::{admit, embed, gather_rows::GatherRows, place_rows, place_rows::Indexed, start_token_flags};
 use crate::plan::{Builder, Dim, Role, SectionId, TensorId};
 
-/// The tensors that sections of admission share with a step.
+/// What a language model's prompts are read with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shared {
     /// `[T, B]` u32.
@@ -18,12 +19,6 @@ pub(super) struct Shared {
     pub embedding: TensorId,
     /// `[T * B, E]`.
     pub x: TensorId,
-    /// `[B, 32]` u32.
-    pub table: TensorId,
-    /// `[B]` u32.
-    pub tokens: TensorId,
-    /// `[B, V]` u32.
-    pub token_flags: Option<TensorId>,
 }
 
 /// The queue, the saved states, and the sections that fill rows.
@@ -47,70 +42,87 @@ pub struct Admission {
     pub admit: SectionId,
 }
 
-/// A layer's states, and the slot of h that is meant.
-type Slots = Vec<(TensorId, crate::plan::Affine)>;
+/// States, and the rows of each that are meant.
+pub(super) type States = Vec<(TensorId, crate::plan::Affine)>;
 
-fn slots(layers: &[Layer], h: crate::plan::Affine) -> Slots {
+/// Those of layers, whose h stands there.
+pub(super) fn states(layers: &[Layer], h: crate::plan::Affine) -> States {
     layers.iter().flat_map(|layer| std::iter::once((layer.h, h)).chain(layer.c.map(|c| (c, 0.into())))).collect()
 }
 
-/// Declares what admission need and writes their sections; `queue` is Q.
+/// Places of states that wait for a row, and where `prefill` finds and leaves them.
+pub(super) struct Saved<'a> {
+    /// `[P, *]`: in the order of the states.
+    pub tensors: &'a [TensorId],
+    pub from: TensorId,
+    pub to: TensorId,
+}
+
+/// Puts rows where an index says.
+pub(super) fn place(b: &mut Builder, from: TensorId, index: TensorId, to: TensorId, by: Indexed) {
+    place_rows::record(b, GatherRows { from, index, to }, Dim::ROWS, by);
+}
+
+/// Declares what admission needs and writes its sections: `queue` is Q, `vocab` V, `places` P. `prefill` writes how
+/// states come to their places.
 pub(super) fn admission(
     b: &mut Builder,
-    layers: &[Layer],
-    scratch: &StackScratch,
-    on: Shared,
-    queue: usize,
+    states: &States,
+    rows: &DrawnRows,
+    (queue, vocab, places): (usize, usize, Dim),
+    prefill: impl FnOnce(&mut Builder, Saved),
 ) -> Admission {
     let words = |b: &mut Builder, role, name, shape: &[Dim]| b.u32(role, name, shape);
     let records = words(b, Role::Io, "records", &[queue.into(), ROW_WORDS.into()]);
     let cancels = words(b, Role::Io, "cancels", &[Dim::ROWS]);
     let counters = words(b, Role::State, "queue", &[2.into(), 1.into()]);
-    let places = words(b, Role::State, "places", &[Dim::ROWS]);
+    let admitted = words(b, Role::State, "places", &[Dim::ROWS]);
     let prefill_from = words(b, Role::Io, "prefill_from", &[Dim::ROWS]);
     let prefill_to = words(b, Role::Io, "prefill_to", &[Dim::ROWS]);
-    let vocab = b.tensor(on.embedding).shape[0].as_fixed().expect("a vocabulary is fixed");
-    let edits = on.token_flags.map(|_| words(b, Role::Io, "edits", &[(vocab + EDITS).into(), 2.into()]));
-    let prefill_slots: Vec<Layer> = layers.iter().enumerate().map(|(i, layer)| lane_of(b, i, layer)).collect();
-    let saved: Vec<TensorId> = slots(layers, 0.into())
-        .iter()
-        .map(|(state, _)| {
-            let name = format!("saved_{}", b.tensor(*state).name);
-            let hidden = *b.tensor(*state).shape.last().expect("a state has an axis");
-            b.f32(Role::State, name, &[Dim::ROWS, hidden])
-        })
-        .collect();
-
-    let place = |b: &mut Builder, from, index, to, place| {
-        place_rows::record(b, GatherRows { from, index, to }, Dim::ROWS, place);
+    let edits = rows.token_flags.map(|_| words(b, Role::Io, "edits", &[(vocab + EDITS).into(), 2.into()]));
+    let saved = |(state, _): &(TensorId, _)| {
+        let name = format!("saved_{}", b.tensor(*state).name);
+        let width = *b.tensor(*state).shape.last().expect("a state has an axis");
+        b.f32(Role::State, name, &[places, width])
     };
-    let prefill = b.section("prefill", |b| {
-        for ((lane, at), saved) in slots(&prefill_slots, 0.into()).into_iter().zip(&saved) {
-            place(b, *saved, prefill_from, lane, Indexed::Gather { from: 0.into(), to: at });
-        }
-        let op = embed::Embed { ids: on.input, table: on.embedding, y: on.x };
-        embed::record(b, op, Dim::TIME * Dim::ROWS, embed::EmbedOffsets { ids: 0.into(), y: 0.into() });
-        rnn_stack(b, &prefill_slots, scratch, Rows { tensor: on.x, first: 0.into() });
-        // Step 0 wrote slot 1.
-        for ((lane, at), saved) in slots(&prefill_slots, Dim::ROWS.into()).into_iter().zip(&saved) {
-            place(b, lane, prefill_to, *saved, Indexed::Scatter { from: at, to: 0.into() });
-        }
-    });
+    let saved: Vec<TensorId> = states.iter().map(saved).collect();
+    let write = |b: &mut Builder| prefill(b, Saved { tensors: &saved, from: prefill_from, to: prefill_to });
+    let prefill = b.section("prefill", write);
     let admit = b.section("admit", |b| {
-        let Shared { table, tokens, .. } = on;
-        admit::record(b, admit::Admit { table, queue: counters, records, cancels, tokens, places }, Dim::ROWS);
-        for ((state, at), saved) in slots(layers, super::stack::read_slot()).into_iter().zip(&saved) {
-            place(b, *saved, places, state, Indexed::Gather { from: 0.into(), to: at });
+        let DrawnRows { table, tokens, token_flags, .. } = *rows;
+        admit::record(
+            b,
+            admit::Admit { table, queue: counters, records, cancels, tokens, places: admitted },
+            Dim::ROWS,
+        );
+        for ((state, at), saved) in states.iter().zip(&saved) {
+            place(b, *saved, admitted, *state, Indexed::Gather { from: 0.into(), to: *at });
         }
-        if let (Some(edits), Some(token_flags)) = (edits, on.token_flags) {
-            start_token_flags::record(
-                b,
-                start_token_flags::StartTokenFlags { table, places, edits, token_flags },
-                Dim::ROWS,
-            );
+        if let (Some(edits), Some(token_flags)) = (edits, token_flags) {
+            let op = start_token_flags::StartTokenFlags { table, places: admitted, edits, token_flags };
+            start_token_flags::record(b, op, Dim::ROWS);
         }
     });
     Admission { queue: counters, records, cancels, edits, prefill_from, prefill_to, prefill, admit }
+}
+
+/// A language model's states on the side, one a prompt that is being read.
+pub(super) fn prefill_slots(b: &mut Builder, layers: &[Layer]) -> Vec<Layer> {
+    layers.iter().enumerate().map(|(i, layer)| lane_of(b, i, layer)).collect()
+}
+
+/// Reads T tokens of some prompts, from the states at their places and back to there.
+pub(super) fn read_prompts(b: &mut Builder, slots: &[Layer], scratch: &StackScratch, on: Shared, saved: Saved) {
+    for ((slot, at), from) in states(slots, 0.into()).into_iter().zip(saved.tensors) {
+        place(b, *from, saved.from, slot, Indexed::Gather { from: 0.into(), to: at });
+    }
+    let op = embed::Embed { ids: on.input, table: on.embedding, y: on.x };
+    embed::record(b, op, Dim::TIME * Dim::ROWS, embed::EmbedOffsets { ids: 0.into(), y: 0.into() });
+    rnn_stack(b, slots, scratch, Rows { tensor: on.x, first: 0.into() });
+    // Step 0 wrote slot 1.
+    for ((slot, at), to) in states(slots, Dim::ROWS.into()).into_iter().zip(saved.tensors) {
+        place(b, slot, saved.to, *to, Indexed::Scatter { from: at, to: 0.into() });
+    }
 }
 
 /// Token flags of sequences that wait, beyond a vocabulary of them.

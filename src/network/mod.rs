@@ -3,6 +3,7 @@
 
 mod admission;
 mod backward;
+mod decoding;
 mod encoder_decoder;
 mod general_cell;
 mod general_layers;
@@ -16,14 +17,15 @@ mod training;
 
 pub use admission::Admission;
 pub use backward::LayerGradients;
+pub use decoding::{Capacity, Decoding, DrawnRows, SourceMemory};
 pub use encoder_decoder::{
     Attention, Bridge, CellState, Coupling, Encoder, EncoderDecoder, Feed, Misfit, Pool, Query, Readout, ReadoutInput,
-    Score,
+    Score, Translation, translation,
 };
 pub use general_cell::{GeneralCell, Kind, weight_name};
 pub use general_layers::{GeneralLayer, GeneralStack, general_stack, layers};
 pub use head::{Head, head};
-pub use language_model::{Capacity, LanguageModel, Shape, language_model};
+pub use language_model::{LanguageModel, Shape, language_model};
 pub use optimiser::{Optimizer, Parameter};
 pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack, stack, stack_scratch};
 pub use trained_stack::{TrainedStack, TrainedWay, trained_stack};

@@ -1,5 +1,6 @@
 //! Attention within a decoder, forward and backward.
 
+use super::super::Rows;
 use super::parts::{Common, Dense, Span, bias_gradient, gradient_of};
 use super::shape::{EncoderDecoder, Query, Score};
 use crate::ops::activation::Activation;
@@ -16,6 +17,11 @@ use crate::plan::{Affine, Builder, Dim, Role, TensorId};
 /// Rows over time: the tensor, its blocks before the first step's, and the first column.
 pub(super) type Place = (TensorId, usize, usize);
 
+/// The rows of a span there.
+fn rows_of((tensor, before, _): Place, span: Span) -> Rows {
+    Rows { tensor, first: span.row(before) }
+}
+
 /// Attention to a memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attending {
@@ -23,7 +29,7 @@ pub(super) struct Attending {
     /// When the query is there.
     pub query: Query,
     /// `[S, B, D]`.
-    memory: TensorId,
+    pub memory: TensorId,
     /// `[*, 1, A]`: the product with the query, of additive scores.
     query_product: Option<Dense>,
     /// `[S, B, 1, A]`: the product with the memory, or what stands for it.
@@ -65,9 +71,10 @@ impl Attending {
         };
         let linear = Activation::Linear;
         let query_sizes = [size, model.query_width(&options)];
-        let query_product = additive.then(|| Dense::declare(b, "attention.query", query_sizes, rows, false, linear));
+        let query_product =
+            additive.then(|| Dense::declare(b, "attention.query", query_sizes, (rows, Role::Saved), false, linear));
         let key_product = (options.score != Score::Dot)
-            .then(|| Dense::declare(b, "attention.memory", [size, outputs], places, additive, linear));
+            .then(|| Dense::declare(b, "attention.memory", [size, outputs], (places, Role::Saved), additive, linear));
         let stand_in = |b: &mut Builder, name: &str| b.f32(Role::Scratch, name, &[Dim::fixed(1); 2]);
         let v = match additive {
             true => b.f32(Role::Weight, "attention.score.weight", &[1.into(), size.into()]),
@@ -78,67 +85,88 @@ impl Attending {
         Some(Attending { score, query: options.query, memory, query_product, key_product, keys, v, weights })
     }
 
+    /// The same with keys that stand elsewhere than their product.
+    pub fn with_keys(self, keys: Option<TensorId>) -> Attending {
+        Attending { keys: keys.unwrap_or(self.keys), ..self }
+    }
+
+    /// From where the product with the memory stands to where keys do, if there is one.
+    pub fn product_and_keys(&self) -> Option<(TensorId, TensorId)> {
+        self.key_product.map(|product| (product.y, self.keys))
+    }
+
     pub fn parameters(&self) -> impl Iterator<Item = TensorId> + use<> {
         let products = [self.query_product, self.key_product].into_iter().flatten();
         let v = (self.score == attention::Score::Additive).then_some(self.v);
         products.flat_map(|product| product.weights()).chain(v)
     }
 
-    /// The keys of `rows` places from row `first` of the memory on.
-    pub fn keys(&self, b: &mut Builder, rows: Dim, first: Affine) {
+    /// The keys of the first `rows` places of a memory.
+    pub fn keys(&self, b: &mut Builder, memory: TensorId, rows: Dim) {
         if let Some(product) = self.key_product {
-            product.forward(b, self.memory, rows, [first; 2]);
+            product.forward(b, memory, rows, [Affine::from(0); 2]);
         }
     }
 
-    /// The offsets of a span's queries and of some other rows in the place of contexts.
-    fn offsets(&self, common: &Common, span: Span, query_row: Affine, context: (Affine, usize)) -> AttentionOffsets {
+    /// Where rows and places of a window are: `rows` queries from the first given, weights from `row` on, and contexts.
+    pub fn offsets(
+        &self,
+        common: &Common,
+        [rows, batch]: [Dim; 2],
+        [query_row, row]: [Affine; 2],
+        (context_row, context_column): (Affine, usize),
+    ) -> AttentionOffsets {
         AttentionOffsets {
-            rows: span.rows,
-            batch: Dim::ROWS,
+            rows,
+            batch,
             source: common.ends.time,
             stride: Dim::ROWS,
             score: self.score,
             query_row,
-            weights_row: span.row(0),
-            context_row: context.0,
-            context_column: context.1,
+            weights_row: row,
+            context_row,
+            context_column,
             lengths_row: common.ends.first,
             table: false,
             accumulate: false,
         }
     }
 
-    /// The queries as they are compared: their products, or the rows themselves.
-    fn compared(&self, (query, before, _): Place, span: Span) -> (TensorId, Affine) {
-        self.query_product.map_or((query, span.row(before)), |product| (product.y, span.row(0)))
+    /// The offsets of a span, with its queries and some other rows in the place of contexts.
+    fn of_span(&self, common: &Common, span: Span, query_row: Affine, (_, before, column): Place) -> AttentionOffsets {
+        self.offsets(common, [span.rows, Dim::ROWS], [query_row, span.row(0)], (span.row(before), column))
     }
 
-    /// From queries to contexts; `at` changes where sources are found.
-    pub fn forward(
+    /// The queries as they are compared, from row `row` on if they are products, else the rows themselves.
+    fn compared(&self, query: Rows, row: Affine) -> Rows {
+        self.query_product.map_or(query, |product| Rows { tensor: product.y, first: row })
+    }
+
+    /// From the queries of a span to its contexts.
+    pub fn forward(&self, b: &mut Builder, (common, span): (&Common, Span), query: Place, context: Place) {
+        let compared = self.product(b, span.rows, rows_of(query, span), span.row(0));
+        let at = self.of_span(common, span, compared.first, context);
+        self.record(b, compared.tensor, (common.ends.lengths, context.0), at);
+    }
+
+    /// The queries' product, where there is one, in rows from `row` on; else the rows themselves.
+    pub fn product(&self, b: &mut Builder, rows: Dim, query: Rows, row: Affine) -> Rows {
+        if let Some(product) = self.query_product {
+            product.forward(b, query.tensor, rows, [query.first, row]);
+        }
+        self.compared(query, row)
+    }
+
+    /// Records the op.
+    pub fn record(
         &self,
         b: &mut Builder,
-        (common, span): (&Common, Span),
-        query: Place,
-        context: Place,
-        at: impl FnOnce(AttentionOffsets) -> AttentionOffsets,
-        lengths: TensorId,
+        query: TensorId,
+        (lengths, context): (TensorId, TensorId),
+        at: AttentionOffsets,
     ) {
-        if let Some(product) = self.query_product {
-            product.forward(b, query.0, span.rows, [span.row(query.1), span.row(0)]);
-        }
-        let (rows, first) = self.compared(query, span);
-        let (to, before, column) = context;
-        let op = Attend {
-            query: rows,
-            keys: self.keys,
-            memory: self.memory,
-            lengths,
-            v: self.v,
-            weights: self.weights,
-            context: to,
-        };
-        attend::record(b, op, at(self.offsets(common, span, first, (span.row(before), column))));
+        let Attending { memory, keys, v, weights, .. } = *self;
+        attend::record(b, Attend { query, keys, memory, lengths, v, weights, context }, at);
     }
 
     pub fn flow(&self, b: &mut Builder, query_width: usize) -> AttendingFlow {
@@ -163,8 +191,8 @@ impl Attending {
         [query, d_query, d_context]: [Place; 3],
     ) {
         let lengths = common.ends.lengths;
-        let (rows, first) = self.compared(query, span);
-        let at = self.offsets(common, span, first, (span.row(d_context.1), d_context.2));
+        let Rows { tensor: rows, first } = self.compared(rows_of(query, span), span.row(0));
+        let at = self.of_span(common, span, first, d_context);
         let AttendingFlow { d_scores, d_query: d_compared, .. } = *flow;
         let (memory, weights, v) = (self.memory, self.weights, self.v);
         let op = AttendScoresBackward { d_context: d_context.0, memory, lengths, weights, d_scores };
@@ -194,8 +222,8 @@ impl Attending {
     ) {
         let (span, lengths, places) = (Span::all(), common.ends.lengths, common.ends.window());
         let AttendingFlow { d_scores, .. } = *flow;
-        let (rows, first) = self.compared(query, span);
-        let at = self.offsets(common, span, first, (span.row(d_context.1), d_context.2));
+        let Rows { tensor: rows, first } = self.compared(rows_of(query, span), span.row(0));
+        let at = self.of_span(common, span, first, d_context);
         let op = AttendMemoryBackward { factors: self.weights, from: d_context.0, lengths, d_memory };
         attend_memory_backward::record(b, op, at);
         let of_queries = AttentionOffsets { context_row: first, context_column: 0, ..at };

@@ -79,7 +79,8 @@ impl Decoder {
         let parts = rows(b, "readout_inputs", later, model.readout_inputs());
         let sizes = |size| [size, model.readout_inputs()];
         let readout = model.coupling.readout.layer;
-        let readout = readout.map(|(size, f)| Dense::declare(b, "readout", sizes(size), &later, true, f));
+        let readout =
+            readout.map(|(size, f)| Dense::declare(b, "readout", sizes(size), (&later, Role::Saved), true, f));
         let y = readout.map_or(parts, |readout| common.left_of(b, readout.y, Role::Saved));
         Decoder { model, common, x, x_left, input, layers, left, attention, parts, readout, y }
     }
@@ -90,8 +91,12 @@ impl Decoder {
     }
 
     fn column(&self, part: ReadoutInput) -> usize {
-        let before = self.model.coupling.readout.parts().take_while(|other| *other != part);
-        before.map(|part| self.model.part_width(part)).sum()
+        self.model.part_column(part)
+    }
+
+    /// First states: h, and an LSTM's c.
+    pub fn first_states(&self) -> Vec<(TensorId, Option<TensorId>)> {
+        self.layers.iter().map(|(layer, over_time)| (over_time.states, over_time.cells(layer))).collect()
     }
 
     /// Where contexts stand: among the readout's inputs, else behind the embeddings.
@@ -148,7 +153,7 @@ impl Decoder {
             self.copy(b, [self.x_left, self.parts], all.rows, at);
         }
         if let Some(attention) = &self.attention {
-            attention.keys(b, self.common.ends.window(), 0.into());
+            attention.keys(b, attention.memory, self.common.ends.window());
         }
         if !self.model.is_sequential() {
             return self.steps(b, all, training);
@@ -159,8 +164,7 @@ impl Decoder {
 
     fn attend(&self, b: &mut Builder, span: Span, attention: &Attending) {
         let context = self.context(self.parts, self.input);
-        let lengths = self.common.ends.lengths;
-        attention.forward(b, (&self.common, span), self.queries(attention), context, |at| at, lengths);
+        attention.forward(b, (&self.common, span), self.queries(attention), context);
     }
 
     fn steps(&self, b: &mut Builder, span: Span, training: bool) {

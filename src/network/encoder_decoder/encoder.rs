@@ -1,9 +1,8 @@
 //! The encoder over a window of sources, and the bridge from it to the decoder's first states; forward and backward.
 
+use super::super::Rows;
 use super::super::backward::LayerGradients;
 use super::super::level::{Finals, Level, LevelFlow};
-use super::super::stack::OverTime;
-use super::super::{Layer, Rows};
 use super::parts::{Common, Dense, gradient_of};
 use super::shape::{EncoderDecoder, Pool};
 use crate::ops::select_rows::SelectRowsOffsets;
@@ -148,7 +147,7 @@ impl Bridge {
         for (i, (name, layer)) in of_states.enumerate() {
             let sizes = [model.decoder.hidden, model.pool_width()];
             let called = format!("bridge.{name}_l{layer}");
-            let dense = activation.map(|f| Dense::declare(b, &called, sizes, &[Dim::ROWS], true, f));
+            let dense = activation.map(|f| Dense::declare(b, &called, sizes, (&[Dim::ROWS], Role::Saved), true, f));
             states.push(Bridged { cells: name == "c", layer, pool: if from == Pool::Last { i } else { 0 }, dense });
         }
         let count = states.iter().map(|state| state.pool + 1).max().unwrap_or(0);
@@ -161,13 +160,9 @@ impl Bridge {
         self.states.iter().filter_map(|state| state.dense).flat_map(|dense| dense.weights())
     }
 
-    /// Fills the states before the decoder's first step.
-    pub fn forward(&self, b: &mut Builder, encoder: &Encoder, decoder: &[(Layer, OverTime)]) {
-        for (layer, over_time) in decoder {
-            for states in [Some(over_time.states), over_time.cells(layer)].into_iter().flatten() {
-                self.common.zero(b, states);
-            }
-        }
+    /// Fills the first B rows of the decoder's states, h and an LSTM's c of each layer.
+    pub fn forward(&self, b: &mut Builder, encoder: &Encoder, decoder: &[(TensorId, Option<TensorId>)]) {
+        decoder.iter().flat_map(|(h, c)| [Some(*h), *c]).flatten().for_each(|state| self.common.zero(b, state));
         let last = encoder.levels.last().expect("an encoder has a layer");
         match self.from {
             Pool::Mean => self.mean(b, [encoder.memory(), self.pools[0]], mean_rows::Way::Mean),
@@ -185,10 +180,11 @@ impl Bridge {
             if let Some(dense) = dense {
                 dense.forward(b, pool, Dim::ROWS, [Affine::from(0); 2]);
             }
-            let (layer, over_time) = &decoder[*layer];
-            let to = if *cells { over_time.cells(layer).expect("an LSTM has c") } else { over_time.states };
+            let (h, c) = decoder[*layer];
+            let to = if *cells { c.expect("an LSTM has c") } else { h };
             let from = dense.as_ref().map_or(pool, |dense| dense.y);
-            self.common.ends.select(b, [from, to], Dim::ROWS, SelectRowsOffsets::plain(layer.hidden));
+            let plain = SelectRowsOffsets::plain(super::parts::width(b, to));
+            self.common.ends.select(b, [from, to], Dim::ROWS, plain);
         }
     }
 

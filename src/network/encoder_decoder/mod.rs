@@ -6,9 +6,11 @@ mod encoder;
 mod parts;
 mod shape;
 mod training;
+mod translation;
 
 pub use shape::{
     Attention, Bridge, CellState, Coupling, Encoder, EncoderDecoder, Feed, Misfit, Pool, Query, Readout, ReadoutInput,
     Score,
 };
 pub(super) use training::training;
+pub use translation::{Translation, translation};

@@ -110,22 +110,23 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    /// Declares weights `{name}.weight` and, if it `has_bias`, `{name}.bias`, and rows `{name}` of results.
+    /// Declares weights `{name}.weight` and, if it `has_bias`, `{name}.bias`, and rows `{name}` of results with a
+    /// role.
     pub fn declare(
         b: &mut Builder,
         name: &str,
         [outputs, inputs]: [usize; 2],
-        rows: &[Dim],
+        (rows, kept): (&[Dim], Role),
         has_bias: bool,
         activation: Activation,
     ) -> Dense {
         let weight = b.f32(Role::Weight, format!("{name}.weight"), &[1.into(), outputs.into(), inputs.into()]);
         let units = b.shard_group();
         b.shard(weight, 1, units);
-        let role = if has_bias { Role::Weight } else { Role::State };
-        let bias = b.f32(role, format!("{name}.bias"), &[1.into(), outputs.into()]);
+        let bias = if has_bias { Role::Weight } else { Role::State };
+        let bias = b.f32(bias, format!("{name}.bias"), &[1.into(), outputs.into()]);
         let shape = [rows, &[1.into(), outputs.into()]].concat();
-        let y = b.f32(Role::Saved, name, &shape);
+        let y = b.f32(kept, name, &shape);
         Dense { weight, bias, y, activation, has_bias }
     }
 

@@ -197,6 +197,11 @@ impl EncoderDecoder {
         }
     }
 
+    /// Numbers before a part of the readout.
+    pub(super) fn part_column(&self, part: ReadoutInput) -> usize {
+        self.coupling.readout.parts().take_while(|other| *other != part).map(|part| self.part_width(part)).sum()
+    }
+
     /// Width of all parts of the readout.
     pub fn readout_inputs(&self) -> usize {
         self.coupling.readout.parts().map(|part| self.part_width(part)).sum()

@@ -73,7 +73,7 @@ impl Window {
     fn forward(&self, b: &mut Builder, training: bool) {
         let [source, target] = self.ids;
         self.encoder.forward(b, (source, self.tables[0]), training);
-        self.bridge.forward(b, &self.encoder, &self.decoder.layers);
+        self.bridge.forward(b, &self.encoder, &self.decoder.first_states());
         self.decoder.forward(b, (target, self.tables[1]), training);
     }
 }
