@@ -56,7 +56,7 @@ fn generator(rows: usize) -> Generator {
     let shape = Shape { cell: Cell::Lstm, vocab: 64, embedding: 8, hidden: 8, layers: 1 };
     let lm = generate::plan(shape, rows);
     let capacity = generate::sizes(rows);
-    let len = lm.plan.tensor(lm.ids).len(capacity);
+    let len = lm.plan.tensor(lm.decoding.rows.ids).len(capacity);
     let ids = (0..len as u32).map(|i| i * 7 % 60).collect();
     let results = vec![Buffer::Word(ids), Buffer::Real(vec![-1.0; len])];
     let executor = Nothing { plan: lm.plan.clone(), capacity, tickets: 0, results };

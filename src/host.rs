@@ -20,9 +20,9 @@ mod wayland;
 use std::sync::Arc;
 
 use crate::cpu::{CpuExecutor, Functions, Pool};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::executor::Executor;
-use crate::generate::{self, Generator};
+use crate::generate::{self, Generator, Translator};
 use crate::gpu::{self, Adapter, AdapterInfo, DeviceChoice, DeviceOptions, Gpu, GpuExecutor, GpuOptions};
 use crate::model::Model;
 use crate::network::{LanguageModel, Recipe, Shape, training};
@@ -209,6 +209,21 @@ pub fn generator(model: &Model, device: &Device, rows: usize, filters: bool) -> 
     let mut executor = device.executor(&plan.plan, generate::sizes(rows), &generate::sections(&plan))?;
     model.weights.load_into(&mut *executor)?;
     Generator::new(plan, executor)
+}
+
+/// A translator of `rows` sources side by side with a model's weights, each of at most `source` tokens; with `attention`,
+/// it comes back for each token.
+///
+/// # Errors
+/// More than the device can hold; a language model, or one that lacks a token that begins or ends texts.
+pub fn translator(model: &Model, device: &Device, rows: usize, source: usize, attention: bool) -> Result<Translator> {
+    let plan = generate::translation_plan(model.encoder_decoder()?, rows, source, attention);
+    let lacks = |field: &str| Error::model("", Fault::field(field, "is missing").expected("a token id"));
+    let bos = model.config.bos_token_id.ok_or_else(|| lacks("bos_token_id"))?;
+    let sizes = Sizes { source, ..Sizes::of(rows, 1) };
+    let mut executor = device.executor(&plan.plan, sizes, &plan.decoding.sections())?;
+    model.weights.load_into(&mut *executor)?;
+    Ok(Translator::new(&plan, executor, bos, model.config.eos_token_id.clone()))
 }
 
 /// A scorer of one text of any length with a model's weights.

@@ -208,16 +208,16 @@ fn bad_calls(adapter: usize) -> Outcome {
     let lm = gatefold::unstable::generate::plan(model.shape, 0);
     let sizes = Sizes::of(2, 4);
     let device = gpu(adapter, Opened::Fully);
-    let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.step]);
-    let error = executor.write(lm.tokens, 1, Values::U32(&[1, 2])).err().ok_or("accepted")?.to_string();
+    let mut executor = gpu_executor(&device, &lm.plan, sizes, &[lm.decoding.step]);
+    let error = executor.write(lm.decoding.rows.tokens, 1, Values::U32(&[1, 2])).err().ok_or("accepted")?.to_string();
     ensure!(error.contains("tensor `tokens` has 1 rows of 2"), "{error}");
-    let run = Run::new(lm.step, Sizes::of(3, 1), 0..1);
+    let run = Run::new(lm.decoding.step, Sizes::of(3, 1), 0..1);
     let error = executor.submit(&[run], &[]).err().ok_or("accepted")?.to_string();
     ensure!(error.contains("3 rows"), "{error}");
     let error = executor.submit(&[], &[lm.input]).err().ok_or("accepted")?.to_string();
     ensure!(error.contains("tensor `input` cannot be read"), "{error}");
     let options = GpuOptions { forced: [("matmul".into(), "matmul_9x9".into())].into(), ..Default::default() };
-    let made = GpuExecutor::new(device, lm.plan.clone(), sizes, &[lm.step], &options);
+    let made = GpuExecutor::new(device, lm.plan.clone(), sizes, &[lm.decoding.step], &options);
     let error = made.err().ok_or("accepted")?.to_string();
     ensure!(error.contains("kernel matmul=matmul_9x9: expected one of matmul_1x8"), "{error}");
     DONE
@@ -258,8 +258,8 @@ fn dispatches(adapter: usize) -> Outcome {
     if device.max_binding_bytes < 128 << 20 {
         return Ok(Completion::ignored_with("this adapter binds less than the floor"));
     }
-    let executor = gpu_executor(&device, &lm.plan, sizes, &[lm.step]);
-    let count = executor.dispatches(lm.step, sizes);
+    let executor = gpu_executor(&device, &lm.plan, sizes, &[lm.decoding.step]);
+    let count = executor.dispatches(lm.decoding.step, sizes);
     ensure!(count == model.shape.layers + 2, "{count} dispatches for {} layers", model.shape.layers);
     DONE
 }

@@ -50,9 +50,9 @@ fn random_weights(shape: &Shape) -> Weights {
 fn agrees(adapter: usize, opened: Opened, shape: Shape, sizes: Sizes, many_parts: bool) -> Outcome {
     let lm = gatefold::unstable::generate::plan(shape, 0);
     let weights = random_weights(&shape);
-    let sections = [lm.logits, lm.step];
+    let sections = [lm.logits, lm.decoding.step];
     let mut device = gpu_executor(&gpu(adapter, opened), &lm.plan, sizes, &sections);
-    let count = device.dispatches(lm.step, sizes);
+    let count = device.dispatches(lm.decoding.step, sizes);
     ensure!(!many_parts || count > shape.layers + 2, "nothing was cut: {count} dispatches");
     let mut cpu = cpu_executor(&lm.plan, sizes, &sections, Functions::Fast, 2);
     let found = window_and_step(&mut *device, &lm, &weights, sizes)?;
@@ -78,10 +78,10 @@ fn window_and_step(
     let tokens: Vec<u32> = (0..sizes.rows as u32).map(|m| vocab - 1 - m).collect();
     let mut run = || {
         executor.write(lm.input, 0, Values::U32(&input))?;
-        executor.write(lm.table, 0, Values::U32(&table))?;
-        executor.write(lm.tokens, 0, Values::U32(&tokens))?;
-        let runs = [Run::new(lm.logits, sizes, 0..1), Run::new(lm.step, sizes, 1..5)];
-        let ticket = executor.submit(&runs, &[lm.all_log_probs, lm.ids])?;
+        executor.write(lm.decoding.rows.table, 0, Values::U32(&table))?;
+        executor.write(lm.decoding.rows.tokens, 0, Values::U32(&tokens))?;
+        let runs = [Run::new(lm.logits, sizes, 0..1), Run::new(lm.decoding.step, sizes, 1..5)];
+        let ticket = executor.submit(&runs, &[lm.all_log_probs, lm.decoding.rows.ids])?;
         executor.wait(ticket)
     };
     let results = run().map_err(|e: gatefold::Error| e.to_string())?;
@@ -95,8 +95,13 @@ fn too_large(adapter: usize) -> Outcome {
     let shape = Shape { cell: Cell::Lstm, vocab: 50, embedding: 8, hidden: 1000, layers: 1 };
     let lm = gatefold::unstable::generate::plan(shape, 0);
     let sizes = Sizes::of(1000, 1);
-    let made =
-        GpuExecutor::new(gpu(adapter, Opened::OneMiB), lm.plan.clone(), sizes, &[lm.step], &GpuOptions::default());
+    let made = GpuExecutor::new(
+        gpu(adapter, Opened::OneMiB),
+        lm.plan.clone(),
+        sizes,
+        &[lm.decoding.step],
+        &GpuOptions::default(),
+    );
     let error = made.err().ok_or("accepted")?.to_string();
     ensure!(
         error.contains("tensor `c_l0` needs a binding of 4000000 bytes") || error.contains("tensor `h_l0`"),
@@ -113,7 +118,7 @@ fn no_memory(adapter: usize) -> Outcome {
     let shape = Shape { cell: Cell::Gru, vocab: 1 << 25, embedding: 4096, hidden: 4096, layers: 1 };
     let lm = gatefold::unstable::generate::plan(shape, 0);
     let sizes = Sizes::of(1, 1);
-    let made = Device::Gpu(device.clone()).executor(&lm.plan, sizes, &[lm.step]);
+    let made = Device::Gpu(device.clone()).executor(&lm.plan, sizes, &[lm.decoding.step]);
     let message = made.err().ok_or("1 TiB was granted")?.to_string();
     let driver = message.contains(&device.info.name) && message.contains("out of device memory");
     ensure!(driver || message.contains("this machine has"), "{message}");

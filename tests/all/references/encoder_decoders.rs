@@ -5,6 +5,7 @@
 //! bridge there has one set of weights for all layers, and general attention puts its weights to the query.
 
 use gatefold::unstable::executor::{Executor, Run, Values};
+use gatefold::unstable::generate::{Options as Sampling, Translation, Translator, translation_plan};
 use gatefold::unstable::network::{
     Attention, Bridge, Cell, CellState, Coupling, Encoder, EncoderDecoder, Feed, Optimizer, Pairs, Pool, Query,
     Readout, ReadoutInput, Recipe, Score, Shape, Training, training,
@@ -12,7 +13,8 @@ use gatefold::unstable::network::{
 use gatefold::unstable::ops::activation::Activation;
 use gatefold::unstable::ops::cross_entropy::IGNORED;
 use gatefold::unstable::ops::embed_gradient;
-use gatefold::unstable::plan::Sizes;
+use gatefold::unstable::ops::rows::Finish;
+use gatefold::unstable::plan::{Role, Sizes, TensorId};
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 
@@ -120,12 +122,128 @@ pub fn recipe(model: EncoderDecoder, sizes: Sizes, label_smoothing: f32) -> Reci
     }
 }
 
+const TRANSLATIONS: &str = "translations of an encoder-decoder";
+
 pub fn trials() -> Vec<Trial> {
     let folder = project(FOLDER);
-    match folder.exists() {
-        true => trials_per_case(GROUP, &folder.join("cells"), |_: &Case| true, check),
-        false => vec![trial(format!("{GROUP}: cases"), || skipped(FOLDER))],
+    if !folder.exists() {
+        return [GROUP, TRANSLATIONS].map(|group| trial(format!("{group}: cases"), || skipped(FOLDER))).into();
     }
+    let cells = folder.join("cells");
+    let trials = trials_per_case(GROUP, &cells, |_: &Case| true, check);
+    trials.into_iter().chain(trials_per_case(TRANSLATIONS, &cells, |_: &Case| true, translations)).collect()
+}
+
+/// Tokens of a translation at most.
+const MOST_TOKENS: usize = 20;
+
+/// Greedy and sampled translations: alone, beside others and with more room behind a source they have the same bits, and their
+/// log-probabilities and attention are those of the training plan on the same targets.
+fn translations(recorded: &Recorded<Case>, on: On) -> Outcome {
+    let model = recorded.case.options.model();
+    let ids = words(recorded, "sources", 0)?;
+    let lengths = words(recorded, "lengths", 0)?;
+    let source = |i: usize| ids[i * SIZES.source..][..lengths[i] as usize].to_vec();
+    // More sources than rows and places.
+    let jobs: Vec<(Vec<u32>, f32)> = (0..14).map(|i| (source(i % 4), if i < 7 { 0.0 } else { 1.0 })).collect();
+    let together = translate(recorded, on, (3, SIZES.source), &jobs)?;
+    for (i, (source, temperature)) in jobs.iter().enumerate() {
+        let alone = translate_from(recorded, on, (1, 20), &[(source.clone(), *temperature)], i as u64)?;
+        let (found, expected) = (&alone[0], &together[i]);
+        let same = (&found.tokens, &found.log_probs, &found.attention)
+            == (&expected.tokens, &expected.log_probs, &expected.attention);
+        ensure!(same, "{i} alone: {found:?}; beside others: {expected:?}");
+    }
+    ensure!(together.iter().any(|found| found.finish == Finish::Stop), "some targets end");
+    check_forced(recorded, on, &model, &jobs, &together)
+}
+
+fn translate(
+    recorded: &Recorded<Case>,
+    on: On,
+    room: (usize, usize),
+    jobs: &[(Vec<u32>, f32)],
+) -> Result<Vec<Translation>, Failed> {
+    translate_from(recorded, on, room, jobs, 0)
+}
+
+/// Translates sources, each at a temperature, with rows and room for sources; the first has this number.
+fn translate_from(
+    recorded: &Recorded<Case>,
+    on: On,
+    (rows, source): (usize, usize),
+    jobs: &[(Vec<u32>, f32)],
+    first: u64,
+) -> Result<Vec<Translation>, Failed> {
+    let plan = translation_plan(recorded.case.options.model(), rows, source, true);
+    let sizes = Sizes { source, ..Sizes::of(rows, 1) };
+    let mut executor = on.executor(&plan.plan, sizes, &plan.decoding.sections());
+    for id in plan.plan.ids().filter(|id| plan.plan.tensor(*id).role == Role::Weight) {
+        write_weight(recorded, &plan.plan.tensor(id).name, id, &mut *executor)?;
+    }
+    let mut translator = Translator::new(&plan, executor, 1, vec![2]);
+    for (i, (source, temperature)) in jobs.iter().enumerate() {
+        let sequence = (7, first + i as u64);
+        translator.submit(source.clone(), MOST_TOKENS, sequence, Sampling::at(*temperature))?;
+    }
+    let mut ended = Vec::new();
+    while translator.live() > 0 {
+        translator.wait(&|| 0, &mut ended)?;
+    }
+    ended.sort_by_key(|translation| translation.id);
+    ensure!(ended.len() == jobs.len(), "{} of {} translations", ended.len(), jobs.len());
+    Ok(ended)
+}
+
+/// What the training plan says of these translations as targets.
+fn check_forced(
+    recorded: &Recorded<Case>,
+    on: On,
+    model: &EncoderDecoder,
+    jobs: &[(Vec<u32>, f32)],
+    found: &[Translation],
+) -> Outcome {
+    let (rows, time, source) = (jobs.len(), MOST_TOKENS, SIZES.source);
+    let sizes = Sizes { rows, time, source };
+    let training = training(recipe(*model, sizes, 0.0));
+    let mut executor = on.executor(&training.plan, sizes, &[training.evaluate]);
+    for parameter in &training.parameters {
+        write_weight(recorded, &parameter.name, parameter.weight, &mut *executor)?;
+    }
+    let mut input = vec![0; time * rows];
+    let mut sources = vec![0; source * rows];
+    for (m, (translation, (ids, _))) in found.iter().zip(jobs).enumerate() {
+        let read = std::iter::once(&1).chain(&translation.tokens).take(time);
+        read.enumerate().for_each(|(t, id)| input[t * rows + m] = *id);
+        ids.iter().enumerate().for_each(|(s, id)| sources[s * rows + m] = *id);
+    }
+    let io = training.io;
+    let of_sources = io.sources.expect("pairs have sources");
+    let lengths: Vec<u32> = jobs.iter().map(|(ids, _)| ids.len() as u32).collect();
+    let words =
+        [(io.input, input), (of_sources.ids, sources), (of_sources.lengths, lengths), (io.always, vec![1; 4 * rows])];
+    words.iter().try_for_each(|(to, values)| executor.write(*to, 0, Values::U32(values)))?;
+    let find = |name: &str| training.plan.find(name).ok_or_else(|| format!("no tensor `{name}`"));
+    let attends = model.coupling.attention.is_some();
+    let read = if attends { vec![find("logits")?, find("attention.weights")?] } else { vec![find("logits")?] };
+    let ticket = executor.submit(&[Run::new(training.evaluate, sizes, 0..1)], &read)?;
+    let results = executor.wait(ticket)?;
+    let vocab = model.decoder.vocab;
+    for (m, (translation, (ids, temperature))) in found.iter().zip(jobs).enumerate() {
+        for (t, log_prob) in translation.log_probs.iter().enumerate() {
+            let logits = &results[0].real()[(t * rows + m) * vocab..][..vocab];
+            let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+            let token = translation.tokens.get(t).map_or(2, |id| *id as usize);
+            let best = logits.iter().fold(f32::MIN, |best, x| best.max(*x));
+            ensure!(*temperature > 0.0 || logits[token] > best - 1e-4, "{m}, {t}: {token} is not the best");
+            check_close("log-probability", &[*log_prob], &[f64::from(logits[token]) - sum.ln()], 1e-4)?;
+            if attends {
+                let expected = &results[1].real()[(t * rows + m) * source..][..ids.len()];
+                check_close("attention", &translation.attention[t * ids.len()..][..ids.len()], expected, 1e-5)?;
+            }
+        }
+    }
+    DONE
 }
 
 fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
@@ -153,14 +271,20 @@ fn check(recorded: &Recorded<Case>, on: On) -> Outcome {
 
 /// The case's weights under the plan's names.
 fn write_weights(recorded: &Recorded<Case>, training: &Training, executor: &mut dyn Executor) -> Result<(), Failed> {
-    for parameter in &training.parameters {
-        let values = match theirs(&recorded.case.options, &parameter.name) {
-            (name, Some([a, b])) => swap_axes(recorded.tensor(&format!("param/{name}"))?, [a, b, 1]),
-            (name, None) => recorded.tensor(&format!("param/{name}"))?.to_vec(),
-        };
-        executor.write(parameter.weight, 0, Values::F32(&values))?;
-    }
-    Ok(())
+    training.parameters.iter().try_for_each(|of| write_weight(recorded, &of.name, of.weight, executor))
+}
+
+fn write_weight(
+    recorded: &Recorded<Case>,
+    name: &str,
+    to: TensorId,
+    executor: &mut dyn Executor,
+) -> Result<(), Failed> {
+    let values = match theirs(&recorded.case.options, name) {
+        (name, Some([a, b])) => swap_axes(recorded.tensor(&format!("param/{name}"))?, [a, b, 1]),
+        (name, None) => recorded.tensor(&format!("param/{name}"))?.to_vec(),
+    };
+    Ok(executor.write(to, 0, Values::F32(&values))?)
 }
 
 /// The name that a parameter has there, and its shape there if it is turned round here.
