@@ -31,7 +31,7 @@ use crate::score::{self, LineScorer, Scorer};
 use crate::train::Engine;
 
 pub use cache::{cache_folder, choices, is_news, save_choices};
-pub use corpus::{Reading, Tokenised, characters, tokenised};
+pub use corpus::{Column, Reading, Tokenised, characters, tokenised, words};
 pub use files::{Staged, available_memory, cpu_name, map, random, replace_file};
 #[cfg(feature = "cli")]
 pub use interrupt::{INTERRUPTED, interrupt_flag};
@@ -43,7 +43,7 @@ pub use output::{Output, is_kept};
 pub use run_folder::RunFolder;
 pub use service::{Service, Tokens};
 pub use text_file::TextFile;
-pub use training::{Note, Observer, Session, TrainingOptions, Vocabulary, read_tokenizer};
+pub use training::{AttentionKind, Note, Observer, PairOptions, Session, TrainingOptions, Vocabulary, read_tokenizer};
 
 /// Threads for the CPU executor.
 pub struct Threads {

@@ -109,9 +109,10 @@ fn asked_by_environment(device: &str) -> bool {
 }
 
 /// Options that `train -h` shows; `--help` has all.
-const SHORT_TRAIN: [&str; 12] = [
+const SHORT_TRAIN: [&str; 13] = [
     "resume",
     "data",
+    "pairs",
     "output",
     "lines",
     "tokenizer",

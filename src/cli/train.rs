@@ -26,8 +26,8 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
 }
 
 fn new(args: &TrainArgs, display: &mut Display) -> Result<Session> {
-    let (Some(data), Some(output)) = (&args.data.data, &args.data.output) else {
-        return Err(Error::Usage("expected --data and --output, or --resume".into()));
+    let (Some(data), Some(output)) = (args.data.data.as_ref().or(args.data.pairs.as_ref()), &args.data.output) else {
+        return Err(Error::Usage("expected --data or --pairs, and --output, or --resume".into()));
     };
     Session::new(data, output, args.data.overwrite, &args.asked()?, || args.device.open(), display)
 }

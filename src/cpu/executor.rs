@@ -170,6 +170,9 @@ impl Executor for CpuExecutor {
         let len = tensor.len(self.memory.capacity());
         let wrong = |what: &str| Error::Limit(format!("{what} for tensor `{name}` of {len} elements"));
         match (self.memory.tensor_mut(id), values) {
+            // A tensor that no section uses has no memory.
+            (Buffer::Real(to), Values::F32(_)) if to.is_empty() && role != Role::Weight => {}
+            (Buffer::Word(to), Values::U32(_)) if to.is_empty() => {}
             (Buffer::Real(to), Values::F32(from)) => {
                 if role == Role::Weight {
                     to.resize(len, 0.0);

@@ -1,6 +1,7 @@
 //! Texts to files of ids: read in pieces, written under another name and renamed, then mapped. Nothing grows with the
 //! text but the disk.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,25 @@ use crate::error::{Error, Result};
 use crate::text::{Encoder, Lacking, OnUnknown, Tokenizer, Utf8Pieces};
 use crate::train::{Corpus, Ends, Ids, SpecialTokens, Width};
 
-/// The characters of some files in the order of their code points. With `lines`, line ends are none.
+/// The part of each line that is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Column {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What stands before the first tab: a source.
+    Source,
+    /// What stands between the first tab and the second one, if there is any: a target.
+    Target,
+}
+
+/// The characters of some files in the order of their code points, without those that only part the text: line ends
+/// where each line is a text, tabs where it is a pair.
 ///
 /// # Errors
 /// Files that cannot be read, are not UTF-8, or have no character.
-pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
+pub fn characters(paths: &[&Path], parting: &[char]) -> Result<Tokenizer> {
+    let lines = parting.contains(&'\n');
     let mut seen = vec![false; 1 + char::MAX as usize];
     for path in paths {
         let mut utf8 = Utf8Pieces::default();
@@ -44,15 +59,63 @@ pub fn characters(paths: &[&Path], lines: bool) -> Result<Tokenizer> {
             seen['\r' as usize] = true;
         }
     }
-    if lines {
-        seen['\n' as usize] = false;
-    }
+    parting.iter().for_each(|c| seen[*c as usize] = false);
     let found: Vec<char> = (0..).zip(&seen).filter(|(_, seen)| **seen).filter_map(|(c, _)| char::from_u32(c)).collect();
     if found.is_empty() {
         let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
         return Err(Error::text(&names.join(", "), "there is no text in it"));
     }
     Tokenizer::characters(found)
+}
+
+/// A tokenizer of the most frequent words of a text, or of a column of its lines: what stands between blanks. `<unk>`
+/// stands for all others; of equally frequent words the first in the order of code points counts more.
+///
+/// # Errors
+/// A file that cannot be read or is not UTF-8.
+pub fn words(path: &Path, column: Column, most: usize) -> Result<Tokenizer> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    let (mut line, mut utf8) = (String::new(), Utf8Pieces::default());
+    let mut count = |line: &str| {
+        let mut columns = line.split('\t');
+        let text = match column {
+            Column::Whole => line,
+            Column::Source => columns.next().unwrap_or_default(),
+            Column::Target => columns.nth(1).unwrap_or_default(),
+        };
+        for word in text.split_whitespace() {
+            match counts.get_mut(word) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(word.into(), 1)),
+            }
+        }
+    };
+    TextFile::open(path)?.pieces(|piece| {
+        utf8.push(piece, &mut line)?;
+        let Some(end) = line.rfind('\n') else { return Ok(()) };
+        line[..end].split('\n').for_each(&mut count);
+        line.drain(..=end);
+        Ok(())
+    })?;
+    utf8.finish().map_err(|e| e.within(&path.display().to_string()))?;
+    count(&line);
+    let special = ["<unk>", "<s>", "</s>"];
+    let mut words: Vec<(String, u64)> =
+        counts.into_iter().filter(|(word, _)| !special.contains(&word.as_str())).collect();
+    words.sort_unstable_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
+    let words = words.iter().take(most).map(|(word, _)| word.as_str());
+    let vocab: serde_json::Map<_, _> =
+        special.into_iter().chain(words).zip(0u32..).map(|(word, id)| (word.into(), id.into())).collect();
+    let json = serde_json::json!({
+        "version": "1.0",
+        "added_tokens": (0u32..).zip(special).map(|(id, content)| serde_json::json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })).collect::<Vec<_>>(),
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
+    });
+    Tokenizer::from_json(json.to_string().as_bytes(), "tokenizer.json")
 }
 
 /// How texts become ids.
@@ -64,6 +127,8 @@ pub struct Reading {
     pub unknown: OnUnknown,
     /// Where each line is a sequence: what begins and ends it.
     pub special: Option<SpecialTokens>,
+    /// What of each line is read; of one that is not empty a part that is.
+    pub column: Column,
 }
 
 /// A corpus in files of ids, mapped.
@@ -197,13 +262,15 @@ fn encode_lines(
         special,
         ids: vec![special.bos],
         carriage_return: false,
+        column: reading.column,
+        line: Line::default(),
     };
     TextFile::open(path)?.pieces(|piece| {
         let mut parts = piece.split(|byte| *byte == b'\n');
-        lines.push(parts.next().unwrap_or_default())?;
+        lines.push_columns(parts.next().unwrap_or_default())?;
         parts.try_for_each(|part| {
             lines.finish_line()?;
-            lines.push(part)
+            lines.push_columns(part)
         })
     })?;
     lines.finish_line().map_err(|e| e.within(&path.display().to_string()))?;
@@ -222,9 +289,44 @@ struct LineEncoder<'a> {
     ids: Vec<u32>,
     /// Whether the line so far ends with one, which may belong to its end.
     carriage_return: bool,
+    column: Column,
+    line: Line,
+}
+
+/// The line that is read.
+#[derive(Default)]
+struct Line {
+    /// How many came before it.
+    before: u64,
+    tabs: usize,
+    /// Whether it has anything but its end.
+    filled: bool,
 }
 
 impl LineEncoder<'_> {
+    /// Takes of the bytes what stands in the column.
+    fn push_columns(&mut self, bytes: &[u8]) -> Result<()> {
+        self.line.filled |= !matches!(bytes, b"" | b"\r");
+        let number = match self.column {
+            Column::Whole => return self.push(bytes),
+            Column::Source => 0,
+            Column::Target => 1,
+        };
+        for (i, part) in bytes.split(|byte| *byte == b'\t').enumerate() {
+            if i > 0 {
+                // A carriage return before a tab belongs to no line end.
+                if std::mem::take(&mut self.carriage_return) {
+                    self.encoder.push_bytes(b"\r", &mut self.ids)?;
+                }
+                self.line.tabs += 1;
+            }
+            if self.line.tabs == number {
+                self.push(part)?;
+            }
+        }
+        Ok(())
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -240,7 +342,15 @@ impl LineEncoder<'_> {
     fn finish_line(&mut self) -> Result<()> {
         let line_end = 1 + u64::from(std::mem::take(&mut self.carriage_return));
         self.encoder.finish_line(line_end, &mut self.ids)?;
-        if self.ids.len() > 1 {
+        let Line { before, tabs, filled } = std::mem::take(&mut self.line);
+        self.line.before = before + 1;
+        let paired = self.column != Column::Whole && filled;
+        if paired && tabs == 0 {
+            let file = self.sink.place.display().to_string();
+            let line = before + 1;
+            return Err(Error::text(&file, format!("line {line} has no tab; expected a source, a tab and a target")));
+        }
+        if self.ids.len() > 1 || paired {
             self.ids.push(self.special.eos);
             self.sink.write(&self.ids)?;
             self.end += self.ids.len() as u64;
@@ -273,8 +383,9 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(fs::File::create(&packed).unwrap(), flate2::Compression::fast());
         gzip.write_all(text.as_bytes()).unwrap();
         gzip.finish().unwrap();
-        let tokenizer = characters(&[&plain, &packed], false).unwrap();
-        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, special: None };
+        let tokenizer = characters(&[&plain, &packed], &[]).unwrap();
+        let reading =
+            Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, special: None, column: Column::Whole };
         let of = |path, name| tokenised(path, &folder.0.join("data"), name, &reading, None).unwrap();
         let (a, b) = (of(&plain, "plain"), of(&packed, "packed"));
         let ids: Vec<u32> = (0..a.corpus.len()).map(|i| a.corpus.ids.get(i)).collect();
@@ -289,9 +400,14 @@ mod tests {
         // A line that is longer than a piece, and one whose line end is cut in two.
         let long = "ab".repeat(PIECE);
         fs::write(&path, format!("ab\r\n\nb\ra\n{long}\r\n{}\r\nb", &long[..PIECE - 10])).unwrap();
-        let (tokenizer, special) = with_special_tokens(&characters(&[&path], true).unwrap(), None, None).unwrap();
+        let (tokenizer, special) = with_special_tokens(&characters(&[&path], &['\n']).unwrap(), None, None).unwrap();
         assert_eq!(tokenizer.token_text(0).as_deref(), Some("\\r"));
-        let reading = Reading { tokenizer: tokenizer.clone(), unknown: OnUnknown::Error, special: Some(special) };
+        let reading = Reading {
+            tokenizer: tokenizer.clone(),
+            unknown: OnUnknown::Error,
+            special: Some(special),
+            column: Column::Whole,
+        };
         let made = tokenised(&path, &folder.0.join("data"), "train", &reading, None).unwrap();
         let lines = lines_of(&made.corpus);
         assert!(lines.iter().all(|line| line[0] == special.bos && line.last() == Some(&special.eos)));
@@ -307,13 +423,18 @@ mod tests {
         for (lines, line) in [(false, 3), (true, 3)] {
             let (tokenizer, special) =
                 with_special_tokens(&Tokenizer::characters("ab\r\n".chars()).unwrap(), None, None).unwrap();
-            let reading = Reading { tokenizer, unknown: OnUnknown::Error, special: lines.then_some(special) };
+            let reading = Reading {
+                tokenizer,
+                unknown: OnUnknown::Error,
+                special: lines.then_some(special),
+                column: Column::Whole,
+            };
             let message = tokenised(&path, &folder.0, "train", &reading, None).unwrap_err().to_string();
             let expected = format!("a.txt: character 'c' (U+0063) at line {line}, column 3 is not in");
             assert!(message.contains(&expected), "{message}");
         }
         fs::write(&path, b"ab\nab\n\xff").unwrap();
-        let message = characters(&[&path], true).unwrap_err().to_string();
+        let message = characters(&[&path], &['\n']).unwrap_err().to_string();
         assert!(message.contains("byte 6 of the text (in line 3) is not UTF-8"), "{message}");
         let names: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["a.txt"], "nothing partial is left");
@@ -324,8 +445,8 @@ mod tests {
         let folder = Folder::new("corpus-kept");
         let (path, data) = (folder.0.join("a.txt"), folder.0.join("data"));
         fs::write(&path, "abba").unwrap();
-        let tokenizer = characters(&[&path], false).unwrap();
-        let reading = Reading { tokenizer, unknown: OnUnknown::Error, special: None };
+        let tokenizer = characters(&[&path], &[]).unwrap();
+        let reading = Reading { tokenizer, unknown: OnUnknown::Error, special: None, column: Column::Whole };
         let mut made = tokenised(&path, &data, "train", &reading, None).unwrap();
         assert!(!data.join("train.ids").exists(), "they wait to be kept");
         made.keep().unwrap();

@@ -1,9 +1,12 @@
 //! Texts as ids in flat memory: read where they lie, so that a mapped file may be larger than memory.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::permutation::Permutation;
+use crate::hash;
 use crate::model::Bytes;
+use crate::plan::philox;
 
 /// Bytes that an id takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +121,16 @@ pub struct Corpus {
     /// Where its sequences end; `None` for one continuous text. Sequences have two ids or more: bos, text, eos.
     pub ends: Option<Ends>,
     /// The order that its sequences are counted in, where it is not the file's.
-    order: Option<Permutation>,
+    order: Option<Order>,
+}
+
+/// An order of sequences.
+#[derive(Clone, Debug)]
+enum Order {
+    /// A random one.
+    Random(Permutation),
+    /// The numbers of the file's sequences, one after the other.
+    Listed(Arc<[u32]>),
 }
 
 /// The purpose of a corpus' order, which epochs and their groups do not have.
@@ -134,13 +146,39 @@ impl Corpus {
     /// stays as it is.
     pub fn shuffled(self, seed: u64) -> Corpus {
         let order = self.ends.as_ref().map(|ends| Permutation::new(ends.len() as u64, seed, 0, ORDER));
-        Corpus { order, ..self }
+        Corpus { order: order.map(Order::Random), ..self }
+    }
+
+    /// Targets and their sources, number by number, in a random order in which equal sources stand side by side.
+    pub fn paired(self, sources: Corpus, seed: u64) -> (Corpus, Corpus) {
+        let count = self.len().min(sources.len());
+        let key = |i: usize| {
+            let ids = sources.sequence(i).map(|at| u64::from(sources.ids.get(at)));
+            let hash = ids.fold(hash::START, hash::step);
+            // The hash alone puts sources that end alike side by side.
+            philox([hash as u32, (hash >> 32) as u32, 0, ORDER as u32], [seed as u32, (seed >> 32) as u32])
+        };
+        let mut keys: Vec<([u32; 4], u32)> = (0..count).map(|i| (key(i), i as u32)).collect();
+        keys.sort_unstable();
+        let order: Arc<[u32]> = keys.into_iter().map(|(_, i)| i).collect();
+        let listed = |corpus: Corpus| Corpus { order: Some(Order::Listed(order.clone())), ..corpus };
+        (listed(self), listed(sources))
+    }
+
+    /// Whether two sequences are the same.
+    fn alike(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.sequence(a), self.sequence(b));
+        a.len() == b.len() && a.zip(b).all(|(a, b)| self.ids.get(a) == self.ids.get(b))
     }
 
     /// The ids of a sequence, by its number in the corpus' order.
     pub fn sequence(&self, number: usize) -> Range<usize> {
         let ends = self.ends.as_ref().expect("a corpus of sequences");
-        ends.range(self.order.map_or(number, |order| order.get(number as u64) as usize))
+        ends.range(match &self.order {
+            None => number,
+            Some(Order::Random(order)) => order.get(number as u64) as usize,
+            Some(Order::Listed(order)) => order[number] as usize,
+        })
     }
 
     /// Sequences, or ids of a continuous text: what a part of a corpus is counted in.
@@ -159,6 +197,16 @@ impl Corpus {
         let all = self.len();
         let cut = all - all.div_ceil(20);
         (0..cut, cut..all)
+    }
+
+    /// The same of sources that are [`Corpus::paired`]: none that is held out occurs in what is learnt from.
+    pub fn hold_out_sources(&self) -> (Range<usize>, Range<usize>) {
+        let (train, held_out) = self.hold_out();
+        let mut cut = train.end;
+        while cut > 1 && self.alike(cut - 1, cut) {
+            cut -= 1;
+        }
+        (0..cut, cut..held_out.end)
     }
 
     /// The beginning of a part that has `most` ids, or little more; the part itself if it has less.

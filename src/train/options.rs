@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{Rate, Schedule};
-use super::{Optimizer, Recipe};
+use super::{Optimizer, Pairs, Recipe};
 use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::text::OnUnknown;
@@ -81,6 +81,9 @@ pub struct CorpusOptions {
     pub valid: Option<String>,
     /// Whether each line is a sequence of its own.
     pub lines: bool,
+    /// Whether each line is a source, a tab and a target.
+    #[serde(default)]
+    pub pairs: bool,
     /// The treatment of text that the vocabulary lacks.
     pub unknown: Unknown,
     /// Validation reads about this many tokens at most, the first ones of what it has.
@@ -121,6 +124,16 @@ pub struct Options {
     pub checkpoint_every: Cadence,
     /// Whether the model's weights are written as 16-bit floats; checkpoints have all bits.
     pub f16: bool,
+    /// S: tokens of the longest source, of pairs.
+    #[serde(default = "one")]
+    pub source_length: usize,
+    /// The share of a target's probability that is given to all tokens alike, of pairs.
+    #[serde(default)]
+    pub label_smoothing: f32,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Options {
@@ -142,6 +155,9 @@ impl Options {
         let (above, not_below) = ("a number above 0", "a number, 0 or more");
         size("batch_size", self.batch_size)?;
         size("sequence_length", self.sequence_length)?;
+        size("source_length", self.source_length)?;
+        let smoothing = f64::from(self.label_smoothing);
+        number("label_smoothing", smoothing, (0.0..1.0).contains(&smoothing), "a number from 0 to less than 1")?;
         number("weight_decay", self.weight_decay, self.weight_decay >= 0.0, not_below)?;
         let share = "a number from 0 to less than 1";
         number("momentum", self.momentum, (0.0..1.0).contains(&self.momentum), share)?;
@@ -197,7 +213,11 @@ impl Options {
                 Method::Sgd => Optimizer::Sgd { momentum: self.momentum, weight_decay: self.weight_decay },
             },
             clip: self.clip,
-            pairs: None,
+            pairs: config.coupling.map(|coupling| Pairs {
+                coupling,
+                source: self.source_length,
+                label_smoothing: self.label_smoothing,
+            }),
         }
     }
 }

@@ -357,6 +357,7 @@ pub(super) mod tests {
             corpus: CorpusOptions {
                 data: "data.txt".into(),
                 valid: None,
+                pairs: false,
                 lines: false,
                 unknown: Unknown::Error,
                 valid_tokens: None,
@@ -374,6 +375,8 @@ pub(super) mod tests {
             valid_every: Some(10),
             log_every: 4,
             f16: false,
+            source_length: 1,
+            label_smoothing: 0.0,
             checkpoint_every: Cadence::Minutes(5.0),
         }
     }

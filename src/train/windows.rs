@@ -8,11 +8,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::corpus::{Corpus, Ids};
-use super::permutation::Permutation;
+use super::groups::Groups;
+use super::pair_windows::PairWindows;
 use super::{IGNORED, Window};
-
-/// Groups of sequences that are put in order of their lengths together, to measure by.
-const CHUNK: usize = 64;
 
 /// The position of the next window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +32,8 @@ pub enum Windows {
     Streams(Streams),
     /// Of many sequences.
     Lines(Box<Lines>),
+    /// Of pairs.
+    Pairs(Box<PairWindows>),
 }
 
 impl Windows {
@@ -63,6 +63,7 @@ impl Windows {
         match self {
             Windows::Streams(streams) => streams.next(position),
             Windows::Lines(lines) => lines.next(position),
+            Windows::Pairs(pairs) => pairs.next(position),
         }
     }
 
@@ -83,6 +84,11 @@ impl Windows {
                     && groups + u128::from(window) <= steps
                     && window.saturating_mul(l.time as u64) < l.longest(epoch, group) as u64
             }
+            Windows::Pairs(p) => {
+                let groups = p.groups() as u128;
+                let done = u128::from(epoch) * groups + u128::from(group);
+                window == 0 && u128::from(group) < groups && done == steps
+            }
         }
     }
 
@@ -91,6 +97,7 @@ impl Windows {
         let share = match self {
             Windows::Streams(s) => position.window as f64 / s.windows() as f64,
             Windows::Lines(l) => (position.group as f64 / l.groups() as f64).min(1.0),
+            Windows::Pairs(p) => position.group as f64 / p.groups() as f64,
         };
         position.epoch as f64 + share
     }
@@ -175,18 +182,13 @@ impl Streams {
 #[derive(Clone, Debug)]
 pub struct Lines {
     corpus: Corpus,
-    part: Range<usize>,
-    rows: usize,
     time: usize,
-    seed: Option<u64>,
-    /// To measure by: the chunk that was read last, its sequences with their lengths.
-    chunk: Option<(usize, Vec<(usize, usize)>)>,
+    groups: Groups,
 }
 
 impl Lines {
     fn new(corpus: Corpus, part: Range<usize>, rows: usize, time: usize, seed: Option<u64>) -> Lines {
-        assert!(!part.is_empty());
-        Lines { corpus, part, rows, time, seed, chunk: None }
+        Lines { corpus, time, groups: Groups::new(part, rows, seed, seed.is_none()) }
     }
 
     /// Targets of the longest sequence of a group.
@@ -195,8 +197,12 @@ impl Lines {
         sequences.iter().map(|i| self.corpus.sequence(*i).len() - 1).max().expect("a group has a sequence")
     }
 
+    fn group(&mut self, epoch: u64, group: u64) -> Vec<usize> {
+        self.groups.get(epoch, group, |i| self.corpus.sequence(i).len())
+    }
+
     fn groups(&self) -> usize {
-        self.part.len().div_ceil(self.rows)
+        self.groups.count()
     }
 
     fn next(&mut self, position: &mut Position) -> Window {
@@ -206,7 +212,7 @@ impl Lines {
         let longest = sequences.iter().map(|s| s.len() - 1).max().expect("a group has a sequence");
         let from = position.window as usize * self.time;
         let time = self.time.min(longest - from);
-        let mut window = Window::padding(time, vec![position.window == 0; self.rows]);
+        let mut window = Window::padding(time, vec![position.window == 0; self.groups.rows]);
         for (row, sequence) in sequences.iter().enumerate() {
             let targets = (sequence.len() - 1).saturating_sub(from).min(time);
             window.fill(row, targets, |i| self.corpus.ids.get(sequence.start + from + i));
@@ -220,43 +226,17 @@ impl Lines {
         }
         window
     }
-
-    /// The sequences of a group.
-    fn group(&mut self, epoch: u64, group: u64) -> Vec<usize> {
-        let rows = self.rows;
-        if let Some(seed) = self.seed {
-            let order = Permutation::new(self.part.len() as u64, seed, epoch, 0);
-            let from = group as usize * rows;
-            let to = self.part.len().min(from + rows);
-            return (from..to).map(|i| self.part.start + order.get(i as u64) as usize).collect();
-        }
-        let (chunk, at) = (group as usize / CHUNK, group as usize % CHUNK);
-        if !matches!(&self.chunk, Some((read, _)) if *read == chunk) {
-            self.chunk = Some((chunk, self.sorted(chunk)));
-        }
-        let sequences = &self.chunk.as_ref().expect("just made").1[at * rows..];
-        sequences.iter().take(rows).map(|(_, i)| *i).collect()
-    }
-
-    /// The sequences of a chunk in order of their lengths.
-    fn sorted(&self, chunk: usize) -> Vec<(usize, usize)> {
-        let from = self.part.start + chunk * CHUNK * self.rows;
-        let to = self.part.end.min(from + CHUNK * self.rows);
-        let mut sequences: Vec<(usize, usize)> = (from..to).map(|i| (self.corpus.sequence(i).len(), i)).collect();
-        sequences.sort_unstable();
-        sequences
-    }
 }
 
 impl Window {
     /// A window in which nothing counts.
-    fn padding(time: usize, starts: Vec<bool>) -> Window {
+    pub(super) fn padding(time: usize, starts: Vec<bool>) -> Window {
         let cells = time * starts.len();
         Window { time, input: vec![0; cells], targets: vec![IGNORED; cells], starts, sources: None }
     }
 
     /// Fills the first steps of a row: `id(i)` is read in step i, and the next one is its target.
-    fn fill(&mut self, row: usize, targets: usize, id: impl Fn(usize) -> u32) {
+    pub(super) fn fill(&mut self, row: usize, targets: usize, id: impl Fn(usize) -> u32) {
         let rows = self.starts.len();
         for step in 0..targets {
             self.input[step * rows + row] = id(step);

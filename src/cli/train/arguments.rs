@@ -64,8 +64,12 @@ which --resume goes on. Ctrl-C writes a checkpoint first.
 #[allow(rustdoc::invalid_html_tags)]
 pub(in crate::cli) struct DataArgs {
     /// The text to learn from; .gz files are unpacked
-    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "pairs"])]
     pub data: Option<PathBuf>,
+
+    /// Lines of a source, a tab and a target: an encoder-decoder learns to write the one for the other
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "lines"], group = "sequences")]
+    pub pairs: Option<PathBuf>,
 
     /// The folder that is written
     #[arg(long, short, value_name = "DIR", required_unless_present = "resume")]
@@ -80,19 +84,24 @@ pub(in crate::cli) struct DataArgs {
     pub valid: Option<PathBuf>,
 
     /// Each line is a sequence of its own (names, molecules), read from bos to eos; else it is one continuous text
-    #[arg(long)]
+    #[arg(long, group = "sequences")]
     pub lines: bool,
 
-    /// char (the characters of the data), byte, a tokenizer.json, a list of tokens, or a model's folder
+    /// char (the characters of the data), byte, word:N (its N most frequent words), a tokenizer.json, a list of
+    /// tokens, or a model's folder
     #[arg(long, value_name = "WHAT", default_value = "char")]
     pub tokenizer: String,
 
+    /// The same for the sources of --pairs [default: the tokens of the targets, of both columns]
+    #[arg(long, value_name = "WHAT", requires = "pairs")]
+    pub source_tokenizer: Option<String>,
+
     /// The token that begins a line [default: <bos>, <s>, ...]
-    #[arg(long, value_name = "TOKEN", requires = "lines")]
+    #[arg(long, value_name = "TOKEN", requires = "sequences")]
     pub bos: Option<String>,
 
     /// The token that ends a line [default: <eos>, </s>, ...]
-    #[arg(long, value_name = "TOKEN", requires = "lines")]
+    #[arg(long, value_name = "TOKEN", requires = "sequences")]
     pub eos: Option<String>,
 
     /// Treatment of text that the vocabulary lacks: an error that says where it is, leave it out, or the
@@ -109,6 +118,13 @@ pub(in crate::cli) enum CellName {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum AttentionName {
+    None,
+    Luong,
+    Bahdanau,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub(in crate::cli) enum NonlinearityName {
     Tanh,
     Relu,
@@ -119,6 +135,14 @@ pub(in crate::cli) enum NonlinearityName {
 #[command(next_help_heading = "Model")]
 #[group(id = "model_args", multiple = true, conflicts_with = "resume")]
 pub(in crate::cli) struct ShapeArgs {
+    /// How the decoder of --pairs looks at the source: not at all, by Luong's general attention, or by Bahdanau's
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = AttentionName::Luong, hide_short_help = true)]
+    attention: AttentionName,
+
+    /// The share of a target's probability that all tokens get alike, of --pairs
+    #[arg(long, value_name = "P", default_value_t = 0.0, hide_short_help = true)]
+    label_smoothing: f32,
+
     /// The recurrent cell
     #[arg(long, value_enum, default_value_t = CellName::Lstm)]
     cell: CellName,

@@ -41,7 +41,11 @@ fn announce(model: &Model, device: &Device, options: &Options, (learnt, held_out
     let (layers, hidden, parameters) = (c.num_layers, c.hidden_size, grouped(parameters));
     say(&format!("{name}: {cell} {layers} x {hidden}, {tokens} tokens, {parameters} parameters"));
     say(&format!("on {}", device.name()));
-    let what = if options.corpus.lines { "lines" } else { "tokens" };
+    let what = match &options.corpus {
+        corpus if corpus.pairs => "pairs",
+        corpus if corpus.lines => "lines",
+        _ => "tokens",
+    };
     let (learnt, held_out) = (grouped(learnt), grouped(held_out));
     let valid = options.corpus.valid.as_ref().map_or("held out".to_string(), |valid| format!("of {valid} to validate"));
     say(&format!("{}: {learnt} {what} to learn from, {held_out} {valid}", options.corpus.data));
@@ -73,5 +77,6 @@ pub(super) fn report(session: &Session) -> String {
             best.step
         );
     }
-    text + &format!("\ngatefold generate --model {name}\n")
+    let command = if trainer.options().corpus.pairs { "translate" } else { "generate" };
+    text + &format!("\ngatefold {command} --model {name}\n")
 }

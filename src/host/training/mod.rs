@@ -15,7 +15,7 @@ use crate::plan::MemoryNeed;
 use crate::text::{Lacking, OnUnknown};
 use crate::train::{Best, Curves, Defaults, Line, Options, Progress, Windows};
 
-pub use options::{TrainingOptions, Vocabulary, read_tokenizer};
+pub use options::{AttentionKind, PairOptions, TrainingOptions, Vocabulary, read_tokenizer};
 pub use session::Session;
 
 /// An observer of a run while it is prepared and while it goes on; each method does nothing where it is not written.

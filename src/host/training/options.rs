@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use super::super::files::map;
 use crate::error::{Error, Result};
 use crate::model::Config;
-use crate::network::{Cell, Shape};
+use crate::network::{
+    Attention, Bridge, Cell, CellState, Coupling, Encoder, Feed, Pool, Query, Readout, ReadoutInput, Score, Shape,
+};
+use crate::ops::activation::Activation;
 use crate::text::{Tokenizer, unmarked};
 use crate::train::{Cadence, CorpusOptions, Defaults, End, Extent, Method, Options, Rate, Schedule, Unknown};
 
@@ -17,8 +20,62 @@ pub enum Vocabulary {
     Characters,
     /// Bytes.
     Bytes,
+    /// The most frequent words, as many as this: what stands between blanks.
+    Words(usize),
     /// Tokens of this tokenizer.
     Tokenizer(Box<Tokenizer>),
+}
+
+/// The options of an encoder-decoder.
+#[derive(Clone, Debug, Default)]
+pub struct PairOptions {
+    /// The tokens of sources; `None` for those of targets.
+    pub source_vocabulary: Option<Vocabulary>,
+    /// Its attention.
+    pub attention: AttentionKind,
+    /// The share of a target's probability that is given to all tokens alike.
+    pub label_smoothing: f32,
+}
+
+/// The usual sets of an encoder-decoder's options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttentionKind {
+    /// None: all that the decoder knows of a source is its first state.
+    None,
+    /// Luong's: the decoder's state is compared with weights times each place; state and context make a readout.
+    #[default]
+    Luong,
+    /// Bahdanau's: additive, by the state before, and its context is read by the decoder's first layer.
+    Bahdanau,
+}
+
+impl PairOptions {
+    /// The parts around a decoder, for so many tokens of sources. The encoder reads both ways, each with half as many
+    /// units as the decoder, so that its memory is as wide as the decoder's state.
+    fn coupling(&self, decoder: Shape, source_vocab: usize) -> Coupling {
+        use ReadoutInput::{Context, State};
+        let hidden = decoder.hidden;
+        let readout = Readout::of(&[State, Context], Some((hidden, Activation::Tanh)));
+        let attend = |score, query| Some(Attention { score, query, size: hidden });
+        let (attention, feed, readout) = match self.attention {
+            AttentionKind::None => (None, Feed::None, Readout::of(&[State], None)),
+            AttentionKind::Luong => (attend(Score::General, Query::State), Feed::None, readout),
+            AttentionKind::Bahdanau => (attend(Score::Additive, Query::PreviousState), Feed::Context, readout),
+        };
+        Coupling {
+            encoder: Encoder {
+                shape: Shape { vocab: source_vocab, hidden: hidden.div_ceil(2), ..decoder },
+                bidirectional: true,
+                reverse: false,
+            },
+            bridge: Bridge { from: Pool::Last, activation: Some(Activation::Tanh), cell_state: CellState::Same },
+            attention,
+            embedding_activation: Activation::Linear,
+            feed,
+            readout,
+            share_embeddings: self.source_vocabulary.is_none(),
+        }
+    }
 }
 
 /// The options of a new run of training. Those that are `None` are chosen by the size of the data.
@@ -28,6 +85,8 @@ pub struct TrainingOptions {
     pub valid: Option<PathBuf>,
     /// Whether each line is a sequence of its own; else the data is one continuous text.
     pub lines: bool,
+    /// Each line is a source, a tab and a target, and an encoder-decoder is trained.
+    pub pairs: Option<PairOptions>,
     /// The kind of tokens.
     pub vocabulary: Vocabulary,
     /// The token that begins a line; `None` for the usual ones.
@@ -91,6 +150,7 @@ impl Default for TrainingOptions {
         TrainingOptions {
             valid: None,
             lines: false,
+            pairs: None,
             vocabulary: Vocabulary::Characters,
             bos: None,
             eos: None,
@@ -130,7 +190,7 @@ impl TrainingOptions {
     /// The first option that is out of its range or does not fit another, by its name.
     pub fn check(&self) -> Result<()> {
         let choice = Defaults::of(Extent { tokens: 0, lines: None, vocab: 1 });
-        let config = self.config(1, &choice)?;
+        let config = self.config(1, 1, &choice)?;
         self.options(CorpusOptions::default(), &choice).check("").map_err(|e| match e {
             Error::Record { field, found, expected, .. } => {
                 let name = field.strip_prefix("options.").unwrap_or(&field).into();
@@ -148,7 +208,7 @@ impl TrainingOptions {
     ///
     /// # Errors
     /// A tied embedding of another length than the state; a forget gate of a cell that has none.
-    pub(super) fn config(&self, vocab: usize, choice: &Defaults) -> Result<Config> {
+    pub(super) fn config(&self, vocab: usize, source_vocab: usize, choice: &Defaults) -> Result<Config> {
         let hidden = self.hidden.unwrap_or(choice.hidden as usize);
         let embedding = match self.embedding {
             Some(embedding) => embedding,
@@ -167,7 +227,12 @@ impl TrainingOptions {
         let layers = self.layers.unwrap_or(choice.layers as usize);
         let shape = Shape { cell, vocab, embedding, hidden, layers };
         let dropout = self.dropout.unwrap_or(choice.dropout);
-        Ok(Config { tie_word_embeddings: self.tied, dropout, ..Config::new(shape) })
+        let coupling = self.pairs.as_ref().map(|pairs| pairs.coupling(shape, source_vocab));
+        let config = Config { tie_word_embeddings: self.tied, dropout, coupling, ..Config::new(shape) };
+        match config.encoder_decoder().map(|shape| shape.check()) {
+            Some(Err(misfit)) => Err(wrong(misfit.field, misfit.found, misfit.expected)),
+            _ => Ok(config),
+        }
     }
 
     /// All of the run: what was asked for, else what was chosen.
@@ -190,6 +255,8 @@ impl TrainingOptions {
             log_every: self.log_every,
             checkpoint_every: self.checkpoint_every,
             f16: self.f16,
+            source_length: 1,
+            label_smoothing: self.pairs.as_ref().map_or(0.0, |pairs| pairs.label_smoothing),
         }
     }
 
@@ -199,7 +266,8 @@ impl TrainingOptions {
         CorpusOptions {
             data: name(data),
             valid: self.valid.as_deref().map(name),
-            lines: self.lines,
+            lines: self.lines || self.pairs.is_some(),
+            pairs: self.pairs.is_some(),
             unknown: self.unknown,
             valid_tokens: self.valid_tokens.filter(|tokens| *tokens > 0),
         }

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::texts::Texts;
 use super::{Note, Observer, TrainingOptions, Vocabulary};
 use crate::error::{Error, Result};
-use crate::host::{Device, Reading, RunFolder, characters, open_model};
+use crate::host::{Column, Device, Reading, RunFolder, characters, open_model, words};
 use crate::model::{Config, Model, Weights};
 use crate::network::Cell;
 use crate::text::{OnUnknown, Tokenizer};
@@ -30,28 +30,36 @@ impl Session {
         open: impl FnOnce() -> Result<Device>,
         observer: &mut dyn Observer,
     ) -> Result<Session> {
-        let (tokenizer, special) = tokenizer(asked, data)?;
+        let Tokens { tokenizer, special, source } = tokens(asked, data)?;
+        let source_vocab = source.as_ref().unwrap_or(&tokenizer).len();
         // Sizes that a model cannot have are known before the data is read.
         asked.check()?;
         let mut extent = Extent { tokens: 0, lines: None, vocab: tokenizer.len() };
-        asked.config(extent.vocab, &Defaults::of(extent))?.to_json()?;
-        let corpus = asked.corpus(data);
+        asked.config(extent.vocab, source_vocab, &Defaults::of(extent))?.to_json()?;
+        let mut corpus = asked.corpus(data);
+        if let (Vocabulary::Words(_), Some(id)) = (&asked.vocabulary, tokenizer.unknown_id()) {
+            corpus.unknown = Unknown::Unk(id);
+        }
         check_unknown(corpus.unknown, extent.vocab, "unknown")?;
         let device = open()?;
         let mut folder = RunFolder::create(folder, overwrite)?;
         let unknown = corpus.unknown.into();
-        let reading = Reading { tokenizer: tokenizer.clone(), unknown, special };
-        let mut texts = Texts::read(&folder, &corpus, asked.seed, &reading, &[])?;
+        let (reading, of_sources) = readings(&tokenizer, source.as_ref(), corpus.unknown, special, corpus.pairs);
+        let mut texts = Texts::read(&folder, &corpus, asked.seed, &reading, of_sources.as_ref(), &[])?;
         (extent.tokens, extent.lines) = texts.extent();
         let choice = Defaults::of(extent);
-        let mut config = asked.config(extent.vocab, &choice)?;
+        let mut config = asked.config(extent.vocab, source_vocab, &choice)?;
         if let Some(SpecialTokens { bos, eos }) = special {
             (config.bos_token_id, config.eos_token_id) = (Some(bos), vec![eos]);
+            config.source_eos_token_id = of_sources.and_then(|reading| reading.special).map(|special| special.eos);
         }
         config.unk_token_id = tokenizer.unknown_id();
         observer.note(&Note::Lacking(&texts.lacking(), unknown));
         config.start_text = start_text(&tokenizer, special, &texts);
         let mut options = asked.options(corpus, &choice);
+        if let Some((steps, source)) = texts.longest_pairs() {
+            (options.sequence_length, options.source_length) = (steps, source);
+        }
         if asked.valid_tokens.is_none() {
             options.corpus.valid_tokens = Some(texts.affordable_valid_tokens(&options));
         }
@@ -65,7 +73,7 @@ impl Session {
             generation_config: Some(generation_config(texts.longest(), choice.temperature)),
             weights: Weights::default(),
             tokenizer,
-            source_tokenizer: None,
+            source_tokenizer: source,
         };
         tell(observer, &model, &device, &texts, &options, &windows.0);
         observer.note(&Note::Chosen(&choice, extent.tokens));
@@ -108,8 +116,10 @@ impl Session {
             }
             (false, ..) => None,
         };
-        let reading = Reading { tokenizer: model.tokenizer.clone(), unknown: options.corpus.unknown.into(), special };
-        let texts = Texts::read(&folder, &options.corpus, options.seed, &reading, &manifest.corpus)?;
+        let (unknown, source) = (options.corpus.unknown, model.source_tokenizer.as_ref());
+        let (reading, of_sources) = readings(&model.tokenizer, source, unknown, special, options.corpus.pairs);
+        let texts =
+            Texts::read(&folder, &options.corpus, options.seed, &reading, of_sources.as_ref(), &manifest.corpus)?;
         let windows = texts.windows(&options)?;
         tell(observer, &model, &device, &texts, &options, &windows.0);
         observer.note(&Note::GoesOn(manifest.progress.step));
@@ -150,19 +160,65 @@ fn engine(device: &Device, options: &Options, config: &Config, observer: &mut dy
     }
 }
 
-/// The vocabulary, with special where lines are sequences.
-fn tokenizer(asked: &TrainingOptions, data: &Path) -> Result<(Tokenizer, Option<SpecialTokens>)> {
+/// The tokens of a run.
+struct Tokens {
+    tokenizer: Tokenizer,
+    /// Where lines are sequences.
+    special: Option<SpecialTokens>,
+    /// Of sources, where they have tokens of their own.
+    source: Option<Tokenizer>,
+}
+
+fn tokens(asked: &TrainingOptions, data: &Path) -> Result<Tokens> {
     let of_data: Vec<&Path> = std::iter::once(data).chain(asked.valid.as_deref()).collect();
-    let tokenizer = match &asked.vocabulary {
-        Vocabulary::Characters => characters(&of_data, asked.lines)?,
-        Vocabulary::Bytes => Tokenizer::bytes(),
-        Vocabulary::Tokenizer(tokenizer) => Tokenizer::clone(tokenizer),
+    let parting: &[char] = match (&asked.pairs, asked.lines) {
+        (Some(_), _) => &['\n', '\t'],
+        (None, true) => &['\n'],
+        (None, false) => &[],
     };
-    if !asked.lines {
-        return Ok((tokenizer, None));
+    let made = |vocabulary: &Vocabulary, column: Column| match vocabulary {
+        Vocabulary::Characters => characters(&of_data, parting),
+        Vocabulary::Bytes => Ok(Tokenizer::bytes()),
+        Vocabulary::Words(most) => words(data, column, *most),
+        Vocabulary::Tokenizer(tokenizer) => Ok(Tokenizer::clone(tokenizer)),
+    };
+    let source = asked.pairs.as_ref().and_then(|pairs| pairs.source_vocabulary.as_ref());
+    let column = match (&asked.pairs, source) {
+        (Some(_), Some(_)) => Column::Target,
+        _ => Column::Whole,
+    };
+    let tokenizer = made(&asked.vocabulary, column)?;
+    if parting.is_empty() {
+        return Ok(Tokens { tokenizer, special: None, source: None });
     }
     let (tokenizer, special) = with_special_tokens(&tokenizer, asked.bos.as_deref(), asked.eos.as_deref())?;
-    Ok((tokenizer, Some(special)))
+    let source = source.map(|vocabulary| made(vocabulary, Column::Source)).transpose()?;
+    let source = source.map(|source| with_special_tokens(&source, None, None)).transpose()?;
+    Ok(Tokens { tokenizer, special: Some(special), source: source.map(|(source, _)| source) })
+}
+
+/// How the texts become ids: of pairs the targets, and the sources, whose tokenizer's unknown token stands for what it
+/// lacks, where it has one.
+fn readings(
+    tokenizer: &Tokenizer,
+    source: Option<&Tokenizer>,
+    unknown: Unknown,
+    special: Option<SpecialTokens>,
+    pairs: bool,
+) -> (Reading, Option<Reading>) {
+    let column = if pairs { Column::Target } else { Column::Whole };
+    let reading = Reading { tokenizer: tokenizer.clone(), unknown: unknown.into(), special, column };
+    let of_sources = pairs.then(|| {
+        let tokenizer = source.unwrap_or(tokenizer).clone();
+        let eos = with_special_tokens(&tokenizer, None, None).ok().map(|(_, special)| special.eos);
+        let unknown = match (unknown, tokenizer.unknown_id()) {
+            (Unknown::Skip, _) | (_, None) => unknown,
+            (_, Some(id)) => Unknown::Unk(id),
+        };
+        let special = special.map(|special| SpecialTokens { eos: eos.unwrap_or(special.eos), ..special });
+        Reading { tokenizer, unknown: unknown.into(), special, column: Column::Source }
+    });
+    (reading, of_sources)
 }
 
 /// The beginning of a text without a prompt where there is no bos: a line end, or whatever the data begins with.
@@ -171,7 +227,7 @@ fn start_text(tokenizer: &Tokenizer, special: Option<SpecialTokens>, texts: &Tex
         return None;
     }
     let usable = |text: &String| tokenizer.encode(text, OnUnknown::Error).is_ok_and(|ids| !ids.is_empty());
-    let ids = &texts.train.corpus.ids;
+    let ids = &texts.train.targets.corpus.ids;
     let first = (0..ids.len().min(8)).filter_map(|at| tokenizer.decode(&[ids.get(at)]).ok());
     std::iter::once("\n".to_string()).chain(first).find(usable)
 }

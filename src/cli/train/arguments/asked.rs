@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::{
-    CellName, DataArgs, MethodName, NonlinearityName, ScheduleArgs, ScheduleName, ShapeArgs, TrainArgs, UnknownArg,
+    AttentionName, CellName, DataArgs, MethodName, NonlinearityName, ScheduleArgs, ScheduleName, ShapeArgs, TrainArgs,
+    UnknownArg,
 };
 use crate::error::{Error, Result};
-use crate::host::{TrainingOptions, Vocabulary, read_tokenizer};
+use crate::host::{AttentionKind, PairOptions, TrainingOptions, Vocabulary, read_tokenizer};
 use crate::network::{Cell, Nonlinearity};
 use crate::train::{Defaults, Method, Schedule, Unknown};
 
@@ -28,12 +29,16 @@ impl ShapeArgs {
 }
 
 impl DataArgs {
-    fn vocabulary(&self) -> Result<Vocabulary> {
-        Ok(match self.tokenizer.as_str() {
+    fn vocabulary(tokenizer: &str, option: &str) -> Result<Vocabulary> {
+        if let Some(most) = tokenizer.strip_prefix("word:") {
+            let wrong = || Error::Usage(format!("{option} word:{most}: expected word:N, the number of words"));
+            return most.parse().ok().filter(|n| *n > 0).map(Vocabulary::Words).ok_or_else(wrong);
+        }
+        Ok(match tokenizer {
             "char" => Vocabulary::Characters,
             "byte" => Vocabulary::Bytes,
             path => Vocabulary::Tokenizer(Box::new(read_tokenizer(Path::new(path)).map_err(|e| match e {
-                Error::Io { context, source } => Error::Io { context: format!("--tokenizer {context}"), source },
+                Error::Io { context, source } => Error::Io { context: format!("{option} {context}"), source },
                 other => other,
             })?)),
         })
@@ -43,7 +48,7 @@ impl DataArgs {
     fn unknown(&self, vocabulary: &Vocabulary) -> Result<Unknown> {
         let id = match vocabulary {
             Vocabulary::Tokenizer(tokenizer) => tokenizer.unknown_id(),
-            Vocabulary::Characters | Vocabulary::Bytes => None,
+            Vocabulary::Characters | Vocabulary::Bytes | Vocabulary::Words(_) => None,
         };
         match (self.on_unknown, id) {
             (UnknownArg::Error, _) => Ok(Unknown::Error),
@@ -70,11 +75,23 @@ impl TrainArgs {
     /// The options of a new run, as they were typed.
     pub fn asked(&self) -> Result<TrainingOptions> {
         let TrainArgs { data, model, steps, valid, schedule, end, .. } = self;
-        let vocabulary = data.vocabulary()?;
+        let vocabulary = DataArgs::vocabulary(&data.tokenizer, "--tokenizer")?;
+        let of_sources = data.source_tokenizer.as_deref();
+        let source_vocabulary = of_sources.map(|what| DataArgs::vocabulary(what, "--source-tokenizer")).transpose()?;
+        let pairs = data.pairs.is_some().then(|| PairOptions {
+            source_vocabulary,
+            attention: match model.attention {
+                AttentionName::None => AttentionKind::None,
+                AttentionName::Luong => AttentionKind::Luong,
+                AttentionName::Bahdanau => AttentionKind::Bahdanau,
+            },
+            label_smoothing: model.label_smoothing,
+        });
         let size = |typed: Option<u32>| typed.map(|n| n as usize);
         let asked = TrainingOptions {
             valid: data.valid.clone(),
             lines: data.lines,
+            pairs,
             bos: data.bos.clone(),
             eos: data.eos.clone(),
             unknown: data.unknown(&vocabulary)?,
