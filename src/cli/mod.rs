@@ -16,6 +16,7 @@ mod progress;
 mod sampling;
 mod score;
 mod train;
+mod translate;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -49,6 +50,8 @@ enum Command {
     Generate(Box<generate::GenerateArgs>),
     /// Say how likely a text is to a model: nats per token, perplexity, bits per byte
     Score(score::ScoreArgs),
+    /// Write the target of each source by an encoder-decoder
+    Translate(translate::TranslateArgs),
     /// Train a model on a text file, or go on with a run
     Train(Box<train::TrainArgs>),
     /// Show what a model or a .safetensors file holds
@@ -146,6 +149,7 @@ pub fn run() -> Result<ExitCode> {
     match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Translate(args) => translate::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Convert(args) => convert::run(&args),
