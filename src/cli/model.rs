@@ -31,9 +31,11 @@ pub(super) enum Unknown {
 }
 
 impl ModelArgs {
-    /// The model.
+    /// The model, a language model.
     pub fn open(&self) -> Result<Model> {
-        open_model(&self.model)
+        let model = open_model(&self.model)?;
+        model.expect_language_model()?;
+        Ok(model)
     }
 
     /// The treatment of unknown text for this model.

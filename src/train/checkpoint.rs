@@ -76,7 +76,9 @@ impl Manifest {
     fn check(&self, file: &str) -> Result<()> {
         self.options.check(file)?;
         self.progress.check(file)?;
-        let (found, expected) = (self.corpus.len(), 1 + usize::from(self.options.corpus.valid.is_some()));
+        let corpus = &self.options.corpus;
+        let columns = 1 + usize::from(corpus.pairs);
+        let (found, expected) = (self.corpus.len(), columns * (1 + usize::from(corpus.valid.is_some())));
         if found != expected {
             let field = "corpus".to_string();
             let (found, expected) = (format!("{found} checksums"), format!("{expected}, one a text"));

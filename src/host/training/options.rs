@@ -62,13 +62,14 @@ impl PairOptions {
             AttentionKind::Luong => (attend(Score::General, Query::State), Feed::None, readout),
             AttentionKind::Bahdanau => (attend(Score::Additive, Query::PreviousState), Feed::Context, readout),
         };
+        let cell_state = if decoder.cell == Cell::Lstm { CellState::Same } else { CellState::Zero };
         Coupling {
             encoder: Encoder {
                 shape: Shape { vocab: source_vocab, hidden: hidden.div_ceil(2), ..decoder },
                 bidirectional: true,
                 reverse: false,
             },
-            bridge: Bridge { from: Pool::Last, activation: Some(Activation::Tanh), cell_state: CellState::Same },
+            bridge: Bridge { from: Pool::Last, activation: Some(Activation::Tanh), cell_state },
             attention,
             embedding_activation: Activation::Linear,
             feed,

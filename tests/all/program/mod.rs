@@ -7,6 +7,7 @@ mod default_model;
 mod first_training;
 mod front;
 pub mod model_folders;
+mod pairs;
 mod texts;
 mod tour;
 mod training_run;
@@ -22,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         texts::trials(),
         bench::trials(),
         training_run::trials(),
+        pairs::trials(),
         first_training::trials(),
         front::trials(),
         tour::trials(),
