@@ -120,8 +120,8 @@ mod tests {
         for cell in [Cell::Lstm, Cell::Gru, Cell::Rnn(Nonlinearity::Tanh)] {
             let shape = Shape { cell, ..SHAPE };
             let lm = language_model(shape, Capacity { ring: 2, queue: 2, forced: 1, filters: false });
-            assert_eq!([lm.score, lm.logits, lm.admission.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
-            assert_eq!(steps(&lm.plan, lm.step), 0);
+            assert_eq!([lm.score, lm.logits, lm.decoding.admission.prefill].map(|s| steps(&lm.plan, s)), [2; 3]);
+            assert_eq!(steps(&lm.plan, lm.decoding.step), 0);
             let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 };
             let recipe = Recipe {
                 shape,

@@ -68,8 +68,9 @@ fn translate(model: &str, device: &str, sources: &str, more: &[&str]) -> Result<
     let mut call = Command::new(env!("CARGO_BIN_EXE_gatefold"));
     call.args(["translate", "--model", model, "--device", device]).args(more);
     let mut child = call.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(sources.as_bytes()).map_err(|e| e.to_string())?;
+    let written = child.stdin.take().unwrap().write_all(sources.as_bytes());
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    written.map_err(|e| e.to_string())?;
     ensure!(output.status.success(), "{:?} {}", output.status, text(&output.stderr));
     Ok(text(&output.stdout))
 }
