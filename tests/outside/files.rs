@@ -51,6 +51,7 @@ fn checkpoint() -> Outcome {
         corpus: CorpusOptions {
             data: "data.txt".into(),
             valid: None,
+            pairs: false,
             lines: false,
             unknown: Unknown::Error,
             valid_tokens: None,
@@ -69,6 +70,8 @@ fn checkpoint() -> Outcome {
         log_every: 4,
         checkpoint_every: Cadence::Minutes(5.0),
         f16: false,
+        source_length: 1,
+        label_smoothing: 0.0,
     };
     let manifest = Manifest::new(options, Progress::default(), 99, vec![1], Kernels::default());
     let mut bytes = Vec::new();
