@@ -13,7 +13,7 @@ use crate::generate;
 use crate::host;
 use crate::import::{self, Source, Tensor, Tensors};
 use crate::model::{Config, GenerationConfig, Model, Stored, read_header, short};
-use crate::network::GeneralCell;
+use crate::network::{Encoder, GeneralCell, Score};
 use crate::plan::{MemoryNeed, Sizes, bytes_in_words};
 use crate::score;
 
@@ -32,7 +32,7 @@ pub(super) struct InspectArgs {
 
 /// Tokens at most that are listed.
 const MOST_TOKENS: usize = 256;
-/// Tokens of the score window whose memory is shown.
+/// Tokens of the score window, or of a source, whose memory is shown.
 const SCORE_WINDOW: usize = 256;
 
 /// The facts about a model.
@@ -146,6 +146,18 @@ impl ModelReport {
             let json = serde_json::to_string(generation).expect("it came from JSON");
             lines.push(("generation", short(&json)));
         }
+        if let Some(coupling) = c.coupling {
+            let Encoder { shape, bidirectional, .. } = coupling.encoder;
+            let (cell, layers, hidden, tokens) = (shape.cell.name(), shape.layers, shape.hidden, grouped(shape.vocab));
+            let both = if bidirectional { ", two directions" } else { "" };
+            lines.push(("encoder", format!("{cell} {layers} x {hidden}{both}, {tokens} tokens")));
+            let score = coupling.attention.map_or("none", |attention| match attention.score {
+                Score::Dot => "dot",
+                Score::General => "general",
+                Score::Additive => "additive",
+            });
+            lines.push(("attention", score.into()));
+        }
         let mut text = format!("{}\n\n", short(&self.name));
         for (label, value) in lines {
             text += &format!("  {label:<12}  {value}\n");
@@ -171,9 +183,17 @@ fn cell(config: &Config) -> String {
     text
 }
 
-/// The memory that generating and scoring need.
+/// The memory that generating and scoring, or translating, need.
 fn memory(model: &Model) -> Vec<RunMemory> {
     let run = |run: String, need: MemoryNeed| RunMemory { run, need, total: need.total() };
+    if let Ok(shape) = model.encoder_decoder() {
+        let translating = |rows: usize| {
+            let plan = generate::translation_plan(shape, rows, SCORE_WINDOW, false);
+            let sizes = Sizes { source: SCORE_WINDOW, ..Sizes::of(rows, 1) };
+            run(format!("translate {rows}"), plan.plan.memory(&plan.decoding.sections(), sizes))
+        };
+        return vec![translating(1), translating(64)];
+    }
     let generating = |rows: usize| {
         let plan = generate::plan(model.shape, rows);
         run(format!("generate {rows}"), plan.plan.memory(&generate::sections(&plan), generate::sizes(rows)))
@@ -195,6 +215,9 @@ fn memory_table(runs: &[RunMemory]) -> String {
     text += &row("memory for", runs.iter().map(|run| run.run.clone()).collect());
     text += &row("  weights", bytes(&|run| run.need.weights));
     text += &row("  states", bytes(&|run| run.need.states));
+    if runs.iter().any(|run| run.need.saved > 0) {
+        text += &row("  saved", bytes(&|run| run.need.saved));
+    }
     text += &row("  scratch", bytes(&|run| run.need.scratch));
     text += &row("  io", bytes(&|run| run.need.io));
     text + &row("  in all", bytes(&|run| run.total))
