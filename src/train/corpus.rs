@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::permutation::Permutation;
-use crate::hash;
 use crate::model::Bytes;
 use crate::plan::philox;
 
@@ -153,10 +152,9 @@ impl Corpus {
     pub fn paired(self, sources: Corpus, seed: u64) -> (Corpus, Corpus) {
         let count = self.len().min(sources.len());
         let key = |i: usize| {
-            let ids = sources.sequence(i).map(|at| u64::from(sources.ids.get(at)));
-            let hash = ids.fold(hash::START, hash::step);
-            // The hash alone puts sources that end alike side by side.
-            philox([hash as u32, (hash >> 32) as u32, 0, ORDER as u32], [seed as u32, (seed >> 32) as u32])
+            let ids = sources.sequence(i).map(|at| sources.ids.get(at));
+            let mix = |[a, b, ..]: [u32; 4], id| philox([a, b, id, ORDER as u32], [seed as u32, (seed >> 32) as u32]);
+            ids.fold([0; 4], mix)
         };
         let mut keys: Vec<([u32; 4], u32)> = (0..count).map(|i| (key(i), i as u32)).collect();
         keys.sort_unstable();
