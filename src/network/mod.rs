@@ -31,7 +31,7 @@ pub use stack::{Layer, Rows, Stack, StackScratch, decode_stack, layer, rnn_stack
 pub use trained_stack::{TrainedStack, TrainedWay, trained_stack};
 pub use training::{Io, Pairs, RING, Recipe, SourceIo, Training, training};
 
-use crate::ops::activation::Activation;
+pub use crate::ops::activation::Activation;
 use crate::ops::recurrent::Recurrent;
 use crate::ops::{gru, lstm, rnn};
 

@@ -6,9 +6,9 @@ use super::super::files::map;
 use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::network::{
-    Attention, Bridge, Cell, CellState, Coupling, Encoder, Feed, Pool, Query, Readout, ReadoutInput, Score, Shape,
+    Activation, Attention, Bridge, Cell, CellState, Coupling, Encoder, Feed, Pool, Query, Readout, ReadoutInput, Score,
+    Shape,
 };
-use crate::ops::activation::Activation;
 use crate::text::{Tokenizer, unmarked};
 use crate::train::{Cadence, CorpusOptions, Defaults, End, Extent, Method, Options, Rate, Schedule, Unknown};
 
